@@ -1,0 +1,1 @@
+"""Peakmark trains YOLOv8 object detectors."""

@@ -1,0 +1,1 @@
+"""A run's state as data on disk."""

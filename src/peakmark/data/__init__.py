@@ -1,0 +1,1 @@
+"""From a data.yaml to batches."""

@@ -1,0 +1,1 @@
+"""Boxes and words onto pixels: pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""Boxes, overlaps, grids: pure functions of numbers."""

@@ -1,0 +1,362 @@
+"""Which few types cross from one room to another? The nouns: data without behaviour that several rooms must agree on.
+
+Shape letters: G truths of an image, D detections, N truths of a batch, B images of a batch, A anchors, C classes, R bins.
+Importing this file loads no torch, so that the command line starts fast. It must not know any room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.geometry.letterbox import Letterbox
+
+if TYPE_CHECKING:
+    import torch
+
+    from peakmark.geometry.anchors import AnchorGrid
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+ImageArray = NDArray[np.uint8]
+"""An image as height x width x 3, RGB."""
+
+
+# --- what is in an image -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """The labelled objects of one image, in px of the image it travels with."""
+
+    boxes_xyxy_px: FloatArray
+    """(G, 4)"""
+    classes: IntArray
+    """(G,)"""
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a model found in one image, highest score first, in px of the image it travels with."""
+
+    boxes_xyxy_px: FloatArray
+    """(D, 4)"""
+    scores: FloatArray
+    """(D,), 0 to 1"""
+    classes: IntArray
+    """(D,)"""
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training image after augmentation, and what is left of its truths."""
+
+    image: ImageArray
+    truths: Truths
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one microbatch is made of: `images_BCHW` as bytes, and the truths of all its images in one list."""
+
+    images_BCHW: torch.Tensor
+    """(B, 3, side, side) uint8, RGB; side is a multiple of 32"""
+    boxes_xyxy_px: torch.Tensor
+    """(N, 4) float32, px of the square"""
+    classes: torch.Tensor
+    """(N,) int64"""
+    image_index: torch.Tensor
+    """(N,) int64, ascending: which image of the batch a truth belongs to"""
+    files: tuple[str, ...]
+    """The image files, for messages: one per image of the batch."""
+
+    def __len__(self) -> int:
+        return int(self.images_BCHW.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationBatch:
+    """A letterboxed batch with what is needed to go back to the original images."""
+
+    batch: Batch
+    letterboxes: tuple[Letterbox, ...]
+    truths: tuple[Truths, ...]
+    """Per image, in px of the original image."""
+
+
+# --- what a model says ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutput:
+    """The raw outputs of the detector for a batch, and the anchors they belong to."""
+
+    box_logits_BAR4: torch.Tensor
+    """(B, A, 4 x R): left, top, right, bottom, each a distribution over R bins, in strides"""
+    class_logits_BAC: torch.Tensor
+    grid: AnchorGrid
+
+
+@dataclass(frozen=True, slots=True)
+class LossSums:
+    """Unweighted sums of the three loss terms over a batch, and the sum of target scores they are divided by."""
+
+    box: torch.Tensor
+    cls: torch.Tensor
+    dfl: torch.Tensor
+    target_scores: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The three losses as they are logged: with their gains, divided by the sum of target scores."""
+
+    box: float
+    cls: float
+    dfl: float
+
+
+# --- where a run is ------------------------------------------------------------------------------------------------
+
+Phase = Literal["train", "validate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the fold is: the next thing to do is `phase` of `epoch`, from image number `images` on. All are 0-based."""
+
+    epoch: int = 0
+    images: int = 0
+    """Images taken in the open epoch."""
+    phase: Phase = "train"
+    """`validate`: all images of the epoch are trained, the validation is still to be done."""
+    step: int = 0
+    """Attempted updates since the run began; a skipped one counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the run under one set of settings."""
+
+    from_epoch: int
+    from_images: int
+    settings: Mapping[str, Any]
+    """The settings that bear on the result."""
+    reason: str
+    """start, changed settings, extension ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """All that is remembered of one finished epoch; one row of results.csv."""
+
+    epoch: int
+    segment: int
+    step: int
+    """Attempted updates at the epoch's end."""
+    images: int
+    train: Losses
+    lr: tuple[float, ...]
+    """Per parameter group (weights, norms, biases), at the last update of the epoch."""
+    metrics: Mapping[str, float] | None = None
+    """By the names in `evaluate.metrics.METRIC_NAMES`; None where the epoch was not validated."""
+    per_class: Mapping[str, tuple[float, ...]] | None = None
+    """For map50_95, map50, precision, recall: a value per class, NaN for a class without truths."""
+    validation: Losses | None = None
+    fitness: float | None = None
+    skipped_steps: int = 0
+    """Updates of this epoch left out because something was not finite."""
+    train_s: float = 0.0
+    validation_s: float = 0.0
+    """The two time columns: the only part of a record that a digest leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything the run remembers; best epoch, early stop, results.csv and curves are pure functions of it."""
+
+    records: tuple[EpochRecord, ...] = ()
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from the history after an epoch, and why."""
+
+    epoch: int
+    is_best: bool
+    best_epoch: int | None
+    best_fitness: float | None
+    stop: bool
+    keep: bool
+    """Whether epochN.pt is kept (save_period)."""
+    patience_left: int | None
+    """Epochs without a better one until the run stops; None where patience is off or nothing was validated yet."""
+    reason: str
+    """One sentence for a person."""
+
+
+# --- what happens: events for whoever watches ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    folder: Path
+    model: str
+    parameters: int
+    classes: tuple[str, ...]
+    train_images: int
+    val_images: int
+    """0 where nothing is validated."""
+    epochs: int
+    image_size_px: int
+    position: Position
+    device: str
+    precision: str
+    threads: int
+    optimizer: str
+    """Name and how it was chosen, for a person."""
+    notes: tuple[str, ...] = ()
+    """What the user should read before it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStarted:
+    epoch: int
+    epochs: int
+    images: int
+    mosaic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MicrobatchDone:
+    epoch: int
+    epochs: int
+    images_done: int
+    images: int
+    losses: Losses
+    """Means over the epoch so far."""
+    truths: int
+    """Of this microbatch."""
+    image_size_px: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """Something was not finite; the update was left out and nothing was harmed."""
+
+    epoch: int
+    images_done: int
+    what: str
+    files: tuple[str, ...]
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationProgress:
+    epoch: int
+    images_done: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    record: EpochRecord
+    decision: Decision
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    files: tuple[str, ...]
+    """Names inside the weights folder."""
+    position: Position
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user that belongs to no other event."""
+
+    text: str
+    serious: bool = False
+
+
+Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    folder: Path
+    outcome: Outcome
+    position: Position
+    best_epoch: int | None
+    best_fitness: float | None
+    text: str
+    """What ended the run and what to do next, in a sentence or two."""
+
+
+Event = (
+    RunStarted
+    | EpochStarted
+    | MicrobatchDone
+    | StepSkipped
+    | ValidationProgress
+    | EpochEnded
+    | CheckpointSaved
+    | Notice
+    | RunEnded
+)
+Observer = Callable[[Event], None]
+
+
+# --- what an evaluation says ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """For pictures. Per class: NaN rows for classes without truths."""
+
+    recall_levels: FloatArray
+    """(101,) 0 to 1"""
+    precision_CR: NDArray[np.float64]
+    """(C, 101) interpolated precision at IoU 0.5"""
+    confidences: FloatArray
+    """(K,) 0 to 1"""
+    precision_CK: NDArray[np.float64]
+    recall_CK: NDArray[np.float64]
+    f1_CK: NDArray[np.float64]
+    best_confidence: float
+    """The one confidence with the best mean F1 over the classes that have truths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a validation of a set found, by the COCO protocol."""
+
+    names: tuple[str, ...]
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, tuple[float, ...]]
+    curves: Curves
+    confusion: IntArray
+    """(C + 1, C + 1): row predicted class, column true class; the last row is missed truths, the last column background."""
+    images: int
+    truths: int
+    truths_per_class: tuple[int, ...]
+    detections: int
+    losses: Losses | None = None
+    protocol: str = field(
+        default="COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, at most 100 detections an image"
+    )

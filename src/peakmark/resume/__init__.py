@@ -1,0 +1,1 @@
+"""Capturing a run's state and putting it back."""

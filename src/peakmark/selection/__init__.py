@@ -1,0 +1,1 @@
+"""Best, stopping, keeping: facts in, decisions out."""
