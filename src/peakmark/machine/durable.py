@@ -1,0 +1,225 @@
+"""How does a file get to its name so that no crash can leave half of it there? The only place that writes final files.
+
+A new file is written beside its target under a staged name, flushed to the disk, checked, and only then renamed; then
+the folder is flushed, since a rename that lives in memory only is lost with the power. What that protects against:
+
+- the process is killed, or the machine loses power, while the file is written: the staged name is torn, the target is
+  still the previous good file;
+- it happens between writing and renaming: the same;
+- it happens between two names of one file: each name is a whole file, the old or the new one;
+- the disk is full or fails: the staged file is taken away and a `MachineError` says so.
+
+It must not know what is in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from peakmark.errors import MachineError
+
+_STAGED_SUFFIX = ".peakmark-part"
+_SPARE_BYTES = 1 << 20
+"""Left free beyond what a file needs: the folder entry, the journal and the table beside it want a little as well."""
+
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_REMEDIES = {
+    errno.ENOSPC: "Free some space there, or choose a folder on another disk.",
+    errno.EDQUOT: "Your quota there is used up: free some space, or choose a folder on another disk.",
+    errno.EACCES: "Give yourself the right to write there, or choose another folder.",
+    errno.EPERM: "Give yourself the right to write there, or choose another folder.",
+    errno.EROFS: "That disk is read-only: choose a folder on another one.",
+    errno.ENOTDIR: "A part of this path is a file, not a folder: choose another path.",
+    errno.EEXIST: "A part of this path is a file, not a folder: choose another path.",
+    errno.EISDIR: "There is a folder of this name: remove it or choose another name.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EIO: "The disk reports an error: check it before you go on.",
+}
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Makes `path` hold exactly `data`, all of it or what was there before. Raises `MachineError`."""
+    write_durably((path,), lambda stream: stream.write(data), expected_bytes=len(data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Makes `path` hold exactly `text` in UTF-8 with the newlines as they are. Raises `MachineError`."""
+    write_bytes(path, text.encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds one line to a log and flushes it to the disk. Raises `MachineError`.
+
+    A line that a crash tore before is closed first, so that it can't swallow this one.
+    """
+    if "\n" in line:
+        raise ValueError("append_line takes one line, without a newline")
+    with _explained(path):
+        _make_folder(path.parent)
+        is_new = not path.exists()
+        with open(path, "a+b") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - 1))
+            torn = size > 0 and stream.read(1) != b"\n"
+            # One write: in append mode the lines of two processes then don't mix.
+            stream.write((b"\n" if torn else b"") + line.encode() + b"\n")
+            _flush(stream)
+        if is_new:
+            _flush_folder(path.parent)
+
+
+def write_durably(
+    targets: Sequence[Path],
+    write: Callable[[BinaryIO], object],
+    verify: Callable[[Path], None] | None = None,
+    *,
+    expected_bytes: int = 0,
+) -> None:
+    """Writes one file and gives it all the names in `targets`, in this order; the previous files stand until then.
+
+    `verify` reads the staged file and raises if it isn't what it should be; no name changes then. `expected_bytes` is
+    what the file will need about; too little free space is said before anything is written. Raises `MachineError`, and
+    whatever `write` and `verify` raise.
+    """
+    staged = stage(targets[0])
+    try:
+        with _explained(targets[0]):
+            check_free_space(staged.parent, expected_bytes)
+            with open(staged, "xb") as stream:
+                write(stream)
+                _flush(stream)
+        if verify is not None:
+            verify(staged)
+        publish(staged, *targets)
+    finally:
+        # Gone already where it was published. An error here would hide the one that matters.
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
+def stage(target: Path) -> Path:
+    """Gives a new name beside `target` to write to before `publish`; makes the folder. Raises `MachineError`."""
+    with _explained(target):
+        _make_folder(target.parent)
+    return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}{_STAGED_SUFFIX}")
+
+
+def publish(temporary: Path, *targets: Path) -> None:
+    """Moves a finished file to its names, in this order: one file under several names where the disk has hard links.
+
+    Flushes the file first (whoever wrote it may not have) and the folders after. `temporary` must lie on the same disk
+    as the targets; it is gone afterwards. Raises `MachineError`.
+    """
+    with _explained(targets[0]), open(temporary, "rb") as stream:
+        os.fsync(stream.fileno())
+    for target in targets[:-1]:
+        _publish_another(temporary, target)
+    with _explained(targets[-1]):
+        _make_folder(targets[-1].parent)
+        os.replace(temporary, targets[-1])
+    for folder in dict.fromkeys(target.parent for target in targets):
+        with _explained(folder):
+            _flush_folder(folder)
+
+
+def remove(path: Path) -> None:
+    """Takes a file away, if it is there. Raises `MachineError`."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _flush_folder(path.parent)
+
+
+def clean_leftovers(folder: Path) -> tuple[str, ...]:
+    """Removes what crashed writes left in `folder` and gives the names; only for who holds the folder's lock.
+
+    Anyone else would take a staged file away from under its writer. Raises `MachineError`.
+    """
+    leftovers = sorted(folder.glob(f".*{_STAGED_SUFFIX}"))
+    for leftover in leftovers:
+        remove(leftover)
+    return tuple(leftover.name for leftover in leftovers)
+
+
+def check_free_space(folder: Path, needed_bytes: int) -> None:
+    """Raises `MachineError` if the disk of `folder`, which must exist, has too little free for `needed_bytes`."""
+    with _explained(folder):
+        free_bytes = shutil.disk_usage(folder).free
+    if needed_bytes > 0 and free_bytes < needed_bytes + _SPARE_BYTES:
+        raise MachineError(
+            f"The disk of {folder} has {_megabytes(free_bytes)} free, but {_megabytes(needed_bytes)} are to be written."
+            f" {_REMEDIES[errno.ENOSPC]}"
+        )
+
+
+def _publish_another(temporary: Path, target: Path) -> None:
+    """Gives `temporary` a further name, by a link or a flushed copy, that replaces `target` in one move."""
+    another = stage(target)
+    with _explained(target):
+        try:
+            _link_or_copy(temporary, another)
+            os.replace(another, target)
+        finally:
+            with contextlib.suppress(OSError):
+                another.unlink(missing_ok=True)
+
+
+def _link_or_copy(source: Path, copy: Path) -> None:
+    try:
+        os.link(source, copy)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with open(source, "rb") as reading, open(copy, "xb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+            _flush(writing)
+
+
+def _flush(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and user-space disks can't flush a folder; the rename is in one move there, too.
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and its parents, each flushed into its own parent, or a power cut takes the file with them."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into a MachineError with the path, the reason and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        reason = os.strerror(number) if number else str(error)
+        remedy = _REMEDIES.get(number, "Check the disk and the rights of its folder.")
+        raise MachineError(f"Can't write {path}: {reason}. {remedy}") from error
+
+
+def _megabytes(count_bytes: int) -> str:
+    return f"{count_bytes / 1e6:.1f} MB"

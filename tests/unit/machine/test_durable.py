@@ -1,0 +1,147 @@
+"""Durable files: the whole new file or the whole old one, and a sentence where the disk says no."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from peakmark.errors import MachineError
+from peakmark.machine import durable
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.endswith(".peakmark-part")]
+
+
+def test_writes_replace_and_make_folders(tmp_path):
+    path = tmp_path / "a" / "b" / "file.txt"
+    durable.write_text(path, "one\r\nä\n")
+    assert path.read_bytes() == "one\r\nä\n".encode()
+    durable.write_bytes(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_written_file_is_readable_for_the_group_as_any_other(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    durable.write_bytes(tmp_path / "ours", b"")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_one_file_under_several_names(tmp_path):
+    first, second = tmp_path / "last.pt", tmp_path / "other" / "best.pt"
+    durable.write_durably((first, second), lambda stream: stream.write(b"x" * 10))
+    assert first.read_bytes() == second.read_bytes() == b"x" * 10
+    assert first.stat().st_ino == second.stat().st_ino
+
+
+def test_names_of_one_file_are_written_apart_again(tmp_path):
+    first, second = tmp_path / "last.pt", tmp_path / "best.pt"
+    durable.write_durably((first, second), lambda stream: stream.write(b"best"))
+    durable.write_bytes(first, b"newer")
+    assert second.read_bytes() == b"best"
+    durable.write_durably((second, first), lambda stream: stream.write(b"both"))
+    assert first.read_bytes() == second.read_bytes() == b"both"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+def test_without_hard_links_names_are_copies(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    targets = (tmp_path / "a", tmp_path / "b")
+    durable.write_durably(targets, lambda stream: stream.write(b"x"))
+    assert [target.read_bytes() for target in targets] == [b"x", b"x"]
+    assert leftovers(tmp_path) == []
+
+
+def test_a_failed_check_changes_no_name(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+
+    def refuse(staged: Path) -> None:
+        assert staged.read_bytes() == b"new"
+        raise ValueError("not what it should be")
+
+    with pytest.raises(ValueError, match="not what it should be"):
+        durable.write_durably((target,), lambda stream: stream.write(b"new"), refuse)
+    assert target.read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+def test_publish_takes_a_file_that_someone_else_wrote(tmp_path):
+    staged = durable.stage(tmp_path / "new" / "video.mp4")
+    staged.write_bytes(b"frames")
+    durable.publish(staged, tmp_path / "new" / "video.mp4")
+    assert (tmp_path / "new" / "video.mp4").read_bytes() == b"frames"
+    assert not staged.exists()
+
+
+def test_long_names_are_staged_as_well(tmp_path):
+    path = tmp_path / ("n" * 250)
+    durable.write_bytes(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_leftovers_are_found_and_nothing_else(tmp_path):
+    durable.stage(tmp_path / "best.pt").write_bytes(b"torn")
+    (tmp_path / "best.pt").write_bytes(b"good")
+    (tmp_path / ".hidden").write_bytes(b"mine")
+    assert len(durable.clean_leftovers(tmp_path)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "best.pt"]
+
+
+def test_append_line_closes_a_torn_line(tmp_path):
+    path = tmp_path / "logs" / "journal"
+    durable.append_line(path, "one")
+    durable.append_line(path, "two")
+    with open(path, "ab") as stream:
+        stream.write(b'{"torn')
+    durable.append_line(path, "three")
+    assert path.read_text().splitlines() == ["one", "two", '{"torn', "three"]
+    with pytest.raises(ValueError, match="one line"):
+        durable.append_line(path, "a\nb")
+
+
+def test_remove_is_content_with_nothing(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    durable.remove(path)
+    durable.remove(path)
+    durable.remove(tmp_path / "no folder" / "file")
+    assert not path.exists()
+
+
+def test_too_little_space_is_said_before_writing(tmp_path, monkeypatch):
+    class Usage:
+        free = 3_000_000
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
+    with pytest.raises(MachineError, match=r"has 3\.0 MB free, but 2\.5 MB are to be written.*another disk"):
+        durable.write_durably((tmp_path / "f",), lambda stream: None, expected_bytes=2_500_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_a_folder_is_a_sentence(tmp_path):
+    (tmp_path / "runs").write_bytes(b"")
+    with pytest.raises(MachineError, match=r"Can't write .*f: .*choose another path"):
+        durable.write_bytes(tmp_path / "runs" / "detect" / "f", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MachineError, match="There is a folder of this name"):
+        durable.write_bytes(tmp_path / "folder", b"x")
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_a_sentence(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(MachineError, match="Give yourself the right"):
+            durable.write_bytes(tmp_path / "f", b"x")
+    finally:
+        tmp_path.chmod(0o700)
