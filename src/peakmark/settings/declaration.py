@@ -1,0 +1,149 @@
+"""How is one setting declared? With its meaning, unit, range, default, group and what it bears on, in one call.
+
+It must not know any particular setting; those are in `fields.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+BearsOn = Literal["result", "content", "execution", "output"]
+"""What another value changes.
+
+result: the course of the run, and so its digest. content: only where an input lies; what lies there is fingerprinted,
+its place is not. execution: how fast, where, or for how long the run is worked on. output: what is written, and where.
+"""
+
+REQUIRED: Any = ...
+"""As a default: the setting must be given."""
+
+CacheMode = Literal["auto", "off", "ram", "disk"]
+LAST_LAYER_TO_FREEZE = 21
+"""Layer 22 is the detection head; a run that doesn't train its head learns nothing."""
+
+
+class SettingsModel(BaseModel):
+    """What all three kinds of settings share: nothing changes after the check, nothing unknown, nothing infinite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    group: str,
+    bears_on: BearsOn,
+    *,
+    unit: str | None = None,
+    unset: str | None = None,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """Declares a setting; `unset` says in words what None comes to, and the last four are its range."""
+    extra: dict[str, Any] = {"group": group, "bears_on": bears_on, "unit": unit, "unset": unset}
+    return Field(default, description=meaning, json_schema_extra=extra, gt=gt, ge=ge, lt=lt, le=le)
+
+
+# --- values that are written in more than one way -------------------------------------------------------------------
+
+
+def _number(value: Any) -> Any:
+    # Python counts True as 1: without this, lr0=True trains with a learning rate of 1.
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _device(value: Any) -> Any:
+    if isinstance(value, list | tuple) or (isinstance(value, str) and "," in value):
+        raise ValueError("names more than one device; a run uses one, e.g. device=0 or device=cpu")
+    text = str(value).strip().lower()
+    if text == "cpu":
+        return text
+    number = "0" if text == "cuda" else text.removeprefix("cuda:")
+    if not number.isdecimal():
+        raise ValueError("is no device; write cpu, cuda, cuda:1 or the number of a GPU")
+    return f"cuda:{int(number)}"
+
+
+def _cache(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "ram" if value else "off"
+    mode = str(value).strip().lower()
+    if mode not in get_args(CacheMode):
+        raise ValueError("is none of auto, False, ram and disk")
+    return mode
+
+
+def _optimizer(value: Any) -> Any:
+    known = {name.lower(): name for name in ("auto", "SGD", "Adam", "AdamW")}
+    return known.get(str(value).strip().lower(), value)
+
+
+def _share_of_size(value: Any) -> Any:
+    return {True: 0.5, False: 0.0}[value] if isinstance(value, bool) else value
+
+
+def _off_below_zero(value: Any) -> Any:
+    # The peer writes -1 for "off"; 0 says the same here, so that one wish has one value.
+    return 0 if value in (-1, "-1", False) and value is not True else _number(value)
+
+
+def _checkpoint(value: Any) -> Any:
+    if value is True:
+        raise ValueError("doesn't say which weights; name a checkpoint file (nothing is downloaded)")
+    return None if value is False else _text(value)
+
+
+def _indices(value: Any, what: str) -> tuple[int, ...]:
+    items: Iterable[Any] = value if isinstance(value, list | tuple | range | set) else (value,)
+    try:
+        numbers = sorted({int(str(item)) for item in items})
+    except ValueError:
+        raise ValueError(f"is no list of {what} such as [0,2]") from None
+    if numbers and numbers[0] < 0:
+        raise ValueError(f"has {numbers[0]}, and {what} start at 0")
+    return tuple(numbers)
+
+
+def _layers(value: Any) -> Any:
+    if value is None or value is False:
+        return ()
+    count_or_list = _indices(value, "layer numbers")
+    is_count = not isinstance(value, list | tuple | range | set)
+    layers = tuple(range(count_or_list[0])) if is_count else count_or_list
+    if layers and layers[-1] > LAST_LAYER_TO_FREEZE:
+        raise ValueError(
+            f"freezes layer {layers[-1]}; layers 0 to {LAST_LAYER_TO_FREEZE} can be frozen, the detection head can't"
+        )
+    return layers
+
+
+def _classes(value: Any) -> Any:
+    return None if value is None else _indices(value, "class numbers")
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+Real = Annotated[float, BeforeValidator(_number)]
+Text = Annotated[str, BeforeValidator(_text)]
+Device = Annotated[str, BeforeValidator(_device)]
+Cache = Annotated[CacheMode, BeforeValidator(_cache)]
+Optimizer = Annotated[Literal["auto", "SGD", "Adam", "AdamW"], BeforeValidator(_optimizer)]
+ShareOfSize = Annotated[float, BeforeValidator(_share_of_size)]
+Period = Annotated[int, BeforeValidator(_off_below_zero)]
+Checkpoint = Annotated[str | None, BeforeValidator(_checkpoint)]
+Layers = Annotated[tuple[int, ...], BeforeValidator(_layers)]
+"""freeze=10 is written out as (0, 1, ... 9), and None as ()."""
+Classes = Annotated[tuple[int, ...] | None, BeforeValidator(_classes)]

@@ -1,0 +1,224 @@
+"""Which settings are there? Every one, with its meaning, unit, range, default, and what it bears on.
+
+What a setting does is not known here, only what it means; that it has its effect is a test.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from peakmark.settings.declaration import (
+    REQUIRED,
+    Cache,
+    Checkpoint,
+    Classes,
+    Device,
+    Layers,
+    Optimizer,
+    Period,
+    Real,
+    SettingsModel,
+    ShareOfSize,
+    Text,
+    Whole,
+    setting,
+)
+
+# The groups of the help, in its order.
+INPUT = "What is trained on what"
+LENGTH = "How long, and which epoch is best"
+OPTIMISATION = "Optimisation"
+AUGMENTATION = "Augmentation"
+LOSS = "Weights of the loss"
+MACHINE = "Machine"
+OUTPUT = "What is kept"
+DETECTION = "Detections"
+
+Fitness = Literal["map50_95", "map50", "classic"]
+Verify = Literal["full", "fast"]
+
+_DEVICE = "where it runs: cpu, cuda, cuda:1 or just the GPU's number"
+_WORKERS = "threads that prepare images (0: prepared by the main thread)"
+_CACHE = "where decoded images are kept: auto, False, ram (or True), disk"
+_VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
+_EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
+_BEST_DEVICE = "the best there is"
+_BY_MACHINE = "by the number of processor cores"
+
+
+class Settings(SettingsModel):
+    """The settings of a training run."""
+
+    model: Text = setting(
+        "yolov8n.yaml", "yolov8n, s, m, l or x (.yaml), or a checkpoint to fine-tune", INPUT, "content"
+    )
+    data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
+    pretrained: Checkpoint = setting(
+        None, "a checkpoint whose weights the run starts from", INPUT, "content", unset="random weights"
+    )
+    imgsz: Whole = setting(640, "side of the square images, a multiple of 32", INPUT, "result", unit="px", ge=32)
+    fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
+    single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
+    seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
+
+    epochs: Whole = setting(100, "passes over the training images", LENGTH, "result", ge=1)
+    val: bool = setting(True, "validate after an epoch; without it no epoch can be best", LENGTH, "result")
+    val_period: Whole = setting(
+        1, "validate every n-th epoch (the last one always)", LENGTH, "result", unit="epochs", ge=1
+    )
+    fitness: Fitness = setting(
+        "map50_95", "the number that makes an epoch best; classic is 0.1 mAP50 + 0.9 mAP50-95", LENGTH, "result"
+    )
+    patience: Whole = setting(
+        100, "stop after this many epochs without a better one (0: never)", LENGTH, "result", unit="epochs", ge=0
+    )
+    time: Real | None = setting(
+        None,
+        "stop after this long; the run can be gone on with",
+        LENGTH,
+        "execution",
+        unit="hours",
+        unset="no limit",
+        gt=0,
+    )
+
+    batch: Whole = setting(16, "images a microbatch", OPTIMISATION, "result", unit="images", ge=1)
+    nbs: Whole = setting(
+        64, "nominal batch: gradients gather up to it before an update", OPTIMISATION, "result", unit="images", ge=1
+    )
+    optimizer: Optimizer = setting("auto", "auto chooses by the length of the run", OPTIMISATION, "result")
+    lr0: Real | None = setting(
+        None, "learning rate", OPTIMISATION, "result", unset="0.01, or what optimizer=auto chooses", gt=0, le=1
+    )
+    lrf: Real = setting(0.01, "share of lr0 that is left at the end", OPTIMISATION, "result", ge=0, le=1)
+    cos_lr: bool = setting(False, "the rate falls along a cosine instead of a line", OPTIMISATION, "result")
+    momentum: Real | None = setting(
+        None,
+        "momentum of SGD, beta1 of Adam and AdamW",
+        OPTIMISATION,
+        "result",
+        unset="0.937, or what optimizer=auto chooses",
+        ge=0,
+        lt=1,
+    )
+    weight_decay: Real = setting(0.0005, "on weights, not on biases and norms", OPTIMISATION, "result", ge=0, le=1)
+    warmup_epochs: Real = setting(3.0, "length of the warm-up", OPTIMISATION, "result", unit="epochs", ge=0)
+    warmup_momentum: Real = setting(0.8, "momentum that the warm-up starts from", OPTIMISATION, "result", ge=0, lt=1)
+    warmup_bias_lr: Real | None = setting(
+        None,
+        "learning rate of the biases that the warm-up starts from",
+        OPTIMISATION,
+        "result",
+        unset="0.1, or 0 with optimizer=auto",
+        ge=0,
+        le=1,
+    )
+    clip_grad: Real = setting(10.0, "longest gradient, by its norm (0: not clipped)", OPTIMISATION, "result", ge=0)
+    freeze: Layers = setting(
+        (), "layers that are not trained: the first n, or a list such as [0,1,2]; 0 to 21", OPTIMISATION, "result"
+    )
+    max_nonfinite: Whole = setting(
+        3, "updates in a row, skipped as not finite, that end the run", OPTIMISATION, "result", unit="updates", ge=1
+    )
+
+    mosaic: Real = setting(1.0, "chance of a mosaic of four images", AUGMENTATION, "result", ge=0, le=1)
+    close_mosaic: Whole = setting(
+        10, "last epochs without mosaic (0: none)", AUGMENTATION, "result", unit="epochs", ge=0
+    )
+    mixup: Real = setting(0.0, "chance of blending with a second image", AUGMENTATION, "result", ge=0, le=1)
+    hsv_h: Real = setting(0.015, "hue shift up to", AUGMENTATION, "result", unit="of the colour circle", ge=0, le=1)
+    hsv_s: Real = setting(0.7, "saturation changed by up to this share", AUGMENTATION, "result", ge=0, le=1)
+    hsv_v: Real = setting(0.4, "brightness changed by up to this share", AUGMENTATION, "result", ge=0, le=1)
+    degrees: Real = setting(0.0, "rotation up to, both ways", AUGMENTATION, "result", unit="degrees", ge=0, le=180)
+    translate: Real = setting(0.1, "shift up to, both ways", AUGMENTATION, "result", unit="of the side", ge=0, le=1)
+    scale: Real = setting(0.5, "size changed by up to this share", AUGMENTATION, "result", ge=0, lt=1)
+    shear: Real = setting(0.0, "shear up to, both ways", AUGMENTATION, "result", unit="degrees", ge=0, lt=90)
+    perspective: Real = setting(0.0, "perspective up to", AUGMENTATION, "result", unit="per px", ge=0, le=0.001)
+    fliplr: Real = setting(0.5, "chance of a left-right flip", AUGMENTATION, "result", ge=0, le=1)
+    flipud: Real = setting(0.0, "chance of an upside-down flip", AUGMENTATION, "result", ge=0, le=1)
+    multi_scale: ShareOfSize = setting(
+        0.0, "imgsz varies from batch to batch by up to this share (True: 0.5)", AUGMENTATION, "result", ge=0, le=1
+    )
+
+    box: Real = setting(7.5, "weight of the box loss", LOSS, "result", ge=0)
+    cls: Real = setting(0.5, "weight of the class loss", LOSS, "result", ge=0)
+    dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
+
+    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
+    amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
+    deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
+    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
+    cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
+    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
+
+    project: Text = setting("runs/detect", "folder that the run's folder lies in", OUTPUT, "output")
+    name: Text = setting("train", "name of the run's folder; a number follows where it is taken", OUTPUT, "output")
+    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    save_period: Period = setting(0, "keep epochN.pt every n epochs (0: none)", OUTPUT, "output", unit="epochs", ge=0)
+    save_interval: Real = setting(
+        10.0,
+        "save last.pt inside long epochs, this far apart (0: only at their ends)",
+        OUTPUT,
+        "output",
+        unit="minutes",
+        ge=0,
+    )
+    plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
+
+
+class ValSettings(SettingsModel):
+    """The settings of a validation."""
+
+    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
+    data: Text | None = setting(
+        None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
+    )
+    split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
+    imgsz: Whole | None = setting(
+        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+    )
+
+    conf: Real = setting(0.001, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
+    iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
+    max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
+
+    batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
+    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
+    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
+    cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
+    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
+
+    project: Text = setting("runs/detect", "folder that the validation's folder lies in", OUTPUT, "output")
+    name: Text = setting("val", "name of the folder; a number follows where it is taken", OUTPUT, "output")
+    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
+
+
+class PredictSettings(SettingsModel):
+    """The settings of a prediction. Where the images come from is an argument of its own, not a setting."""
+
+    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
+    imgsz: Whole | None = setting(
+        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+    )
+    vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
+
+    conf: Real = setting(0.25, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
+    iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
+    max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
+    classes: Classes = setting(None, "keep only these, e.g. [0,2]", DETECTION, "result", unset="all classes")
+
+    batch: Whole = setting(1, "images at a time", MACHINE, "execution", unit="images", ge=1)
+    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
+
+    save: bool = setting(False, "write copies with the boxes drawn in", OUTPUT, "output")
+    save_txt: bool = setting(False, "write the detections as YOLO label files", OUTPUT, "output")
+    save_conf: bool = setting(False, "add the confidence to the label files", OUTPUT, "output")
+    save_json: bool = setting(False, "write the detections as JSON", OUTPUT, "output")
+    save_csv: bool = setting(False, "write the detections as CSV", OUTPUT, "output")
+    line_width: Whole | None = setting(
+        None, "width of the drawn boxes", OUTPUT, "output", unit="px", unset="by the size of the image", ge=1
+    )
+    project: Text = setting("runs/detect", "folder that the prediction's folder lies in", OUTPUT, "output")
+    name: Text = setting("predict", "name of the folder; a number follows where it is taken", OUTPUT, "output")
+    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
