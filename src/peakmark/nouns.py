@@ -351,12 +351,12 @@ class Evaluation:
     per_class: Mapping[str, tuple[float, ...]]
     curves: Curves
     confusion: IntArray
-    """(C + 1, C + 1): row predicted class, column true class; the last row is missed truths, the last column background."""
+    """(C + 1, C + 1): row predicted class, column true class; last row: missed truths, last column: background."""
     images: int
     truths: int
     truths_per_class: tuple[int, ...]
     detections: int
     losses: Losses | None = None
     protocol: str = field(
-        default="COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, at most 100 detections an image"
+        default="COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections an image"
     )

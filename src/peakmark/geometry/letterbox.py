@@ -1,7 +1,7 @@
 """How does an image of any shape become a square, and how do boxes get back exactly?
 
-Letterboxing scales the longer side to the square's side, keeps the aspect ratio and pads evenly. Only numbers live here;
-the pixels are moved by whoever holds them.
+Letterboxing scales the longer side to the square's side, keeps the aspect ratio and pads evenly. Only numbers live
+here; the pixels are moved by whoever holds them.
 """
 
 from __future__ import annotations

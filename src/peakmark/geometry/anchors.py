@@ -1,0 +1,42 @@
+"""Where do a detector's predictions sit? On the cell centres of one grid per stride."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorGrid:
+    """The anchors of all levels, finest first, row by row."""
+
+    points_px_A2: torch.Tensor
+    """(A, 2) float32: x, y of the cell centres in px of the input"""
+    strides_A: torch.Tensor
+    """(A,) float32, px"""
+
+
+def anchor_grid(level_sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> AnchorGrid:
+    """Makes the grid for feature maps of the given (height, width) at the given strides."""
+    points, sizes = [], []
+    for (height, width), stride in zip(level_sizes, strides, strict=True):
+        x = torch.arange(width, dtype=torch.float32, device=device) + 0.5
+        y = torch.arange(height, dtype=torch.float32, device=device) + 0.5
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        points.append(torch.stack((columns, rows), dim=-1).reshape(-1, 2) * stride)
+        sizes.append(torch.full((height * width,), float(stride), device=device))
+    return AnchorGrid(torch.cat(points), torch.cat(sizes))
+
+
+def boxes_from_distributions(box_logits_BAR4: torch.Tensor, grid: AnchorGrid) -> torch.Tensor:
+    """Takes logits (B, A, 4 x R) to boxes (B, A, 4) xyxy in px of the input.
+
+    Each side's distance is the mean of its distribution over the bins 0..R-1, in strides (arXiv 2006.04388, eq. 3).
+    """
+    batch, anchors, width = box_logits_BAR4.shape
+    bins = torch.arange(width // 4, dtype=torch.float32, device=box_logits_BAR4.device)
+    shares = box_logits_BAR4.view(batch, anchors, 4, width // 4).softmax(dim=-1)
+    distances_px = (shares @ bins) * grid.strides_A[:, None]
+    return torch.cat((grid.points_px_A2 - distances_px[..., :2], grid.points_px_A2 + distances_px[..., 2:]), dim=-1)

@@ -1,0 +1,72 @@
+"""What does training minimise? Overlap, class and distribution terms over the anchors that were assigned a truth.
+
+Always in float32, whatever the network computed in. Shapes: B batch, A anchors, C classes, R bins, M positive anchors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from peakmark.geometry.anchors import boxes_from_distributions
+from peakmark.geometry.iou import complete_iou
+from peakmark.loss.assignment import Assignment, assign
+from peakmark.nouns import Batch, HeadOutput, LossSums
+
+_BELOW_LAST_BIN = 0.01
+"""A distance of exactly the last bin would need a bin to its right to lie between."""
+
+
+def detection_loss(output: HeadOutput, batch: Batch) -> LossSums:
+    """Gives the sums of the three terms over the batch and the sum of target scores, as float32 scalars with gradient.
+
+    The loss is `gain * term / max(target scores, 1)` added over the terms; whoever adds owns the gains.
+    """
+    device = output.class_logits_BAC.device
+    truth_boxes = batch.boxes_xyxy_px.to(device)
+    truth_classes = batch.classes.to(device)
+    predicted_boxes = boxes_from_distributions(output.box_logits_BAR4, output.grid)
+    assignment = assign(
+        output.class_logits_BAC.detach().sigmoid(),
+        predicted_boxes.detach(),
+        output.grid,
+        truth_boxes,
+        truth_classes,
+        batch.image_index.to(device),
+    )
+    cls = _class_term(output.class_logits_BAC, assignment, truth_classes)
+    target_boxes = truth_boxes[assignment.truth_M]
+    box = _overlap_term(predicted_boxes, target_boxes, assignment)
+    dfl = _distribution_term(output, target_boxes, assignment)
+    return LossSums(box, cls, dfl, assignment.target_score_M.sum())
+
+
+def _class_term(logits_BAC: torch.Tensor, assignment: Assignment, truth_classes: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of every class of every anchor against soft targets; background is 0 everywhere."""
+    target_BAC = torch.zeros_like(logits_BAC)
+    place = (assignment.image_M, assignment.anchor_M, truth_classes[assignment.truth_M])
+    target_BAC[place] = assignment.target_score_M
+    return functional.binary_cross_entropy_with_logits(logits_BAC, target_BAC, reduction="sum")
+
+
+def _overlap_term(predicted: torch.Tensor, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:
+    """`1 - CIoU`, weighted by the target score (arXiv 1911.08287)."""
+    overlap = complete_iou(predicted[assignment.image_M, assignment.anchor_M], target_boxes)
+    return ((1 - overlap) * assignment.target_score_M).sum()
+
+
+def _distribution_term(output: HeadOutput, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:
+    """Cross-entropy of the two bins around each true distance, mean over the sides (arXiv 2006.04388, eq. 6)."""
+    logits_MR4 = output.box_logits_BAR4[assignment.image_M, assignment.anchor_M]
+    bins = logits_MR4.shape[1] // 4
+    points = output.grid.points_px_A2[assignment.anchor_M]
+    strides = output.grid.strides_A[assignment.anchor_M, None]
+    distances = torch.cat((points - target_boxes[:, :2], target_boxes[:, 2:] - points), dim=1) / strides
+    distances = distances.clamp(0, bins - 1 - _BELOW_LAST_BIN)
+    lower = distances.floor().long()
+    upper_weight = distances - lower
+    log_share = logits_MR4.view(-1, 4, bins).log_softmax(dim=-1)
+    at_lower = log_share.gather(2, lower[..., None]).squeeze(2)
+    at_upper = log_share.gather(2, lower[..., None] + 1).squeeze(2)
+    cross_entropy = -(at_lower * (1 - upper_weight) + at_upper * upper_weight)
+    return (cross_entropy.mean(dim=1) * assignment.target_score_M).sum()

@@ -1,0 +1,148 @@
+"""What does this machine compute with, and exactly how? Device, threads, precision, layout, determinism.
+
+The arithmetic is settled once, at the start of a run, from settings and machine, and stored: one thread more changes
+every gradient in its last bits. Never from workers, the clock, free memory or the epochs that are left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeVar
+
+import psutil
+import torch
+
+from peakmark.errors import MachineError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How numbers are computed; equal arithmetic on equal libraries and hardware gives equal bits."""
+
+    device: str
+    """cpu, cuda:0 ..."""
+    device_name: str
+    precision: Precision
+    threads: int
+    channels_last: bool
+    deterministic: bool
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, Any]) -> Arithmetic:
+        return Arithmetic(**plain)
+
+    def apply(self) -> None:
+        """Sets the process up for it: threads, and on a GPU the deterministic kernels."""
+        torch.set_num_threads(self.threads)
+        if self.on_gpu:
+            torch.backends.cudnn.benchmark = not self.deterministic
+            if self.deterministic:
+                # cuBLAS reads this when its handle is made; without it, deterministic mode raises at the first product.
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @property
+    def needs_scaler(self) -> bool:
+        """Whether small gradients would vanish: float16 has too few exponent bits, bfloat16 has float32's."""
+        return self.precision == "float16"
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Runs convolutions and products in the chosen precision."""
+        kind = "cuda" if self.on_gpu else "cpu"
+        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
+        with torch.autocast(kind, dtype=dtype, enabled=self.precision != "float32", cache_enabled=True):
+            yield
+
+    def place(self, module: Module) -> Module:
+        """Moves a module to the device, in the chosen memory layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return module.to(device=self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+    def prepare(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        """Takes uint8 images to the device as float32 0 to 1 in the chosen layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        images = images_BCHW.to(self.device, non_blocking=True)
+        return images.to(dtype=torch.float32, memory_format=layout).mul_(1 / 255)
+
+
+def settle(*, device: str | int | None, amp: bool, deterministic: bool, threads: int | None = None) -> Arithmetic:
+    """Chooses the arithmetic for these settings on this machine.
+
+    Raises MachineError for a device that isn't there.
+    """
+    chosen = _device(device)
+    on_gpu = chosen.startswith("cuda")
+    return Arithmetic(
+        device=chosen,
+        device_name=torch.cuda.get_device_name(chosen) if on_gpu else processor_name(),
+        precision=_precision(on_gpu) if amp else "float32",
+        threads=threads or _cores(),
+        channels_last=True,
+        deterministic=deterministic,
+    )
+
+
+def _device(wish: str | int | None) -> str:
+    if wish is None:
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    name = str(wish).strip().lower()
+    if name == "cpu":
+        return "cpu"
+    number = name.removeprefix("cuda").removeprefix(":") or "0"
+    if not number.isdigit():
+        raise MachineError(f"device={wish}: unknown device; write cpu, cuda, cuda:0 or 0 (one device at a time).")
+    if int(number) >= torch.cuda.device_count():
+        raise MachineError(
+            f"device={wish}: this machine has {torch.cuda.device_count()} CUDA devices that this PyTorch can use;"
+            " write device=cpu, or install the CUDA build of PyTorch."
+        )
+    return f"cuda:{number}"
+
+
+def _precision(on_gpu: bool) -> Precision:
+    if on_gpu:
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if _native_bfloat16() else "float32"
+
+
+def _native_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _cores() -> int:
+    """The processors this process may use: a container or a scheduler may grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return "processor"
+
+
+def memory_in_use_bytes(arithmetic: Arithmetic) -> int:
+    """What the run holds now: on a GPU what torch has reserved there, else the resident memory of the process."""
+    if arithmetic.on_gpu:
+        return torch.cuda.memory_reserved(arithmetic.device)
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,78 @@
+"""What does a model find in letterboxed images? The one predict function: training's validation, `val` and `predict`.
+
+Same fusing, same precision, same padded chunk size whatever the caller's batch is, so that a number never depends on
+how images were grouped. Decoding and suppression are float32 in every mode. It knows no files and no metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from peakmark.geometry.suppression import suppress
+from peakmark.machine.devices import Arithmetic
+from peakmark.model.detector import Detector, decode
+from peakmark.model.fuse import fused
+from peakmark.nouns import Detections, HeadOutput
+
+
+class Predictor:
+    """A fused copy of a model with fixed thresholds."""
+
+    def __init__(
+        self,
+        model: Detector,
+        arithmetic: Arithmetic,
+        *,
+        confidence: float,
+        iou_threshold: float,
+        max_detections: int,
+        chunk: int,
+        one_class_per_box: bool,
+    ) -> None:
+        """`chunk`: images computed together; fewer are padded. `one_class_per_box`: as a person wants to see it, where
+        the metric (False) takes every class of a box above the confidence as a detection of its own."""
+        self._model = arithmetic.place(fused(model))
+        self._arithmetic = arithmetic
+        self._confidence = confidence
+        self._iou_threshold = iou_threshold
+        self._max_detections = max_detections
+        self._chunk = chunk
+        self._one_class_per_box = one_class_per_box
+
+    def __call__(self, images_BCHW: torch.Tensor) -> list[Detections]:
+        """Finds objects in letterboxed images (B, 3, side, side) uint8 RGB; boxes in px of the square."""
+        return [detections for output in self.outputs(images_BCHW) for detections in self.detections(output)]
+
+    @torch.inference_mode()
+    def outputs(self, images_BCHW: torch.Tensor) -> Iterator[HeadOutput]:
+        """Yields the raw head outputs chunk by chunk, the padding cut off again."""
+        for start in range(0, len(images_BCHW), self._chunk):
+            images = images_BCHW[start : start + self._chunk]
+            count = len(images)
+            if count < self._chunk:
+                # Kernels are chosen by batch size and add up in another order: without padding, the last images of a
+                # set would come out differently from the same images in another place.
+                images = torch.cat((images, images.new_zeros((self._chunk - count, *images.shape[1:]))))
+            with self._arithmetic.autocast():
+                output = self._model(self._arithmetic.prepare(images))
+            yield HeadOutput(output.box_logits_BAR4[:count], output.class_logits_BAC[:count], output.grid)
+
+    @torch.inference_mode()
+    def detections(self, output: HeadOutput) -> list[Detections]:
+        """Decodes, thresholds and suppresses one chunk's outputs."""
+        boxes_BA4, scores_BAC = decode(output)
+        return [self._of_image(boxes, scores) for boxes, scores in zip(boxes_BA4, scores_BAC, strict=True)]
+
+    def _of_image(self, boxes_A4: torch.Tensor, scores_AC: torch.Tensor) -> Detections:
+        if self._one_class_per_box:
+            best, classes = scores_AC.max(dim=1)
+            anchors = (best > self._confidence).nonzero().flatten()
+            scores, classes = best[anchors], classes[anchors]
+        else:
+            anchors, classes = (scores_AC > self._confidence).nonzero(as_tuple=True)
+            scores = scores_AC[anchors, classes]
+        boxes = boxes_A4[anchors]
+        kept = suppress(boxes, scores, classes, iou_threshold=self._iou_threshold, max_kept=self._max_detections)
+        return Detections(boxes[kept].cpu().numpy(), scores[kept].cpu().numpy(), classes[kept].cpu().numpy())
