@@ -1,0 +1,149 @@
+"""Which settings can't stand together, and which have a consequence that the user should read first?
+
+Each rule looks at settings that are right one by one, and yields what it found. No rule reads a file or the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+
+IMAGE_SIZE_STEP_PX = 32
+"""The largest stride: a side that it doesn't divide has no whole number of cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The run can't start like this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The run can start, and the user should know this first."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Another value is used than the one that was asked for."""
+
+    name: str
+    value: Any
+    text: str
+
+
+Finding = Violation | Note | Adjustment
+
+
+def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
+    """Applies every rule for this kind of settings; `given` names the settings that the user wrote."""
+    match settings:
+        case Settings():
+            yield from _whole_cells(settings.imgsz)
+            for rule in _TRAINING_RULES:
+                yield from rule(settings, given)
+        case ValSettings():
+            yield from _whole_cells(settings.imgsz)
+        case PredictSettings():
+            yield from _whole_cells(settings.imgsz)
+            if settings.save_conf and not settings.save_txt:
+                yield Note("save_conf=True has no effect without save_txt=True: it adds to the label files.")
+        case _:
+            raise TypeError(f"no rules for {type(settings).__name__}")
+
+
+def _whole_cells(imgsz: int | None) -> Iterator[Finding]:
+    if imgsz is not None and imgsz % IMAGE_SIZE_STEP_PX:
+        rounded = ceil(imgsz / IMAGE_SIZE_STEP_PX) * IMAGE_SIZE_STEP_PX
+        yield Adjustment(
+            "imgsz", rounded, f"imgsz={imgsz} is not a multiple of {IMAGE_SIZE_STEP_PX}; {rounded} is used instead."
+        )
+
+
+def _one_start(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.pretrained is not None and settings.model.endswith(".pt"):
+        yield Violation(
+            f"model={settings.model} and pretrained={settings.pretrained} both bring weights; keep one of the two."
+        )
+
+
+def _something_to_learn(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.box == settings.cls == settings.dfl == 0:
+        yield Violation("box=0, cls=0 and dfl=0 leave no loss to learn from; give at least one a weight above 0.")
+
+
+def _without_validation(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.val:
+        return
+    yield Note(
+        "val=False: nothing is validated, so no epoch can be best and there will be no best.pt. Leave val=False out, "
+        "or write val_period=10 to validate less often; a last.pt can be validated later with peakmark val."
+    )
+    yield from _no_effect({"patience", "fitness", "val_period"} & given, "nothing is validated")
+
+
+def _validation_period(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if not settings.val:
+        return
+    if settings.val_period > settings.epochs:
+        yield Note(
+            f"val_period={settings.val_period} is more than epochs={settings.epochs}: "
+            "only the last epoch is validated, so it is the best one."
+        )
+    elif 0 < settings.patience < settings.val_period:
+        yield Note(
+            f"patience={settings.patience} is less than val_period={settings.val_period}, and patience counts epochs: "
+            "the first validation that isn't better ends the run."
+        )
+
+
+def _warmup(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.warmup_epochs > settings.epochs:
+        yield Note(
+            f"warmup_epochs={settings.warmup_epochs:g} is more than epochs={settings.epochs}: "
+            "the run ends before the learning rate is reached."
+        )
+    if settings.warmup_epochs == 0:
+        yield from _no_effect({"warmup_momentum", "warmup_bias_lr"} & given, "warmup_epochs=0: there is no warm-up")
+
+
+def _mosaic_closed(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.mosaic == 0:
+        yield from _no_effect({"close_mosaic"} & given, "mosaic=0: there is none to close")
+    elif settings.close_mosaic >= settings.epochs:
+        yield Note(
+            f"close_mosaic={settings.close_mosaic} covers all of epochs={settings.epochs}, "
+            "so mosaic is never on; close_mosaic=0 keeps it on."
+        )
+
+
+def _kept_epochs(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.save_period > settings.epochs:
+        yield Note(
+            f"save_period={settings.save_period} is more than epochs={settings.epochs}: no epochN.pt will be kept."
+        )
+
+
+def _no_effect(names: Set[str], because: str) -> Iterator[Finding]:
+    if names:
+        verb = "has" if len(names) == 1 else "have"
+        yield Note(f"{' and '.join(sorted(names))} {verb} no effect, because {because}.")
+
+
+_TRAINING_RULES: tuple[Callable[[Settings, Set[str]], Iterator[Finding]], ...] = (
+    _one_start,
+    _something_to_learn,
+    _without_validation,
+    _validation_period,
+    _warmup,
+    _mosaic_closed,
+    _kept_epochs,
+)
