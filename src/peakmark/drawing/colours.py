@@ -25,7 +25,7 @@ _FIRST_RGB = (
 _COLOURS = 128
 """After so many classes the colours begin again; nobody tells more apart."""
 
-_LIGHTNESS_RANGE = (0.45, 0.92)
+_LIGHTNESS_RANGE = (0.45, 0.87)
 """OKLab lightness. Darker ones vanish in shadows and beside the black text, lighter ones on white paper."""
 
 
