@@ -1,0 +1,5 @@
+"""Makes `python -m peakmark` the same as `peakmark`."""
+
+from peakmark.cli.main import run
+
+run()

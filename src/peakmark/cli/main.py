@@ -1,0 +1,171 @@
+"""Which words can a user type? Each command checks its settings, then hands them to the facade.
+
+It starts fast: nothing here loads torch before the settings are known to be right. It must not compute anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import peakmark
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.settings_help import show_settings
+from peakmark.cli.show import show_description, show_error, show_evaluation, show_notes
+from peakmark.errors import PeakmarkError, SettingsError, TrainingError
+from peakmark.nouns import Event, RunEnded
+from peakmark.report.console import ConsoleObserver
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.parse import parse
+
+EXIT_INTERRUPTED = 130
+"""What a shell gives for a program that Ctrl-C ended."""
+
+app = typer.Typer(
+    name="peakmark",
+    help="Trains YOLOv8 object detectors and always knows which epoch was best. Settings are written key=value; "
+    "[bold]peakmark train --help[/bold] lists them.",
+    epilog="peakmark train data=shapes epochs=30 imgsz=320",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+# The arguments are read by read_pairs, --help included: a command has more settings than options could show.
+_PAIRS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def run() -> None:
+    """Runs the command line and ends the process; the entry point of the package."""
+    app()
+
+
+@app.callback()
+def _top(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        _out().print(f"peakmark {version('peakmark')}", highlight=False)
+        raise typer.Exit
+
+
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a detector: peakmark train data=data.yaml model=yolov8n.yaml epochs=100"""
+    if _help_wanted(context, Settings, "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"):
+        return
+    with _told_plainly():
+        pairs = read_pairs(context.args)
+        parse(Settings, pairs)
+        with ConsoleObserver(_out()) as observer:
+            watched = _Ending(observer)
+            peakmark.YOLO(pairs.pop("model", Settings.model_fields["model"].default)).train(observer=watched, **pairs)
+        raise typer.Exit(watched.exit_code)
+
+
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def val(context: typer.Context) -> None:
+    """Validate a checkpoint: peakmark val model=best.pt data=data.yaml"""
+    if _help_wanted(
+        context, ValSettings, "peakmark val model=runs/detect/train/weights/best.pt data=data.yaml split=test"
+    ):
+        return
+    with _told_plainly():
+        pairs = read_pairs(context.args)
+        show_notes(_err(), parse(ValSettings, pairs).notes)
+        with ConsoleObserver(_out()) as observer:
+            evaluation = peakmark.YOLO(pairs.pop("model")).val(observer=observer, **pairs)
+        show_evaluation(_out(), evaluation)
+
+
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def predict(context: typer.Context) -> None:
+    """Find objects: peakmark predict model=best.pt source=images/"""
+    if _help_wanted(context, PredictSettings, "peakmark predict model=best.pt source=images/ save=True", _SOURCE):
+        return
+    with _told_plainly():
+        pairs = read_pairs(context.args)
+        source = pairs.pop("source", None)
+        show_notes(_err(), _checked_with_source(pairs, source))
+        for result in peakmark.YOLO(pairs.pop("model")).predict(source, stream=True, **pairs):
+            _out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, e.g. runs/detect/train/weights/best.pt")],
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with the digests.")] = False,
+) -> None:
+    """Say what a checkpoint is: epoch, fitness, settings, where it came from."""
+    with _told_plainly():
+        show_description(_out(), peakmark.inspect(file), as_json=json)
+
+
+_SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
+
+
+def _checked_with_source(pairs: dict[str, str], source: str | None) -> tuple[str, ...]:
+    missing = [] if source else [f"source is missing; {_SOURCE}"]
+    try:
+        notes = parse(PredictSettings, pairs).notes
+    except SettingsError as error:
+        raise SettingsError([*error.violations, *missing]) from None
+    if missing:
+        raise SettingsError(missing)
+    return notes
+
+
+def _help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:
+    if not {"--help", "-h", "help"} & set(context.args):
+        return False
+    console = _out()
+    console.print(f"{(context.command.help or '').partition(':')[0]}. Settings are written key=value:", highlight=False)
+    console.print(f"  {example}", highlight=False, markup=False)
+    if more:
+        console.print(more, highlight=False, markup=False)
+    console.print("\nEach setting with its default, its meaning, and in brackets its range.\n", highlight=False)
+    show_settings(console, kind)
+    return True
+
+
+class _Ending:
+    """Passes events on and remembers which exit code the run's end comes to."""
+
+    def __init__(self, observer: ConsoleObserver) -> None:
+        self._observer = observer
+        self.exit_code = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            codes: dict[str, int] = {"interrupted": EXIT_INTERRUPTED, "not_finite": TrainingError.exit_code}
+            self.exit_code = codes.get(event.outcome, 0)
+        self._observer(event)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Turns a user's mistake into its sentence and exit code, and Ctrl-C into 130; a defect keeps its traceback."""
+    try:
+        yield
+    except PeakmarkError as error:
+        show_error(_err(), error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _out() -> Console:
+    return Console()
+
+
+def _err() -> Console:
+    return Console(stderr=True)

@@ -1,0 +1,94 @@
+"""How are results and mistakes printed? Each as one block that can be read at a glance, or copied.
+
+It must not know how a result came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isnan
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from peakmark.errors import PeakmarkError
+from peakmark.nouns import Evaluation
+
+
+def show_error(console: Console, error: PeakmarkError) -> None:
+    """Prints the sentence, or the list of sentences, without a traceback."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if len(lines) == 1:
+        _line(console, Text.assemble(("Error: ", "bold red"), lines[0]))
+        return
+    _line(console, Text(f"Error: {len(lines)} things to mend", style="bold red"))
+    for line in lines:
+        _line(console, Text(f"  - {line}"))
+
+
+def show_notes(console: Console, notes: tuple[str, ...]) -> None:
+    """Prints what the user should read before anything starts."""
+    for note in notes:
+        _line(console, Text.assemble(("Note: ", "bold yellow"), note))
+
+
+def show_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """Prints the classes rounded, then every number to its last digit, with the protocol they are by."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("class", overflow="fold")
+    for title in ("truths", "P", "R", "mAP50", "mAP50-95"):
+        table.add_column(title, justify="right", no_wrap=True)
+    metrics, per_class = evaluation.metrics, evaluation.per_class
+    keys = ("precision", "recall", "map50", "map50_95")
+    table.add_row("all", str(evaluation.truths), *(_rounded(metrics[key]) for key in keys), style="bold")
+    for index, name in enumerate(evaluation.names):
+        numbers = (_rounded(per_class[key][index]) for key in keys)
+        table.add_row(Text(name), str(evaluation.truths_per_class[index]), *numbers)
+    console.print(table)
+    console.print()
+    for name, value in metrics.items():
+        console.print(f"{name:<16} {value!r}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    _line(console, Text(f"{evaluation.images} images, {evaluation.detections} detections. {evaluation.protocol}."))
+
+
+def show_description(console: Console, description: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints what a checkpoint says of itself: a table for a person, or JSON for a program."""
+    if as_json:
+        text = json.dumps(_without_nan(description), indent=2, ensure_ascii=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return
+    for key, value in description.items():
+        if isinstance(value, Mapping) and value:
+            console.print(Text(key, style="bold"), soft_wrap=True)
+            width = max(len(str(name)) for name in value)
+            for name, inner in value.items():
+                _entry(console, f"  {name!s:<{width}}  ", inner)
+        else:
+            _entry(console, f"{key}  ", value)
+
+
+def _entry(console: Console, label: str, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | Mapping) else str(value)
+    console.print(Text.assemble((label, "cyan"), text), soft_wrap=True)
+
+
+def _line(console: Console, text: Text) -> None:
+    # Into a file or a pipe a sentence stays one line, so that it can be searched for and a path in it stays whole.
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def _rounded(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.4f}"
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: a reader in another language would refuse the whole document."""
+    if isinstance(value, float) and isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(inner) for key, inner in value.items()}
+    return [_without_nan(inner) for inner in value] if isinstance(value, list | tuple) else value
