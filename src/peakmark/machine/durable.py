@@ -82,12 +82,12 @@ def write_durably(
     verify: Callable[[Path], None] | None = None,
     *,
     expected_bytes: int = 0,
-) -> None:
-    """Writes one file and gives it all the names in `targets`, in this order; the previous files stand until then.
+) -> int:
+    """Writes one file under all the names in `targets`, in this order, and gives its size in bytes.
 
-    `verify` reads the staged file and raises if it isn't what it should be; no name changes then. `expected_bytes` is
-    what the file will need about; too little free space is said before anything is written. Raises `MachineError`, and
-    whatever `write` and `verify` raise.
+    The previous files stand until then. `verify` reads the staged file and raises if it isn't what it should be; no
+    name changes then. `expected_bytes` is about what the file will need; too little free space is said before anything
+    is written. Raises `MachineError`, and whatever `write` and `verify` raise.
     """
     staged = stage(targets[0])
     try:
@@ -95,10 +95,12 @@ def write_durably(
             check_free_space(staged.parent, expected_bytes)
             with open(staged, "xb") as stream:
                 write(stream)
+                size_bytes = stream.tell()
                 _flush(stream)
         if verify is not None:
             verify(staged)
         publish(staged, *targets)
+        return size_bytes
     finally:
         # Gone already where it was published. An error here would hide the one that matters.
         with contextlib.suppress(OSError):

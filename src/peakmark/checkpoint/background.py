@@ -1,0 +1,167 @@
+"""How are checkpoints saved while the training goes on?
+
+One save is in flight, in a thread of its own, and at most one more waits: so memory holds two snapshots (and, while the
+disk refuses, the two that it owes), and the disk is never far behind. It must not know when to save or what is best: it
+is handed snapshots and names.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.writer import save as save_checkpoint
+from peakmark.errors import MachineError
+from peakmark.nouns import Position
+
+Save = Callable[..., int]
+"""`save(checkpoint, *targets) -> size in bytes`, as in `writer.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A save that is done and on the disk."""
+
+    targets: tuple[Path, ...]
+    position: Position
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A save that the disk refused; what stood under these names still stands."""
+
+    targets: tuple[Path, ...]
+    position: Position
+    error: MachineError
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    checkpoint: Checkpoint
+    targets: tuple[Path, ...]
+
+
+class BackgroundWriter:
+    """Saves checkpoints in a thread, in the order in which they were handed in.
+
+    A checkpoint that waits under no other name than `last` gives way to a newer one; a best or a kept one never does.
+    If the disk refuses, the training goes on: what last.pt and best.pt should hold is tried again with the next save. A
+    kept epochN.pt is not tried again, or the snapshots would fill the memory.
+    """
+
+    def __init__(self, last: Path, best: Path, save: Save = save_checkpoint) -> None:
+        self._last = last
+        self._owed_names = (last, best)
+        self._save = save
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        # Everything below is shared with the thread, and read and written under this lock only.
+        self._changed = threading.Condition()
+        self._waiting: _Job | None = None
+        self._running = False
+        self._owed: dict[Path, Checkpoint] = {}
+        self._done: list[Saved | Failed] = []
+        self._failed: MachineError | None = None
+        self._broken: BaseException | None = None
+
+    @property
+    def failed(self) -> MachineError | None:
+        """What the disk said to the last save; None where that one went well and nothing is owed."""
+        with self._changed:
+            return self._failed
+
+    def submit(self, checkpoint: Checkpoint, *targets: Path) -> None:
+        """Has a snapshot saved under `targets`; waits only while another that may not be dropped is still waiting.
+
+        `checkpoint` shares no storage with live tensors (see `snapshot`). Raises what broke an earlier save, unless it
+        was a `MachineError`: a disk that refuses is no reason to stop a training, a `TrainingError` is.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._broken is not None or self._may_be_replaced(self._waiting))
+            self._raise_what_broke()
+            self._waiting = _Job(checkpoint, targets)
+            if not self._running:
+                self._running = True
+                self._executor.submit(self._work)
+
+    def flush(self) -> None:
+        """Waits until nothing waits and nothing is in flight. Raises as `submit` does."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
+            self._raise_what_broke()
+
+    def finished(self) -> tuple[Saved | Failed, ...]:
+        """Gives the saves that came to an end since it was last asked, in order."""
+        with self._changed:
+            done, self._done = tuple(self._done), []
+            return done
+
+    def close(self) -> None:
+        """Waits for everything and tries once more what the disk had refused; nothing may be submitted afterwards.
+
+        Raises `MachineError` if last.pt or best.pt could not be brought up to date after all.
+        """
+        try:
+            self.flush()
+            self._pay_what_is_owed()
+        finally:
+            self._executor.shutdown()
+        with self._changed:
+            if self._owed and self._failed is not None:
+                raise self._failed
+
+    def _may_be_replaced(self, waiting: _Job | None) -> bool:
+        return waiting is None or waiting.targets == (self._last,)
+
+    def _raise_what_broke(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _work(self) -> None:
+        """The thread: saves until nothing waits."""
+        try:
+            while (job := self._next()) is not None:
+                if self._save_one(job):
+                    self._pay_what_is_owed()
+        except BaseException as error:
+            with self._changed:
+                self._broken, self._running, self._waiting = error, False, None
+                self._changed.notify_all()
+            raise
+
+    def _next(self) -> _Job | None:
+        with self._changed:
+            job, self._waiting = self._waiting, None
+            # Under the same lock as the look at what waits: or a job handed in between would lie there for ever.
+            self._running = job is not None
+            self._changed.notify_all()
+            return job
+
+    def _save_one(self, job: _Job) -> bool:
+        try:
+            size_bytes = self._save(job.checkpoint, *job.targets)
+        except MachineError as error:
+            with self._changed:
+                self._failed = error
+                self._done.append(Failed(job.targets, job.checkpoint.position, error))
+                self._owed |= {name: job.checkpoint for name in job.targets if name in self._owed_names}
+            return False
+        with self._changed:
+            self._done.append(Saved(job.targets, job.checkpoint.position, size_bytes))
+            for name in job.targets:
+                self._owed.pop(name, None)
+            if not self._owed:
+                self._failed = None
+        return True
+
+    def _pay_what_is_owed(self) -> None:
+        """Tries again what the disk refused, now that it may take it; stops where it refuses once more."""
+        with self._changed:
+            owed = list(self._owed.items())
+        for name, checkpoint in owed:
+            if not self._save_one(_Job(checkpoint, (name,))):
+                return

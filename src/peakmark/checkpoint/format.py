@@ -1,0 +1,181 @@
+"""What is in a checkpoint, and how does it become tensors and plain values and back? The one place that knows the keys.
+
+`docs/checkpoint-format.md` is the contract for people; the golden file in the tests holds both to it. It must not know
+files, digests or when anything is saved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
+
+FORMAT = "peakmark"
+FORMAT_VERSION = 1
+TIME_COLUMNS = ("train_s", "validation_s")
+"""The parts of a record that differ between two runs of the same fold."""
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A run at the start of a window: everything that its future follows from, and what people ask about it."""
+
+    model: Weights
+    """The EMA: the weights that are validated and used."""
+    training_weights: Weights
+    optimizer: dict[str, Any]
+    """As torch's `optimizer.state_dict()` gives it."""
+    scaler: dict[str, Any] | None
+    ema_updates: int
+    position: Position
+    open_epoch: dict[str, float | int]
+    """Running sums of the open epoch."""
+    counters: dict[str, int]
+    history: History
+    settings: dict[str, Any]
+    result_settings: tuple[str, ...]
+    """Names of the settings that bear on the result; the others may differ in a run that is still the same."""
+    names: tuple[str, ...]
+    """Of the classes."""
+    architecture: str
+    """yolov8n, yolov8s ..."""
+    arithmetic: dict[str, Any]
+    """Device kind, threads, precision, memory layout: what a resume must use again to be exact."""
+    provenance: dict[str, Any]
+    """Where it came from: versions, data fingerprints, created_at, digest of the parent."""
+    weights_epoch: int | None
+    """The epoch (0-based) whose training ended in these weights; None within an epoch."""
+    validated: bool
+    fitness: float | None
+    metrics: dict[str, float] | None
+    """Of these very weights: None where they were not validated, whatever an epoch before them reached."""
+
+    def __post_init__(self) -> None:
+        if not self.validated and (self.metrics is not None or self.fitness is not None):
+            raise ValueError("weights that were not validated carry no metrics and no fitness")
+        missing = [name for name in self.result_settings if name not in self.settings]
+        if missing:
+            raise ValueError(f"result_settings names settings that are not there: {', '.join(missing)}")
+
+
+def snapshot(state: Any) -> Any:
+    """Copies a tree of dicts, lists and tensors so that nothing in it shares storage with a live tensor.
+
+    On a processor `state_dict()` and `.cpu()` alias the weights: saved in the background, they would change under the
+    save. Tensors come to the processor and keep dtype and layout.
+    """
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(snapshot(value) for value in state)
+    return state
+
+
+def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Gives tensors and plain values only, so that `torch.load(..., weights_only=True)` reads them.
+
+    Raises TypeError, with the place, for a value that is neither.
+    """
+    fields = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
+    plain = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "epoch": checkpoint.position.epoch if checkpoint.weights_epoch is None else checkpoint.weights_epoch,
+        "best_fitness": best_fitness(checkpoint.history),
+        **fields,
+        "position": dataclasses.asdict(checkpoint.position),
+        "history": history_to_plain(checkpoint.history),
+        "result_settings": list(checkpoint.result_settings),
+        "names": list(checkpoint.names),
+    }
+    return {key: _plain(value, key) for key, value in plain.items()}
+
+
+def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
+    """The inverse of `to_plain`. Raises KeyError, TypeError or ValueError where something is missing or wrong."""
+    own = {field.name: plain[field.name] for field in dataclasses.fields(Checkpoint)}
+    own["position"] = Position(**plain["position"])
+    own["history"] = history_from_plain(plain["history"])
+    own["result_settings"] = tuple(plain["result_settings"])
+    own["names"] = tuple(plain["names"])
+    return Checkpoint(**own)
+
+
+def best_fitness(history: History) -> float | None:
+    """The highest fitness of the history; which epoch has it, and why, is for `selection` to say."""
+    fitnesses = [record.fitness for record in history.records if record.fitness is not None]
+    return max((fitness for fitness in fitnesses if math.isfinite(fitness)), default=None)
+
+
+def history_to_plain(history: History) -> dict[str, Any]:
+    """Gives a history as lists, dicts and numbers."""
+    return {
+        "records": [_record_to_plain(record) for record in history.records],
+        "segments": [{**_shallow(segment), "settings": dict(segment.settings)} for segment in history.segments],
+    }
+
+
+def history_from_plain(plain: Mapping[str, Any]) -> History:
+    """The inverse of `history_to_plain`."""
+    return History(
+        records=tuple(_record_from_plain(record) for record in plain["records"]),
+        segments=tuple(Segment(**segment) for segment in plain["segments"]),
+    )
+
+
+def _record_to_plain(record: EpochRecord) -> dict[str, Any]:
+    return {
+        **_shallow(record),
+        "train": dataclasses.asdict(record.train),
+        "lr": list(record.lr),
+        "metrics": None if record.metrics is None else dict(record.metrics),
+        "per_class": None
+        if record.per_class is None
+        else {name: list(values) for name, values in record.per_class.items()},
+        "validation": None if record.validation is None else dataclasses.asdict(record.validation),
+    }
+
+
+def _record_from_plain(plain: Mapping[str, Any]) -> EpochRecord:
+    per_class, validation = plain["per_class"], plain["validation"]
+    return EpochRecord(
+        **{
+            **plain,
+            "train": Losses(**plain["train"]),
+            "lr": tuple(plain["lr"]),
+            "per_class": None if per_class is None else {name: tuple(values) for name, values in per_class.items()},
+            "validation": None if validation is None else Losses(**validation),
+        }
+    )
+
+
+def _shallow(noun: EpochRecord | Segment) -> dict[str, Any]:
+    return {field.name: getattr(noun, field.name) for field in dataclasses.fields(noun)}
+
+
+def _plain(value: Any, place: str) -> Any:
+    """Copies a tree down to exact plain types: a NumPy number is a float to Python, but code to an unpickler."""
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu()
+        # torch.save writes whole storages: a view would bring along everything that it is a view of.
+        return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        return {_plain(key, f"a key of {place}"): _plain(item, f"{place}[{key!r}]") for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item, f"{place}[{index}]") for index, item in enumerate(value))
+    raise TypeError(f"a checkpoint holds tensors and plain values, but {place} is a {type(value).__name__}")

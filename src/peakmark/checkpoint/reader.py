@@ -1,0 +1,175 @@
+"""Is this file a whole checkpoint of ours, and what is in it? The only user of `torch.load`, and it never runs code.
+
+Any file may be handed in: one of ours that is damaged, one of another program, no checkpoint at all. Each is refused
+with a sentence that says which of these it is. It must not know folders or which of several files to take.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from peakmark.checkpoint.digest import digests
+from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, Checkpoint, best_fitness, from_plain
+from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
+from peakmark.errors import ModelFileError
+from peakmark.nouns import Position
+
+_ZIP_START = b"PK\x03\x04"
+_PICKLE_START = b"\x80"
+_RESTORE = "Restore it from a copy, or take another file of the run's weights folder."
+
+
+def read(path: Path, *, verify: bool = True) -> Checkpoint:
+    """Reads a checkpoint onto the processor.
+
+    `verify=False` skips the digest over every byte, for a file that was verified just before. Raises `ModelFileError`
+    if the file is missing, foreign, damaged or of another format version.
+    """
+    try:
+        with open(path, "rb") as stream:
+            _check_kind(path, stream)
+            if verify:
+                _check_digest(path, stream)
+            stream.seek(0)
+            return _checkpoint(path, _load(path, stream, mmap=False))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_position(path: Path) -> Position:
+    """Reads only how far a checkpoint is, without reading its tensors or verifying it. Raises as `read` does."""
+    try:
+        with open(path, "rb") as stream:
+            _check_kind(path, stream)
+        return _checkpoint(path, _load(path, path, mmap=True)).position
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Gives what `peakmark inspect` shows: plain values only, digests worked out anew. Raises as `read` does.
+
+    Numbers of epochs are 1-based here, as in every place where a person reads them.
+    """
+    checkpoint = read(path)
+    position, ended = checkpoint.position, checkpoint.weights_epoch
+    return {
+        "file": str(path),
+        "size_bytes": path.stat().st_size,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "architecture": checkpoint.architecture,
+        "names": list(checkpoint.names),
+        "parameters": sum(tensor.numel() for tensor in checkpoint.model.values() if tensor.is_floating_point()),
+        "weights": _describe_weights(checkpoint),
+        "epoch": (position.epoch if ended is None else ended) + 1,
+        "next": {"epoch": position.epoch + 1, "phase": position.phase, "images_done": position.images},
+        "step": position.step,
+        "validated": checkpoint.validated,
+        "fitness": checkpoint.fitness,
+        "metrics": checkpoint.metrics,
+        "best_fitness": best_fitness(checkpoint.history),
+        "epochs_recorded": len(checkpoint.history.records),
+        "settings": checkpoint.settings,
+        "arithmetic": checkpoint.arithmetic,
+        "provenance": checkpoint.provenance,
+        "digests": digests(checkpoint),
+    }
+
+
+def _describe_weights(checkpoint: Checkpoint) -> str:
+    if checkpoint.weights_epoch is None:
+        return f"from within epoch {checkpoint.position.epoch + 1}, not validated: they carry no metrics"
+    if not checkpoint.validated:
+        return f"after epoch {checkpoint.weights_epoch + 1}, not validated: they carry no metrics"
+    return f"after epoch {checkpoint.weights_epoch + 1}, validated"
+
+
+def _check_kind(path: Path, stream: BinaryIO) -> None:
+    """Refuses what can be told from the first bytes and the zip's directory, before anything is unpickled."""
+    start = stream.read(len(_ZIP_START))
+    if not start:
+        raise ModelFileError(f"{path} is empty. {_RESTORE}")
+    if start.startswith(_PICKLE_START):
+        raise ModelFileError(_foreign_pickle(path, ()))
+    if start != _ZIP_START:
+        raise ModelFileError(
+            f"{path} is not a model file: it begins like neither a PyTorch file nor a checkpoint of Peakmark, or its "
+            f"beginning is damaged. Give a .pt file that Peakmark wrote."
+        )
+    if not zipfile.is_zipfile(stream):
+        raise ModelFileError(f"{path} is cut off or damaged: its end is missing or wrong. {_RESTORE}")
+
+
+def _check_digest(path: Path, stream: BinaryIO) -> None:
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - COMMENT_BYTES))
+    if not stream.read().startswith(COMMENT_PREFIX):
+        # Ours with a damaged end, or another program's: what is inside tells, and that needs no digest.
+        stream.seek(0)
+        _checkpoint(path, _load(path, stream, mmap=False))
+        raise ModelFileError(f"{path} is damaged: it carries no digest, or a broken one. {_RESTORE}")
+    computed, stored = digest_of_file(stream)
+    if stored != computed.encode():
+        raise ModelFileError(f"{path} is damaged: its bytes no longer agree with its digest. {_RESTORE}")
+
+
+def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]:
+    try:
+        plain = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except OSError:
+        raise
+    except Exception as error:
+        # Torch raises a dozen types here, by what is wrong with the file. Each means that we can't read it.
+        code = _classes_in(error)
+        if code:
+            raise ModelFileError(_foreign_pickle(path, code)) from error
+        raise ModelFileError(
+            f"{path} is damaged or of another program: it can't be read as tensors. {_RESTORE}"
+        ) from error
+    if not isinstance(plain, Mapping) or plain.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path} is a PyTorch file, but no checkpoint of Peakmark: it doesn't say format: {FORMAT}. "
+            f"Give a .pt file that Peakmark wrote."
+        )
+    return plain
+
+
+def _checkpoint(path: Path, plain: Mapping[str, Any]) -> Checkpoint:
+    version = plain.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {version}; this Peakmark reads version {FORMAT_VERSION}. "
+            f"Use the Peakmark that wrote it, or a newer one."
+        )
+    try:
+        return from_plain(plain)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{path} is no complete checkpoint of Peakmark: {error!r}. {_RESTORE}") from error
+
+
+def _classes_in(error: Exception) -> tuple[str, ...]:
+    """The classes and functions that torch refused to build, as its message names them."""
+    return tuple(re.findall(r"GLOBAL ([\w.]+)", str(error)))
+
+
+def _foreign_pickle(path: Path, code: Iterable[str]) -> str:
+    named = f" ({', '.join(code)})" if code else ""
+    return (
+        f"{path} is a pickle of another program{named}: opening it could run code, so Peakmark doesn't. "
+        f"Give a .pt file that Peakmark wrote."
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> ModelFileError:
+    if isinstance(error, FileNotFoundError):
+        return ModelFileError(f"There is no file {path}. Check the spelling; nothing is downloaded.")
+    if isinstance(error, IsADirectoryError):
+        return ModelFileError(f"{path} is a folder; give a file in it, for example weights/best.pt.")
+    return ModelFileError(f"{path} can't be read: {error.strerror or error}. Check its rights and the disk.")

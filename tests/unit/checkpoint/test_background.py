@@ -1,0 +1,169 @@
+"""Saving in the background: order, what may be dropped, and a disk that refuses."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from peakmark.checkpoint.background import BackgroundWriter, Failed, Saved
+from peakmark.checkpoint.reader import read
+from peakmark.errors import MachineError, TrainingError
+from peakmark.nouns import Position
+
+LAST, BEST, KEPT = Path("last.pt"), Path("best.pt"), Path("epoch5.pt")
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def at(tiny_checkpoint):
+    return lambda epoch: replace(tiny_checkpoint, position=Position(epoch=epoch), weights_epoch=epoch - 1)
+
+
+class Disk:
+    """A `save` that remembers what stands under each name, can be held up, and can be full."""
+
+    def __init__(self) -> None:
+        self.holds: dict[Path, int] = {}
+        self.calls: list[tuple[int, tuple[Path, ...]]] = []
+        self.full = False
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.begun = threading.Semaphore(0)
+
+    def save(self, checkpoint, *targets) -> int:
+        self.begun.release()
+        assert self.may_go.wait(PATIENCE_S)
+        if self.full:
+            raise MachineError("Can't write: full.")
+        self.calls.append((checkpoint.position.epoch, targets))
+        self.holds |= dict.fromkeys(targets, checkpoint.position.epoch)
+        return 7
+
+
+@pytest.fixture
+def disk():
+    return Disk()
+
+
+@pytest.fixture
+def writer(disk):
+    writer = BackgroundWriter(LAST, BEST, disk.save)
+    yield writer
+    disk.may_go.set()
+    writer._executor.shutdown()
+
+
+def hold_up(writer, disk, checkpoint) -> None:
+    disk.may_go.clear()
+    writer.submit(checkpoint, LAST)
+    assert disk.begun.acquire(timeout=PATIENCE_S)
+
+
+def test_a_waiting_last_gives_way_to_a_newer_one(writer, disk, at):
+    hold_up(writer, disk, at(1))
+    for epoch in (2, 3, 4):
+        writer.submit(at(epoch), LAST)
+    disk.may_go.set()
+    writer.flush()
+    assert [epoch for epoch, _ in disk.calls] == [1, 4]
+
+
+@pytest.mark.parametrize("targets", [(BEST, LAST), (LAST, BEST), (LAST, KEPT)])
+def test_a_waiting_best_or_kept_one_is_never_dropped_and_makes_the_next_wait(writer, disk, targets, at):
+    hold_up(writer, disk, at(1))
+    writer.submit(at(2), *targets)
+    third = threading.Thread(target=writer.submit, args=(at(3), LAST))
+    third.start()
+    third.join(0.05)
+    assert third.is_alive(), "the third snapshot would be one too many in memory"
+    disk.may_go.set()
+    third.join(PATIENCE_S)
+    writer.flush()
+    assert [epoch for epoch, _ in disk.calls] == [1, 2, 3]
+
+
+def test_what_is_done_is_told_once(writer, disk, at):
+    writer.submit(at(1), BEST, LAST)
+    writer.flush()
+    assert writer.finished() == (Saved((BEST, LAST), Position(epoch=1), 7),)
+    assert writer.finished() == ()
+
+
+def test_a_full_disk_stops_nothing_and_best_is_tried_again(writer, disk, at):
+    disk.full = True
+    writer.submit(at(1), BEST, LAST)
+    writer.flush()
+    assert "full" in str(writer.failed)
+    assert isinstance(writer.finished()[0], Failed)
+    writer.submit(at(2), LAST)
+    writer.flush()
+    disk.full = False
+    writer.submit(at(3), LAST)
+    writer.flush()
+    assert disk.holds == {LAST: 3, BEST: 1}
+    assert writer.failed is None
+    writer.close()
+
+
+def test_a_newer_best_replaces_the_one_that_is_owed(writer, disk, at):
+    disk.full = True
+    writer.submit(at(1), BEST, LAST)
+    writer.flush()
+    disk.full = False
+    writer.submit(at(2), BEST, LAST)
+    writer.close()
+    assert disk.calls == [(2, (BEST, LAST))]
+
+
+def test_close_tries_once_more_and_then_says_so(disk, at):
+    writer = BackgroundWriter(LAST, BEST, disk.save)
+    disk.full = True
+    writer.submit(at(1), LAST)
+    with pytest.raises(MachineError, match="full"):
+        writer.close()
+
+    writer = BackgroundWriter(LAST, BEST, disk.save)
+    writer.submit(at(1), LAST)
+    writer.flush()
+    disk.full = False
+    writer.close()
+    assert disk.holds == {LAST: 1}
+
+
+def test_a_kept_epoch_that_the_disk_refused_is_told_and_given_up(writer, disk, at):
+    disk.full = True
+    writer.submit(at(1), KEPT)
+    writer.flush()
+    assert writer.finished()[0].targets == (KEPT,)
+    disk.full = False
+    writer.submit(at(2), LAST)
+    writer.close()
+    assert disk.holds == {LAST: 2}
+
+
+@pytest.mark.parametrize("error", [TrainingError("not finite"), RuntimeError("a defect")])
+def test_anything_but_the_disk_reaches_the_caller(error, at):
+    def save(checkpoint, *targets) -> int:
+        raise error
+
+    writer = BackgroundWriter(LAST, BEST, save)
+    writer.submit(at(1), LAST)
+    with pytest.raises(type(error), match=str(error)):
+        writer.flush()
+    with pytest.raises(type(error)):
+        writer.submit(at(2), LAST)
+    with pytest.raises(type(error)):
+        writer.close()
+
+
+def test_many_small_saves_lose_nothing(tmp_path, at):
+    last, best = tmp_path / "last.pt", tmp_path / "best.pt"
+    writer = BackgroundWriter(last, best)
+    for epoch in range(1, 30):
+        writer.submit(at(epoch), *((best, last) if epoch % 5 == 0 else (last,)))
+    writer.close()
+    assert read(last).position.epoch == 29
+    assert read(best).position.epoch == 25
