@@ -1,0 +1,83 @@
+"""How precise are the detections at each recall, per class, IoU threshold and object size? From evidence alone.
+
+Only true positives are looked at: precision falls between two of them, so its envelope has its corners there, and there
+are some hundred times fewer of them than detections. This file must not know boxes.
+
+Shape letters: D detections, T IoU thresholds, R recall levels, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.protocol import IOU_THRESHOLDS, MAX_DETECTIONS, RECALL_LEVELS
+from peakmark.evaluate.tables import BoolArray, DoubleArray
+from peakmark.nouns import IntArray
+
+
+def precision_by_recall(evidence: Evidence, area: int) -> DoubleArray:
+    """Interpolates precision at the recall levels: (T, R, C).
+
+    0 where a recall is not reached, NaN for classes without truths.
+    """
+    by_score = np.lexsort((-evidence.scores_D, evidence.class_D))
+    class_D = evidence.class_D[by_score].astype(np.int64)
+    truths_C = evidence.truths_per_class(area)
+    precision_TRC = np.full((len(IOU_THRESHOLDS), len(RECALL_LEVELS), evidence.classes), np.nan)
+    present = np.flatnonzero(truths_C)
+    # The place of the first true positive that reaches a level. Compared as COCO does, quotient against level: the
+    # product of level and truths rounds differently and would shift some levels by one.
+    needed_CR = {c: np.searchsorted(np.arange(1, truths_C[c] + 1) / truths_C[c], RECALL_LEVELS) for c in present}
+    for threshold in range(len(IOU_THRESHOLDS)):
+        right_D = evidence.right(area, threshold)[by_score]
+        counted_D = evidence.counted(area, threshold)[by_score]
+        precisions, starts_C = _at_true_positives(right_D, counted_D, class_D, evidence.classes)
+        for c in present:
+            of_class = precisions[starts_C[c] : starts_C[c + 1]]
+            envelope = np.maximum.accumulate(of_class[::-1])[::-1]
+            reached = needed_CR[c] < len(envelope)
+            precision_TRC[threshold, reached, c] = envelope[needed_CR[c][reached]]
+            precision_TRC[threshold, ~reached, c] = 0.0
+    return precision_TRC
+
+
+def _at_true_positives(
+    right_D: BoolArray, counted_D: BoolArray, class_D: IntArray, classes: int
+) -> tuple[DoubleArray, NDArray[np.int64]]:
+    """Gives the precision at each true positive, and where each class begins among them.
+
+    Detections are ordered by class and score.
+    """
+    counted_before_D1 = np.concatenate([[0], np.cumsum(counted_D)])
+    rows = np.flatnonzero(right_D)
+    class_of_row = class_D[rows]
+    starts_C = np.searchsorted(class_of_row, np.arange(classes + 1))
+    nth = np.arange(len(rows)) - starts_C[class_of_row] + 1
+    first_row_C = np.searchsorted(class_D, np.arange(classes))
+    counted = counted_before_D1[rows + 1] - counted_before_D1[first_row_C[class_of_row]]
+    # The spacing is pycocotools' guard against 0 / 0, which can't happen here; without it a last bit would differ.
+    return nth / (counted + np.spacing(1)), starts_C
+
+
+def recall_by_class(evidence: Evidence, area: int, most: int = MAX_DETECTIONS) -> DoubleArray:
+    """Gives the share of truths that the `most` best detections of each image and class find: (T, C).
+
+    NaN for classes without truths.
+    """
+    truths_C = evidence.truths_per_class(area)
+    among_best_D = evidence.rank_D < most
+    found_TC = np.stack(
+        [
+            np.bincount(evidence.class_D[evidence.right(area, threshold) & among_best_D], minlength=evidence.classes)
+            for threshold in range(len(IOU_THRESHOLDS))
+        ]
+    )
+    return found_TC / np.where(truths_C > 0, truths_C, np.nan)
+
+
+def mean_of_present(values: DoubleArray) -> float:
+    """Averages what is not NaN; NaN where nothing is left."""
+    present = values[~np.isnan(values)]
+    return float(np.mean(present)) if present.size else float("nan")

@@ -1,0 +1,112 @@
+"""Which numbers does an evaluation consist of? All of them are computed here, and from evidence alone.
+
+The twelve COCO figures are pycocotools' own; where it says -1 (no truths of that kind), ours is NaN. Precision, recall
+and F1 are means over the classes that have truths, at IoU 0.5 and at the one confidence with the best mean F1.
+This file must not know what produced the detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from peakmark.evaluate.average_precision import mean_of_present, precision_by_recall, recall_by_class
+from peakmark.evaluate.confusion import confusion_matrix
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.operating_point import (
+    CONFIDENCES_K,
+    OperatingCurves,
+    OperatingPoint,
+    best_operating_point,
+    mean_at,
+    operating_curves,
+)
+from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, RECALL_LEVELS
+from peakmark.evaluate.tables import DoubleArray
+from peakmark.nouns import Curves, Evaluation, Losses
+
+METRIC_NAMES: Final = (
+    "map50_95",
+    "map50",
+    "map75",
+    "map_small",
+    "map_medium",
+    "map_large",
+    "recall_1",
+    "recall_10",
+    "recall_100",
+    "recall_small",
+    "recall_medium",
+    "recall_large",
+    "precision",
+    "recall",
+    "f1",
+    "confidence",
+)
+"""The keys of `Evaluation.metrics`, in this order; the first twelve in the order of pycocotools' `stats`."""
+
+PER_CLASS_NAMES: Final = ("map50_95", "map50", "precision", "recall")
+"""The keys of `Evaluation.per_class`."""
+
+
+def evaluation_from(evidence: Evidence, names: Sequence[str], losses: Losses | None = None) -> Evaluation:
+    """Computes every number of an evaluation. Deterministic; `names` has one entry per class of the evidence."""
+    precision_TRC_by_area = [precision_by_recall(evidence, area) for area in range(len(AREA_NAMES))]
+    precision_TRC = precision_TRC_by_area[ALL_SIZES]
+    curves = operating_curves(evidence)
+    point = best_operating_point(curves)
+    truths_per_class = tuple(int(count) for count in evidence.truths_per_class(ALL_SIZES))
+    return Evaluation(
+        names=tuple(names),
+        metrics=_metrics(evidence, precision_TRC_by_area, curves, point),
+        per_class={
+            "map50_95": _floats(precision_TRC.mean(axis=(0, 1))),
+            "map50": _floats(precision_TRC[IOU_50].mean(axis=0)),
+            "precision": _floats(curves.precision_CK[:, point.place]),
+            "recall": _floats(curves.recall_CK[:, point.place]),
+        },
+        curves=Curves(
+            recall_levels=RECALL_LEVELS.astype(np.float32),
+            precision_CR=precision_TRC[IOU_50].T,
+            confidences=CONFIDENCES_K,
+            precision_CK=curves.precision_CK,
+            recall_CK=curves.recall_CK,
+            f1_CK=curves.f1_CK,
+            best_confidence=point.confidence,
+        ),
+        confusion=confusion_matrix(evidence, point),
+        images=evidence.images,
+        truths=sum(truths_per_class),
+        truths_per_class=truths_per_class,
+        detections=len(evidence.scores_D),
+        losses=losses,
+    )
+
+
+def _metrics(
+    evidence: Evidence, precision_TRC_by_area: Sequence[DoubleArray], curves: OperatingCurves, point: OperatingPoint
+) -> Mapping[str, float]:
+    precision_TRC = precision_TRC_by_area[ALL_SIZES]
+    metrics = {
+        "map50_95": mean_of_present(precision_TRC),
+        "map50": mean_of_present(precision_TRC[IOU_50]),
+        "map75": mean_of_present(precision_TRC[IOU_75]),
+        "recall_1": mean_of_present(recall_by_class(evidence, ALL_SIZES, most=1)),
+        "recall_10": mean_of_present(recall_by_class(evidence, ALL_SIZES, most=10)),
+        "recall_100": mean_of_present(recall_by_class(evidence, ALL_SIZES)),
+        "precision": mean_at(curves.precision_CK, point),
+        "recall": mean_at(curves.recall_CK, point),
+        "f1": mean_at(curves.f1_CK, point),
+        "confidence": point.confidence,
+    }
+    for area, name in enumerate(AREA_NAMES):
+        if area != ALL_SIZES:
+            metrics[f"map_{name}"] = mean_of_present(precision_TRC_by_area[area])
+            metrics[f"recall_{name}"] = mean_of_present(recall_by_class(evidence, area))
+    return {name: metrics[name] for name in METRIC_NAMES}
+
+
+def _floats(values_C: DoubleArray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values_C)

@@ -1,0 +1,94 @@
+"""How good are the detections of a predict function on a set? It is asked batch by batch, and judged on the whole set.
+
+The predict function is handed in, so this file can't know whether it runs EMA weights, ONNX or int8. It knows no model,
+no device and no file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from peakmark.evaluate.matching import match
+from peakmark.evaluate.metrics import evaluation_from
+from peakmark.evaluate.tables import detection_table, truth_table
+from peakmark.geometry.letterbox import Letterbox
+from peakmark.nouns import Detections, Evaluation, Losses, LossSums, Truths, ValidationBatch
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPrediction:
+    """What a predict function says of a batch."""
+
+    detections: tuple[Detections, ...]
+    """Per image, in px of the letterboxed square"""
+    losses: LossSums | None = None
+    """Numbers, or one per image; None where the model has no loss (an exported one)"""
+
+
+Predict = Callable[[ValidationBatch], BatchPrediction]
+
+
+def validate(
+    predict: Predict,
+    batches: Iterable[ValidationBatch],
+    names: Sequence[str],
+    *,
+    gains: tuple[float, float, float],
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
+
+    The order of the images is the one of `batches`, and how they are cut into batches changes no number as long as
+    `predict` answers the same per image. `progress` is told after each batch how many images are done. Holds arrays
+    of truths and detections only, no pixels. Raises ValueError where `predict` leaves out an image or invents a class.
+    """
+    truths: list[Truths] = []
+    detections: list[Detections] = []
+    losses = _LossTotals()
+    for batch in batches:
+        prediction = predict(batch)
+        for letterbox, found in zip(batch.letterboxes, prediction.detections, strict=True):
+            detections.append(_in_original(found, letterbox))
+        truths.extend(batch.truths)
+        losses.add(prediction.losses)
+        if progress is not None:
+            progress(len(truths))
+    evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
+    return evaluation_from(evidence, names, losses.mean(gains))
+
+
+def _in_original(found: Detections, letterbox: Letterbox) -> Detections:
+    return Detections(letterbox.to_original(found.boxes_xyxy_px), found.scores, found.classes)
+
+
+@dataclass(slots=True)
+class _LossTotals:
+    """The loss terms of a set, kept one by one until the end."""
+
+    box: list[float] = field(default_factory=list)
+    cls: list[float] = field(default_factory=list)
+    dfl: list[float] = field(default_factory=list)
+    target_scores: list[float] = field(default_factory=list)
+    complete: bool = True
+
+    def add(self, sums: LossSums | None) -> None:
+        if sums is None:
+            self.complete = False
+            return
+        self.box += sums.box.double().reshape(-1).tolist()
+        self.cls += sums.cls.double().reshape(-1).tolist()
+        self.dfl += sums.dfl.double().reshape(-1).tolist()
+        self.target_scores += sums.target_scores.double().reshape(-1).tolist()
+
+    def mean(self, gains: tuple[float, float, float]) -> Losses | None:
+        """Divides the set's sums by its sum of target scores; None where a batch had no losses or there was none."""
+        if not self.complete or not self.box:
+            return None
+        # fsum is exact, so the sum of per-image terms is the same for every batch size; a running sum is not.
+        divisor = max(math.fsum(self.target_scores), 1.0)
+        box, cls, dfl = (
+            gain * math.fsum(terms) / divisor for gain, terms in zip(gains, (self.box, self.cls, self.dfl), strict=True)
+        )
+        return Losses(box=box, cls=cls, dfl=dfl)

@@ -1,0 +1,159 @@
+"""Is evidence what the protocol says, where it can be worked out by hand?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.matching import match
+from peakmark.evaluate.protocol import ALL_SIZES, IOU_50, IOU_75
+from peakmark.evaluate.tables import DetectionTable, TruthTable, detection_table, truth_table
+from peakmark.nouns import Detections, Truths
+
+
+def truths_of(*rows: tuple[int, int, list[float]], crowd: list[bool] | None = None) -> TruthTable:
+    boxes = np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 4)
+    return TruthTable(
+        image_G=np.array([row[0] for row in rows], dtype=np.int64),
+        classes_G=np.array([row[1] for row in rows], dtype=np.int64),
+        boxes_xywh_px=boxes,
+        crowd_G=np.array(crowd if crowd is not None else [False] * len(rows), dtype=bool),
+        areas_px2_G=boxes[:, 2] * boxes[:, 3],
+    )
+
+
+def detections_of(*rows: tuple[int, int, list[float], float]) -> DetectionTable:
+    return DetectionTable(
+        image_D=np.array([row[0] for row in rows], dtype=np.int64),
+        classes_D=np.array([row[1] for row in rows], dtype=np.int64),
+        boxes_xywh_px=np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 4),
+        scores_D=np.array([row[3] for row in rows], dtype=np.float32),
+    )
+
+
+BOX = [10.0, 10.0, 40.0, 40.0]
+
+
+def right(evidence: Evidence, threshold: int = IOU_50) -> list[bool]:
+    return [bool(each) for each in evidence.right(ALL_SIZES, threshold)]
+
+
+def test_the_higher_score_gets_the_truth_and_the_double_is_wrong() -> None:
+    evidence = match(
+        truths_of((0, 0, BOX)), detections_of((0, 0, [10, 10, 40, 30], 0.9), (0, 0, BOX, 0.8)), images=1, classes=1
+    )
+    assert right(evidence) == [True, False]
+    assert right(evidence, 6) == [False, True]  # at 0.80 the first one no longer fits, so the truth is free
+    assert evidence.counted(ALL_SIZES, IOU_50).all()
+
+
+def test_another_image_or_class_is_no_match() -> None:
+    evidence = match(truths_of((0, 0, BOX)), detections_of((1, 0, BOX, 0.9), (0, 1, BOX, 0.8)), images=2, classes=2)
+    assert right(evidence) == [False, False]
+
+
+def test_detections_in_a_crowd_do_not_count_and_a_crowd_is_never_used_up() -> None:
+    evidence = match(
+        truths_of((0, 0, [0, 0, 100, 100]), crowd=[True]),
+        detections_of((0, 0, [5, 5, 20, 20], 0.9), (0, 0, [50, 50, 20, 20], 0.8), (0, 0, [200, 0, 20, 20], 0.7)),
+        images=1,
+        classes=1,
+    )
+    assert evidence.counted(ALL_SIZES, IOU_75).tolist() == [False, False, True]
+    assert right(evidence) == [False, False, False]
+    assert evidence.truths_per_class(ALL_SIZES).tolist() == [0]
+
+
+def test_a_truth_that_counts_goes_before_a_crowd_that_fits_better() -> None:
+    evidence = match(
+        truths_of((0, 0, [0, 0, 100, 100]), (0, 0, [10, 10, 40, 30]), crowd=[True, False]),
+        detections_of((0, 0, BOX, 0.9)),
+        images=1,
+        classes=1,
+    )
+    assert right(evidence) == [True]
+
+
+def test_sizes_leave_out_what_lies_outside_of_them() -> None:
+    small, large = [0.0, 0.0, 20.0, 20.0], [100.0, 100.0, 120.0, 120.0]
+    evidence = match(
+        truths_of((0, 0, small), (0, 0, large)),
+        detections_of((0, 0, small, 0.9), (0, 0, large, 0.8), (0, 0, [300, 300, 20, 20], 0.7)),
+        images=1,
+        classes=1,
+    )
+    assert [evidence.truths_per_class(area).tolist() for area in range(4)] == [[2], [1], [0], [1]]
+    assert [evidence.counted(area, IOU_50).tolist() for area in range(4)] == [
+        [True, True, True],
+        [True, False, True],
+        [False, False, False],
+        [False, True, False],
+    ]
+
+
+def test_only_a_hundred_detections_of_an_image_and_class_are_kept() -> None:
+    rows: list[Any] = [(0, 0, BOX, score / 200) for score in range(150)] + [(0, 1, BOX, 0.5)]
+    evidence = match(truths_of((0, 0, BOX)), detections_of(*rows), images=1, classes=2)
+    assert np.bincount(evidence.class_D).tolist() == [100, 1]
+    assert evidence.scores_D[:100].min() == np.float32(50 / 200)
+    assert evidence.rank_D.tolist() == [*range(100), 0]
+
+
+def test_truths_in_any_order_give_the_same_evidence() -> None:
+    rows = [(1, 0, BOX), (0, 1, BOX), (0, 0, [100.0, 0.0, 30.0, 30.0])]
+    detections = detections_of((0, 1, BOX, 0.4), (1, 0, BOX, 0.3), (0, 0, [100, 0, 30, 28], 0.2))
+    evidence = match(truths_of(*rows), detections, images=2, classes=2)
+    assert right(evidence) == [True, True, True]
+    assert evidence.image_G.tolist() == [0, 0, 1]
+    assert evidence.truth_of_D.tolist() == [1, 0, 2]
+
+
+def test_regardless_of_class_a_detection_takes_the_truth_it_overlaps_most() -> None:
+    evidence = match(
+        truths_of((0, 0, BOX), (0, 1, [10, 10, 40, 36])),
+        detections_of((0, 0, [10, 10, 40, 35], 0.9), (0, 1, BOX, 0.8), (0, 1, BOX, 0.7)),
+        images=1,
+        classes=2,
+    )
+    assert evidence.truth_of_D.tolist() == [1, 0, -1]
+
+
+def test_regardless_of_class_the_own_class_wins_among_equal_overlaps() -> None:
+    evidence = match(
+        truths_of((0, 0, BOX), (0, 1, BOX)),
+        detections_of((0, 1, BOX, 0.9), (0, 0, BOX, 0.8)),
+        images=1,
+        classes=2,
+    )
+    assert dict(zip(evidence.class_D.tolist(), evidence.truth_of_D.tolist(), strict=True)) == {0: 0, 1: 1}
+
+
+def test_pairs_found_in_small_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Any] = [(image, 0, [x, 0.0, 20.0, 20.0]) for image in range(4) for x in range(0, 60, 7)]
+    truths, detections = truths_of(*rows), detections_of(*((*row, 0.5 + n / 100) for n, row in enumerate(rows)))
+    whole = match(truths, detections, images=4, classes=1)
+    monkeypatch.setattr("peakmark.evaluate.matching._PAIRS_AT_ONCE", 5)  # fewer than the truths of an image
+    portions = match(truths, detections, images=4, classes=1)
+    assert whole.truth_of_D.max() > 0
+    np.testing.assert_array_equal(whole.truth_of_D, portions.truth_of_D)
+    np.testing.assert_array_equal(whole.matched_DA, portions.matched_DA)
+
+
+def test_a_class_or_image_outside_of_the_set_is_refused() -> None:
+    with pytest.raises(ValueError, match="class numbers run from 2 to 2, the set has 2"):
+        match(truths_of(), detections_of((0, 2, BOX, 0.5)), images=1, classes=2)
+    with pytest.raises(ValueError, match="image numbers run from 1 to 1, the set has 1"):
+        match(truths_of((1, 0, BOX)), detections_of(), images=1, classes=2)
+
+
+def test_tables_hold_widths_that_float32_would_round() -> None:
+    corners = np.array([[0.1, 0.2, 1000.3, 2000.4]], dtype=np.float32)
+    truths = truth_table([Truths(np.zeros((0, 4), np.float32), np.zeros(0, np.int64)), Truths(corners, np.array([3]))])
+    found = detection_table([Detections(corners, np.array([0.5], np.float32), np.array([3]))])
+    assert truths.image_G.tolist() == [1]
+    assert truths.boxes_xywh_px[0, 2] == float(corners[0, 2]) - float(corners[0, 0])
+    assert truths.areas_px2_G[0] == truths.boxes_xywh_px[0, 2] * truths.boxes_xywh_px[0, 3]
+    np.testing.assert_array_equal(found.boxes_xywh_px, truths.boxes_xywh_px)
