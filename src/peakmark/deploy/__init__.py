@@ -1,1 +1,1 @@
-"""Using a model."""
+"""Using a model: prediction on images and videos."""

@@ -1,0 +1,176 @@
+"""Under which names are the results of a whole source saved, as they come, with bounded memory?
+
+FOLDER/NAME.jpg or NAME.mp4, FOLDER/labels/NAME.txt (NAME_N.txt for frame N of a video, from 1), FOLDER/predictions.json
+and FOLDER/predictions.csv. A final name appears when its content is whole. Must not know models or how sources are
+opened.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from peakmark.deploy.frames import Origin, SavedName
+from peakmark.deploy.results import PICTURE_SUFFIXES, Results, write_picture
+from peakmark.deploy.tables import CsvTable, JsonTable
+from peakmark.deploy.video import VideoCopy
+from peakmark.errors import DataError
+from peakmark.nouns import Notice, Observer
+
+
+def open_saver(
+    folder: Path,
+    *,
+    observer: Observer,
+    pictures: bool = True,
+    line_width: int | None = None,
+    txt: bool = False,
+    txt_conf: bool = False,
+    json: bool = False,
+    csv: bool = False,
+) -> PredictionSaver:
+    """Gives a saver of annotated copies, label files (`txt_conf`: with confidence) and tables into `folder`.
+
+    `observer` is told where two sources of one name had to be told apart. Raises `MachineError`.
+    """
+    writers: list[Writer] = []
+    if pictures:
+        writers.append(AnnotatedCopies(folder, line_width))
+    if txt:
+        writers.append(LabelFiles(folder / "labels", txt_conf))
+    if json:
+        writers.append(JsonTable(folder / "predictions.json"))
+    if csv:
+        writers.append(CsvTable(folder / "predictions.csv"))
+    return PredictionSaver(folder, writers, observer)
+
+
+class Writer(Protocol):
+    """One kind of file that results are saved to."""
+
+    def add(self, result: Results, name: SavedName) -> None: ...
+    def finish(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class PredictionSaver:
+    """Saves results one after the other; use it in a `with` block.
+
+    Leaving the block finishes what is open, also where whoever iterates over the results has had enough. An error takes
+    it away: what has its final name is whole.
+    """
+
+    def __init__(self, folder: Path, writers: list[Writer], observer: Observer) -> None:
+        self._folder = folder
+        self._writers = writers
+        self._names = _Names(observer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        whole = kind is None or issubclass(kind, GeneratorExit)
+        # The stack runs all of them: one that fails must not keep the others from finishing.
+        with ExitStack() as stack:
+            for writer in self._writers:
+                stack.callback(writer.finish if whole else writer.discard)
+
+    def add(self, result: Results) -> None:
+        """Saves one result. Raises `MachineError`, and `DataError` where the source itself lies in the folder."""
+        path = result.origin.path
+        if path is not None and path.resolve().is_relative_to(self._folder.resolve()):
+            remedy = "Choose another project or name, or a copy could take the place of its source."
+            raise DataError(f"{path} lies in {self._folder}, where the predictions are to be saved. {remedy}")
+        name = self._names.of(result.origin)
+        for writer in self._writers:
+            writer.add(result, name)
+
+
+class AnnotatedCopies:
+    """Pictures with their boxes, in the format of the source where that can be written; videos as mp4."""
+
+    def __init__(self, folder: Path, line_width: int | None) -> None:
+        self._folder = folder
+        self._line_width = line_width
+        self._video: VideoCopy | None = None
+        self._video_item = ""
+
+    def add(self, result: Results, name: SavedName) -> None:
+        """Writes a picture, or appends a frame to its video."""
+        annotated = result.plot(line_width=self._line_width)
+        if result.origin.kind == "video":
+            self._video_for(result, name).add(annotated)
+        else:
+            suffix = Path(result.origin.name).suffix
+            suffix = suffix if suffix.lower() in PICTURE_SUFFIXES else ".jpg"
+            write_picture(self._folder / f"{name.item}{suffix}", annotated)
+
+    def _video_for(self, result: Results, name: SavedName) -> VideoCopy:
+        if self._video is None or self._video_item != name.item:
+            self.finish()
+            height, width = result.orig_shape
+            self._video = VideoCopy(self._folder / f"{name.item}.mp4", result.origin.fps, width, height)
+            self._video_item = name.item
+        return self._video
+
+    def finish(self) -> None:
+        """Gives the video that is open its name."""
+        video, self._video = self._video, None
+        if video is not None:
+            video.finish()
+
+    def discard(self) -> None:
+        """Takes the video that is open away."""
+        if self._video is not None:
+            self._video.discard()
+
+
+class LabelFiles:
+    """A label file for each picture and each frame."""
+
+    def __init__(self, folder: Path, with_confidence: bool) -> None:
+        self._folder = folder
+        self._with_confidence = with_confidence
+
+    def add(self, result: Results, name: SavedName) -> None:
+        """Writes the label file."""
+        result.save_txt(self._folder / f"{name.picture}.txt", save_conf=self._with_confidence)
+
+    def finish(self) -> None:
+        """Nothing is open: each file is whole."""
+
+    def discard(self) -> None:
+        """Nothing is open: each file is whole."""
+
+
+class _Names:
+    """Gives each picture, each video and each frame of it a name that no other one has."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._taken: set[str] = set()
+        self._video_path: Path | None = None
+        self._video_item = ""
+
+    def of(self, origin: Origin) -> SavedName:
+        if origin.kind == "image":
+            name = self._new(Path(origin.name).stem, origin)
+            return SavedName(item=name, picture=name)
+        if origin.index == 0 or origin.path != self._video_path:
+            self._video_path = origin.path
+            self._video_item = self._new(Path(origin.name).stem, origin)
+        return SavedName(self._video_item, self._new(f"{self._video_item}_{origin.index + 1}", origin))
+
+    def _new(self, stem: str, origin: Origin) -> str:
+        name, number = stem, 2
+        # Compared without case: on some disks A.jpg and a.jpg are one file. A dash: clip_2 is the second frame of clip.
+        while name.casefold() in self._taken:
+            name, number = f"{stem}-{number}", number + 1
+        self._taken.add(name.casefold())
+        if name != stem:
+            self._observer(Notice(f"{origin.text} is saved as {name}: {stem} is taken by another source."))
+        return name

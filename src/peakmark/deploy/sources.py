@@ -1,0 +1,162 @@
+"""Which pictures does a source mean, and in which order?
+
+What is *named* (a file, a list of files, arrays) must be readable, or results would no longer line up with the list.
+What is *found* (in a folder, by a glob, in a .txt list) and can't be read is reported, left out and counted. Names are
+settled at once, so mistakes show before a model runs; pixels are read only when they are asked for, one picture at a
+time. Must not know models.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode
+from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
+from peakmark.deploy.frames import Frame, Origin
+from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
+from peakmark.errors import DataError
+from peakmark.nouns import ImageArray, Notice, Observer
+
+_ACCEPTED = (
+    "Give an image or video file, a folder, a glob, a .txt list of files, a NumPy array (BGR, uint8), "
+    "a PIL image, or a list of these"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    named: bool
+    """By the caller; otherwise it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    to_rgb: Callable[[Any, str], ImageArray]
+    pixels: Any
+
+
+_Item = _File | _Pixels
+
+
+def open_source(source: object, *, vid_stride: int = 1, observer: Observer) -> Iterator[Frame]:
+    """Gives the pictures of a source in a fixed order.
+
+    A folder means the images and videos directly in it, by name; for sub-folders there is the glob `folder/**/*.jpg`.
+    The lines of a .txt list are relative to its folder, else to the working directory. Of a video every `vid_stride`-th
+    frame counts. NumPy arrays are BGR as OpenCV reads them. Raises `DataError`, at once for what is missing, at its
+    turn for what can't be read; `observer` is told what was left out.
+    """
+    return _read(_resolve(source), vid_stride, observer)
+
+
+def _read(items: list[_Item], vid_stride: int, observer: Observer) -> Iterator[Frame]:
+    left_out = 0
+    for index, item in enumerate(items):
+        try:
+            yield from _frames(item, index, len(items), vid_stride, observer)
+        except (UnreadableImageError, UnreadableVideoError) as error:
+            if not isinstance(item, _File) or item.named:
+                raise
+            left_out += 1
+            observer(Notice(f"Left out: {error}", serious=True))
+    if left_out == len(items):
+        raise DataError(f"None of the {left_out} files found could be read. Check that they are images or videos.")
+    if left_out:
+        observer(Notice(f"{left_out} of {len(items)} files could not be read and were left out.", serious=True))
+
+
+def _frames(item: _Item, index: int, count: int, vid_stride: int, observer: Observer) -> Iterator[Frame]:
+    if isinstance(item, _Pixels):
+        name = f"image{index}.jpg"
+        yield Frame(item.to_rgb(item.pixels, name), Origin(name, None, index, count))
+    elif item.path.suffix.lower() in VIDEO_SUFFIXES:
+        yield from read_video(item.path, vid_stride, observer)
+    else:
+        yield Frame(decode(item.path), Origin(item.path.name, item.path, index, count))
+
+
+def _resolve(source: object) -> list[_Item]:
+    if isinstance(source, str | Path):
+        return list(_resolve_path(str(source)))
+    if isinstance(source, list | tuple):
+        if not source:
+            raise DataError(f"The list of sources is empty. {_ACCEPTED}.")
+        return [item for part in source for item in _resolve(part)]
+    if isinstance(source, np.ndarray):
+        return [_Pixels(array_to_rgb, source)]
+    if isinstance(source, Image.Image):
+        return [_Pixels(pil_to_rgb, source)]
+    raise DataError(f"Can't predict on {source!r:.80}, a {type(source).__name__}. {_ACCEPTED}.{_how_to_turn(source)}")
+
+
+def _resolve_path(text: str) -> list[_File]:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _found_in_folder(path)
+    if path.is_file():
+        return _listed(path) if path.suffix.lower() == ".txt" else [_File(path, named=True)]
+    if glob.has_magic(text):
+        return _found_by_glob(str(path))
+    if "://" in text or text.isdigit():
+        raise DataError(f"source {text!r}: addresses and cameras are not opened. {_ACCEPTED}.")
+    raise DataError(f"source {text!r}: there is no such file or folder below {Path.cwd()}. Check the path.")
+
+
+def _found_in_folder(folder: Path) -> list[_File]:
+    files = [_File(path, named=False) for path in sorted(folder.iterdir()) if _has_pictures(path)]
+    if not files:
+        remedy = f"Sub-folders are not searched; '{folder}/**/*.jpg' does that."
+        raise DataError(f"source {str(folder)!r}: no images or videos lie in this folder. {remedy}")
+    return files
+
+
+def _found_by_glob(pattern: str) -> list[_File]:
+    paths = (Path(text) for text in sorted(glob.glob(pattern, recursive=True)))
+    files = [_File(path, named=False) for path in paths if _has_pictures(path)]
+    if not files:
+        raise DataError(
+            f"source {pattern!r}: no image or video file matches. Check the pattern, and quote it in a shell."
+        )
+    return files
+
+
+def _listed(list_file: Path) -> list[_File]:
+    try:
+        lines = list_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{list_file}: can't be read as a list of files: {error}. Give UTF-8, one path a line."
+        ) from error
+    files = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        path = Path(line.strip()).expanduser()
+        candidates = [candidate for candidate in (list_file.parent / path, path) if candidate.is_file()]
+        if not candidates:
+            raise DataError(f"{list_file}, line {number}: there is no file {line.strip()!r}. Mend or remove the line.")
+        files.append(_File(candidates[0], named=False))
+    if not files:
+        raise DataError(f"{list_file}: the list is empty. Write one path a line.")
+    return files
+
+
+def _has_pictures(path: Path) -> bool:
+    # The leading dot: copies made by some systems ("._a.jpg") and files that are being written are not pictures.
+    known = path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    return known and not path.name.startswith(".") and path.is_file()
+
+
+def _how_to_turn(source: object) -> str:
+    """For a tensor, which people often have at hand: the line that makes an image of it."""
+    if type(source).__module__.partition(".")[0] != "torch":
+        return ""
+    return " An RGB tensor (3, H, W) in 0..1: (tensor.flip(0).permute(1, 2, 0) * 255).byte().cpu().numpy()."
