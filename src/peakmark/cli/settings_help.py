@@ -48,7 +48,6 @@ def _meaning(description: Description) -> Text:
 
 
 def _allowed(description: Description) -> str:
-    unit = f" {description.unit}" if description.unit else ""
-    if description.range and description.kind.startswith("a "):
-        return description.range + unit
-    return description.range or ("True, False" if description.kind == "True or False" else unit.strip())
+    """The range with its unit, as short as it can be said; nothing for True and False, which the default shows."""
+    allowed = description.range.removeprefix("from ") if " to " in description.range else description.range
+    return " ".join(part for part in (allowed, description.unit) if part)

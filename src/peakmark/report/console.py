@@ -12,7 +12,6 @@ from types import TracebackType
 from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
-from rich.style import Style
 from rich.text import Text
 
 from peakmark.nouns import (
@@ -37,6 +36,8 @@ _LIVE_PAUSE_S = 0.1
 _LOG_PAUSE_S = 30.0
 _ROWS_PER_HEADER = 20
 _BAR_CHARACTERS = 10
+_ROOMY = 100
+"""Characters from which the live line has room for a bar and a third digit."""
 _SKIPS_TOLD = 3
 """Skipped updates of an epoch that are told one by one; where there are more, the row gives their number."""
 _ALWAYS_WRITTEN = {"last.pt", "best.pt"}
@@ -122,7 +123,7 @@ class ConsoleObserver:
     def _run_ended(self, event: RunEnded) -> None:
         colour = "green" if event.outcome in ("finished", "early_stopped") else "yellow"
         self._print()
-        self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=event.text)
+        self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=event.text, words=True)
         if event.best_epoch is not None:
             self._fact("best", self._best_in_words(event.best_epoch, event.best_fitness))
             self._fact("weights", str(event.folder / "weights" / "best.pt"))
@@ -167,8 +168,8 @@ class ConsoleObserver:
         self._draw(
             now,
             f"{event.epoch + 1}/{event.epochs} {self._bar(done, images)}{_percent(done, images)}",
-            _losses(event.losses),
-            "" if rate is None else f"{_three_digits(rate)} images/s",
+            self._losses(event.losses),
+            "" if rate is None else f"{_three_digits(rate)} img/s",
             f"{event.memory_bytes / 1e9:.1f} GB" if event.memory_bytes else "",
             f"{as_clock(left_s)} left, run {as_clock(run_left_s)}",
         )
@@ -186,7 +187,7 @@ class ConsoleObserver:
             now,
             f"{of_epochs}{self._bar(event.images_done, event.images)}{_percent(event.images_done, event.images)}",
             "validating",
-            "" if rate is None else f"{_three_digits(rate)} images/s",
+            "" if rate is None else f"{_three_digits(rate)} img/s",
             "",
             f"{as_clock(self._pace.left_in_epoch_s(now, event.images_done, event.images))} left",
         )
@@ -198,7 +199,7 @@ class ConsoleObserver:
         if self._images_before == 0:
             self._pace.last_epoch_s = record.train_s + record.validation_s
         self._images_before = 0
-        columns = columns_for(self._console.width - 1)
+        columns = columns_for(self._console.width - 1 if self._live else None)
         if self._rows % _ROWS_PER_HEADER == 0:
             self._print(header(columns), style="bold")
         self._rows += 1
@@ -240,44 +241,48 @@ class ConsoleObserver:
             if len(line) <= width:
                 break
         self._clear_line()
-        self._put(Text(self._encodable(line[:width])), end="")
+        self._put(Text(self._encodable(line[:width])))
         self._line_is_drawn = True
 
     def _bar(self, done: int, whole: int) -> str:
-        if not self._live or self._console.width < 100 or not whole:
+        if not self._live or self._console.width < _ROOMY or not whole:
             return ""
         full = min(_BAR_CHARACTERS, _BAR_CHARACTERS * done // whole)
         return self._encodable("█" * full + "░" * (_BAR_CHARACTERS - full)) + " "
 
+    def _losses(self, losses: Losses) -> str:
+        digits = 2 if self._live and self._console.width < _ROOMY else 3
+        return f"box {losses.box:.{digits}f} cls {losses.cls:.{digits}f} dfl {losses.dfl:.{digits}f}"
+
     def _note(self, text: str, *, serious: bool = False) -> None:
         label = "Warning" if serious else "Note"
-        self._print(f"{label}: ", style="bold red" if serious else "bold yellow", then=text)
+        self._print(f"{label}: ", style="bold red" if serious else "bold yellow", then=text, words=True)
 
     def _fact(self, name: str, text: str) -> None:
-        self._print(f"{name:<10}", style="cyan", then=text)
+        self._print(f"{name:<11}", style="cyan", then=text)
 
-    def _print(self, text: str = "", *, style: str = "", then: str = "") -> None:
-        """Prints a line: `text` in a style, `then` without one."""
+    def _print(self, text: str = "", *, style: str = "", then: str = "", words: bool = False) -> None:
+        """Prints a line: `text` in a style, `then` without one; on a terminal `words` are not cut in two.
+
+        Anything else stays one line for whoever copies it: a path with a line break in it can't be used.
+        """
         self._clear_line()
-        line = Text(self._encodable(text), style=Style.null())
-        line.stylize(style)
-        line.append(self._encodable(then))
-        self._put(line, end="\n")
+        line = Text.assemble((self._encodable(text), style), self._encodable(then))
+        self._put(line, end="\n", soft_wrap=not (words and self._live))
 
     def _clear_line(self) -> None:
         if self._line_is_drawn:
             self._line_is_drawn = False
-            self._put(Control((ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)), end="")
+            self._put(Control((ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)))
 
-    def _put(self, what: Text | Control, *, end: str) -> None:
+    def _put(self, what: Text | Control, *, end: str = "", soft_wrap: bool = True) -> None:
         if self._watcher_left:
             return
         try:
             if isinstance(what, Control):
                 self._console.control(what)
             else:
-                # Without soft_wrap a path in a log is cut at 80 characters and can't be copied.
-                self._console.print(what, end=end, soft_wrap=True, highlight=False)
+                self._console.print(what, end=end, soft_wrap=soft_wrap, highlight=False)
         except (OSError, SystemExit):
             # `peakmark train | head`, a terminal that was closed: who watches may leave, the run goes on. Rich answers
             # a broken pipe with SystemExit.
@@ -287,10 +292,6 @@ class ConsoleObserver:
         # A class name in Greek would end the run on a terminal that speaks ASCII.
         encoding = self._console.encoding
         return text.encode(encoding, errors="replace").decode(encoding)
-
-
-def _losses(losses: Losses) -> str:
-    return f"box {losses.box:.3f} cls {losses.cls:.3f} dfl {losses.dfl:.3f}"
 
 
 def _percent(done: int, whole: int) -> str:

@@ -15,11 +15,11 @@ _WIDTHS = {
     "box": 7,
     "cls": 7,
     "dfl": 7,
-    "val box": 8,
-    "val cls": 8,
-    "val dfl": 8,
-    "P": 7,
-    "R": 7,
+    "val box": 9,
+    "val cls": 9,
+    "val dfl": 9,
+    "P": 8,
+    "R": 8,
     "mAP50": 8,
     "mAP50-95": 10,
     "time": 8,
@@ -31,9 +31,11 @@ _LEFT_OUT_FIRST = ("val dfl", "val cls", "val box", "dfl", "P", "R", "cls", "box
 """Where the width is too small for all."""
 
 
-def columns_for(width: int) -> tuple[str, ...]:
-    """The columns that fit into a width, in their order; at least the epoch."""
+def columns_for(width: int | None) -> tuple[str, ...]:
+    """The columns that fit into a width, in their order; at least the epoch. All of them where there is no width."""
     columns = list(_WIDTHS)
+    if width is None:
+        return tuple(columns)
     for name in _LEFT_OUT_FIRST:
         if sum(_WIDTHS[column] for column in columns) <= width:
             break
@@ -67,7 +69,10 @@ def row(record: EpochRecord, epochs: int, is_best: bool, columns: tuple[str, ...
 
 
 def _loss(value: float | None) -> str:
-    return "-" if value is None or isnan(value) else f"{value:.4g}" if value >= 1000 else f"{value:.3f}"
+    if value is None or isnan(value):
+        return "-"
+    # A loss that runs away gets coarser, so that the columns behind it stay where they are.
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}" if value < 10_000 else f"{value:.0e}"
 
 
 def _share(value: float | None) -> str:

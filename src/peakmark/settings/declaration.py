@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 BearsOn = Literal["result", "content", "execution", "output"]
 """What another value changes.
@@ -56,7 +57,7 @@ def setting(
 def _number(value: Any) -> Any:
     # Python counts True as 1: without this, lr0=True trains with a learning rate of 1.
     if isinstance(value, bool):
-        raise ValueError("is not a number")
+        raise PydanticCustomError("bool_for_number", "a number is needed")
     return value
 
 

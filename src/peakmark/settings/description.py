@@ -36,10 +36,8 @@ class Description:
 
     @property
     def allowed(self) -> str:
-        """What it may be, as a phrase: `a whole number, 1 or more`."""
-        if not self.range:
-            return self.kind
-        return f"{self.kind} {self.range}" if self.kind == "one of" else f"{self.kind}, {self.range}"
+        """What it may be, as a phrase: `a whole number from 1`, `one of full, fast`."""
+        return f"{self.kind} {self.range}".rstrip()
 
 
 @cache
@@ -122,9 +120,7 @@ def _kind_and_range(choices: list[str], types: set[Any], limits: dict[str, float
 
 
 def _range(limits: dict[str, float]) -> str:
-    low = f"{limits['ge']:g}" if "ge" in limits else f"above {limits['gt']:g}"
+    low = f"from {limits['ge']:g}" if "ge" in limits else f"above {limits['gt']:g}"
     if "le" in limits:
-        return f"{low} to {limits['le']:g}"
-    if "lt" in limits:
-        return f"{low} to below {limits['lt']:g}"
-    return f"{low} or more" if "ge" in limits else low
+        return f"{low} to {limits['le']:g}" if "ge" in limits else f"{low}, up to {limits['le']:g}"
+    return f"{low} to below {limits['lt']:g}" if "lt" in limits else low

@@ -25,7 +25,7 @@ from peakmark.settings.declaration import (
 )
 
 # The groups of the help, in its order.
-INPUT = "What is trained on what"
+INPUT = "Model and data"
 LENGTH = "How long, and which epoch is best"
 OPTIMISATION = "Optimisation"
 AUGMENTATION = "Augmentation"
