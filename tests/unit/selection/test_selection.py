@@ -1,0 +1,167 @@
+"""Best, stopping and keeping: tables of small histories, and what must hold for every history."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peakmark.checkpoint.format import best_fitness
+from peakmark.nouns import EpochRecord, History, Losses
+from peakmark.selection.best import best_record, fitness_of
+from peakmark.selection.decide import decide
+from peakmark.selection.retention import is_kept
+from peakmark.selection.stopping import out_of_patience, patience_left
+
+NAN = float("nan")
+
+
+def history(*fitnesses: float | None) -> History:
+    """An epoch each; None was not validated."""
+    losses = Losses(1, 1, 1)
+    return History(
+        tuple(
+            EpochRecord(epoch, 0, epoch, 8, losses, (0.1,), None if fitness is None else {}, fitness=fitness)
+            for epoch, fitness in enumerate(fitnesses)
+        )
+    )
+
+
+def decision(*fitnesses: float | None, epochs: int = 100, patience: int = 0, save_period: int = 0):
+    return decide(history(*fitnesses), epochs=epochs, patience=patience, save_period=save_period)
+
+
+@pytest.mark.parametrize(
+    ("fitnesses", "best"),
+    [
+        ((), None),
+        ((None,), None),
+        ((NAN, None), None),
+        ((math.inf,), None),
+        ((0.0,), 0),
+        ((0.0, 0.0), 0),
+        ((0.1, 0.2, 0.2, 0.1), 1),
+        ((0.1, NAN, 0.05), 0),
+        ((NAN, 0.1, 0.2), 2),
+        ((None, 0.1, None, 0.3, None), 3),
+        ((-0.0, 0.0), 0),
+        ((0.1, math.nextafter(0.1, 1)), 1),
+        ((0.3, math.inf, 0.2), 0),
+    ],
+)
+def test_best(fitnesses, best):
+    found = best_record(history(*fitnesses).records)
+    assert (None if found is None else found.epoch) == best
+
+
+@pytest.mark.parametrize(
+    ("fitnesses", "patience", "left", "stops"),
+    [
+        ((0.5,), 0, None, False),
+        ((0.5, 0.1, 0.1, 0.1), 0, None, False),
+        ((None, None, None), 1, None, False),
+        ((NAN, NAN, NAN), 1, None, False),
+        ((0.5,), 2, 2, False),
+        ((0.5, 0.1), 2, 1, False),
+        ((0.5, 0.1, 0.1), 2, 0, True),
+        ((0.5, 0.5, 0.5), 2, 0, True),
+        ((0.5, 0.1, 0.6), 2, 2, False),
+        # Epochs count, not validations; but only a validated one stops the run.
+        ((0.5, None, None), 2, 0, False),
+        ((0.5, None, None, 0.1), 2, 0, True),
+        ((0.5, None, None, 0.6), 2, 2, False),
+        ((0.5, NAN, NAN), 2, 0, False),
+    ],
+)
+def test_patience(fitnesses, patience, left, stops):
+    records = history(*fitnesses).records
+    assert patience_left(records, patience) == left
+    assert out_of_patience(records, patience) is stops
+
+
+@pytest.mark.parametrize(("save_period", "kept"), [(0, []), (1, [1, 2, 3, 4, 5, 6]), (2, [2, 4, 6]), (5, [5]), (7, [])])
+def test_retention_counts_as_people_do(save_period, kept):
+    assert [epoch + 1 for epoch in range(6) if is_kept(epoch, save_period)] == kept
+
+
+@pytest.mark.parametrize(
+    ("fitnesses", "options", "reason"),
+    [
+        ((0.4,), {}, "fitness 0.4000 is the first"),
+        ((0.405, 0.412), {}, "fitness 0.4120 beats 0.4050 of epoch 1"),
+        ((0.412, 0.398), {}, "fitness 0.3980 does not beat 0.4120 of epoch 1"),
+        (
+            (0.412, 0.398),
+            {"patience": 94},
+            "fitness 0.3980 does not beat 0.4120 of epoch 1; 93 epochs of patience left",
+        ),
+        ((0.4, 0.3), {"patience": 2}, "fitness 0.3000 does not beat 0.4000 of epoch 1; 1 epoch of patience left"),
+        (
+            (0.4, 0.3),
+            {"patience": 1},
+            "fitness 0.3000 does not beat 0.4000 of epoch 1; patience is used up, so the run stops",
+        ),
+        ((0.4, 0.3), {"patience": 1, "epochs": 2}, "fitness 0.3000 does not beat 0.4000 of epoch 1"),
+        ((0.4, 0.4), {}, "fitness 0.4000 only equals that of epoch 1, and the earlier one stays best"),
+        ((0.41231, 0.41234), {}, "fitness 0.41234 beats 0.41231 of epoch 1"),
+        ((None,), {}, "not validated, so it cannot be best"),
+        (
+            (0.4, None),
+            {"patience": 1},
+            "not validated, so it cannot be best; best so far is 0.4000 of epoch 1; "
+            "patience is used up, the next validation decides",
+        ),
+        ((NAN,), {}, "its fitness is not a number, so it cannot be best"),
+    ],
+)
+def test_reasons(fitnesses, options, reason):
+    assert decision(*fitnesses, **options).reason == reason
+
+
+def test_the_last_epoch_is_not_stopped_early():
+    assert decision(0.4, 0.3, epochs=3, patience=1).stop
+    assert not decision(0.4, 0.3, epochs=2, patience=1).stop
+
+
+def test_a_decision_says_all():
+    made = decision(0.4, 0.5, 0.3, patience=10, save_period=3)
+    assert (made.epoch, made.is_best, made.best_epoch, made.best_fitness) == (2, False, 1, 0.5)
+    assert (made.stop, made.keep, made.patience_left) == (False, True, 9)
+    assert decision(None).best_epoch is None
+
+
+fitnesses = st.lists(
+    st.one_of(st.none(), st.just(NAN), st.floats(0, 1), st.sampled_from([0.25, 0.5])), min_size=1, max_size=12
+)
+
+
+@given(fitnesses)
+def test_the_best_epoch_is_the_first_of_the_highest(values):
+    best = best_record(history(*values).records)
+    numbers = [value for value in values if value is not None and not math.isnan(value)]
+    if best is None:
+        assert not numbers
+    else:
+        assert fitness_of(best) == max(numbers)
+        assert best.epoch == values.index(max(numbers))
+
+
+@given(fitnesses)
+def test_the_frozen_key_of_a_checkpoint_agrees(values):
+    best = best_record(history(*values).records)
+    assert best_fitness(history(*values)) == (None if best is None else best.fitness)
+
+
+@given(fitnesses, st.integers(0, 5))
+def test_history_decides_epoch_by_epoch(values, patience):
+    """Who was told `is_best` last is the best of the whole, and no decision needs what comes later."""
+    told = [decision(*values[: end + 1], patience=patience) for end in range(len(values))]
+    best = [made.epoch for made in told if made.is_best]
+    assert told[-1].best_epoch == (best[-1] if best else None)
+    for made in told:
+        assert not (made.is_best and made.stop)
+        if made.stop:
+            assert made.best_epoch is not None
+            assert made.epoch - made.best_epoch >= patience > 0
