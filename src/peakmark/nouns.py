@@ -254,6 +254,14 @@ class MicrobatchDone:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchShown:
+    """A training batch as the network sees it, for a picture: the first ones, and the first ones without mosaic."""
+
+    number: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
 class StepSkipped:
     """Something was not finite; the update was left out and nothing was harmed."""
 
@@ -312,6 +320,7 @@ Event = (
     RunStarted
     | EpochStarted
     | MicrobatchDone
+    | BatchShown
     | StepSkipped
     | ValidationProgress
     | EpochEnded

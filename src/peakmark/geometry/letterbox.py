@@ -49,6 +49,10 @@ class Letterbox:
     def _offset_xyxy(self) -> NDArray[np.float32]:
         return np.array([self.left_px, self.top_px, self.left_px, self.top_px], dtype=np.float32)
 
+    def to_inner(self, boxes_xyxy_px: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes boxes (N, 4) from the original image into the resized one, before it is padded."""
+        return (boxes_xyxy_px * self._scale_xyxy()).astype(np.float32)
+
     def to_square(self, boxes_xyxy_px: NDArray[np.float32]) -> NDArray[np.float32]:
         """Takes boxes (N, 4) from the original image into the square, in px of the square."""
         return (boxes_xyxy_px * self._scale_xyxy() + self._offset_xyxy()).astype(np.float32)

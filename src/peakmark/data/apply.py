@@ -1,0 +1,130 @@
+"""How does a plan become a training image? Deterministically: no draw, no clock, no setting is read here.
+
+Each tile is warped once, straight from its resized source into the part of the result that it covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.data.plan import AugmentPlan, HsvGains, Matrix, TilePlan
+from peakmark.nouns import ImageArray, Sample, Truths
+
+BACKGROUND = 114
+"""The grey of padding, everywhere."""
+_LEAST_SIDE_PX = 2.0
+_LEAST_AREA_LEFT = 0.1
+_MOST_ASPECT = 100.0
+_HALF_PIXEL = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+_HALF_PIXEL_BACK = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
+
+
+def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: Callable[[int], Truths]) -> Sample:
+    """Carries a plan out. `load` gives an image resized to the base side, `truths_of` its truths in px of that size."""
+    image = _draw_layer(plan.layers[0], plan.side_px, load)
+    if len(plan.layers) == 2:
+        blended = _draw_layer(plan.layers[1], plan.side_px, load)
+        cv2.addWeighted(image, plan.blend, blended, 1 - plan.blend, 0.0, dst=image)
+    _shift_colours(image, plan.hsv)
+    found = [_truths_in_result(tile, truths_of(tile.image), plan.side_px) for layer in plan.layers for tile in layer]
+    boxes = np.concatenate([truths.boxes_xyxy_px for truths in found])
+    return Sample(image, Truths(boxes, np.concatenate([truths.classes for truths in found])))
+
+
+def _draw_layer(tiles: tuple[TilePlan, ...], side_px: int, load: Callable[[int], ImageArray]) -> ImageArray:
+    result = np.full((side_px, side_px, 3), BACKGROUND, dtype=np.uint8)
+    for tile in tiles:
+        _warp_tile(tile, load(tile.image), result)
+    return result
+
+
+def _warp_tile(tile: TilePlan, source: ImageArray, result: ImageArray) -> None:
+    """Warps the tile's crop into the rectangle of the result that it can reach, in place."""
+    left, top, right, bottom = tile.crop_xyxy_px
+    if right <= left or bottom <= top:
+        return
+    side_px = result.shape[0]
+    corners = _corners_in_result(np.array([[left, top, right, bottom]], dtype=np.float64), tile.to_result)[0]
+    upright = _is_upright(tile.to_result)
+    # Upright tiles fill whole pixels up to their rounded edges, so that neighbours meet without a seam; turned ones
+    # leave pixels that they cover in part to the background.
+    reach = np.rint(corners) if upright else np.concatenate((np.floor(corners[:2]), np.ceil(corners[2:])))
+    x0, y0, x1, y1 = (int(edge) for edge in reach.clip(0, side_px))
+    if x1 <= x0 or y1 <= y0:
+        return
+    crop_to_reach = _shifted(tile.to_result, left, top, -x0, -y0)
+    # OpenCV counts from pixel centres, the plan from pixel corners.
+    matrix = _HALF_PIXEL_BACK @ crop_to_reach @ _HALF_PIXEL
+    crop = source[top:bottom, left:right]
+    size = (x1 - x0, y1 - y0)
+    border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
+    part = np.ascontiguousarray(result[y0:y1, x0:x1])
+    if _is_affine(matrix):
+        cv2.warpAffine(crop, matrix[:2], size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
+    else:
+        cv2.warpPerspective(crop, matrix, size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
+    result[y0:y1, x0:x1] = part
+
+
+def _shifted(matrix: Matrix, from_x: float, from_y: float, to_x: float, to_y: float) -> Matrix:
+    before = np.array([[1.0, 0.0, from_x], [0.0, 1.0, from_y], [0.0, 0.0, 1.0]])
+    after = np.array([[1.0, 0.0, to_x], [0.0, 1.0, to_y], [0.0, 0.0, 1.0]])
+    shifted: Matrix = after @ matrix @ before
+    return shifted
+
+
+def _is_upright(matrix: Matrix) -> bool:
+    return _is_affine(matrix) and matrix[0, 1] == 0 and matrix[1, 0] == 0
+
+
+def _is_affine(matrix: Matrix) -> bool:
+    return bool(matrix[2, 0] == 0 and matrix[2, 1] == 0)
+
+
+def _corners_in_result(boxes_xyxy_px: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
+    """The upright boxes (N, 4) around the boxes' four corners after the map."""
+    corners = boxes_xyxy_px[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    points = mapped[..., :2] / mapped[..., 2:]
+    return np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1)
+
+
+def _truths_in_result(tile: TilePlan, truths: Truths, side_px: int) -> Truths:
+    """Takes a tile's truths into the result and drops those that the crop or the edge left too little of."""
+    if not len(truths):
+        return truths
+    boxes = truths.boxes_xyxy_px.astype(np.float64)
+    whole = _corners_in_result(boxes, tile.to_result)
+    left, top, right, bottom = tile.crop_xyxy_px
+    cropped = boxes.clip((left, top, left, top), (max(left, right), max(top, bottom)) * 2)
+    clipped = _corners_in_result(cropped, tile.to_result).clip(0, side_px)
+    kept = _worth_keeping(whole, clipped)
+    return Truths(clipped[kept].astype(np.float32), truths.classes[kept])
+
+
+def _worth_keeping(whole: NDArray[np.float64], clipped: NDArray[np.float64]) -> NDArray[np.bool_]:
+    width, height = (clipped[:, 2:] - clipped[:, :2]).T
+    area_before = (whole[:, 2:] - whole[:, :2]).prod(axis=1)
+    share = width * height / np.maximum(area_before, 1e-9)
+    aspect = np.maximum(width, height) / np.maximum(np.minimum(width, height), 1e-9)
+    large = (width > _LEAST_SIDE_PX) & (height > _LEAST_SIDE_PX)
+    kept: NDArray[np.bool_] = large & (share > _LEAST_AREA_LEFT) & (aspect < _MOST_ASPECT)
+    return kept
+
+
+def _shift_colours(image: ImageArray, gains: HsvGains) -> None:
+    """Multiplies hue (around the circle), saturation and value, in place, by tables of 256 entries."""
+    if gains == HsvGains(1.0, 1.0, 1.0):
+        return
+    levels = np.arange(256, dtype=np.float64)
+    table = np.empty((1, 256, 3), dtype=np.uint8)
+    table[0, :, 0] = (levels * gains.hue) % 180
+    table[0, :, 1] = (levels * gains.saturation).clip(0, 255)
+    table[0, :, 2] = (levels * gains.value).clip(0, 255)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    cv2.LUT(hsv, table, dst=hsv)
+    cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)

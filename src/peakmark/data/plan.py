@@ -1,0 +1,160 @@
+"""What is going to happen to a training image? Everything random is drawn here, from a key, before a pixel is touched.
+
+A plan is a pure function of settings, seed, epoch and image index; `apply` carries it out without a draw. So any image
+of any epoch can be made again at any time, by any worker. Coordinates are continuous: pixel (0, 0) covers 0..1 x 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.geometry.letterbox import Letterbox
+from peakmark.machine.streams import stream
+from peakmark.nouns import IntArray
+from peakmark.settings.fields import Settings
+
+Matrix = NDArray[np.float64]
+"""3 x 3, homogeneous: from px of one image to px of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """One source image inside the result."""
+
+    image: int
+    crop_xyxy_px: tuple[int, int, int, int]
+    """The part of the resized source image that is used."""
+    to_result: Matrix
+    """From px of the whole resized source image to px of the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class HsvGains:
+    hue: float
+    saturation: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentPlan:
+    """All that happens to one training image."""
+
+    side_px: int
+    layers: tuple[tuple[TilePlan, ...], ...]
+    """One layer of one or four tiles; a second one where mixup blends it in."""
+    blend: float
+    """Share of the first layer in the blend, 0 to 1; 1 without mixup."""
+    hsv: HsvGains
+
+
+def draw_plan(
+    settings: Settings,
+    sizes_px: IntArray,
+    *,
+    epoch: int,
+    image: int,
+    base_px: int,
+    side_px: int,
+    mosaic_open: bool,
+) -> AugmentPlan:
+    """Draws the plan for one image of one epoch.
+
+    `sizes_px` (N, 2): width and height of every image of the set. `base_px`: the side that source images are resized
+    to fit. `side_px`: the side of the result, another one with multi-scale.
+    """
+    rng = stream(settings.seed, "augment", epoch, image)
+    layers = [_draw_layer(settings, sizes_px, rng, image, base_px, side_px, mosaic_open)]
+    blend = 1.0
+    # Every draw is made whether it is used or not, so that one probability moved leaves the other draws as they were.
+    mixes, other, share = rng.random(), int(rng.integers(len(sizes_px))), float(rng.beta(32.0, 32.0))
+    if mosaic_open and mixes < settings.mixup:
+        layers.append(_draw_layer(settings, sizes_px, rng, other, base_px, side_px, mosaic_open))
+        blend = share
+    gains = rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v) + 1
+    return AugmentPlan(side_px, tuple(layers), blend, HsvGains(*(float(gain) for gain in gains)))
+
+
+def _draw_layer(
+    settings: Settings,
+    sizes_px: IntArray,
+    rng: np.random.Generator,
+    image: int,
+    base_px: int,
+    side_px: int,
+    mosaic_open: bool,
+) -> tuple[TilePlan, ...]:
+    tiled = rng.random() < settings.mosaic and mosaic_open
+    others = rng.integers(len(sizes_px), size=3)
+    centre = rng.uniform(0.5, 1.5, 2) * base_px
+    to_result = _draw_warp(settings, rng, base_px, side_px, canvas_px=2 * base_px if tiled else base_px)
+    if tiled:
+        images = (image, *(int(other) for other in others))
+        return tuple(
+            _mosaic_tile(sizes_px[source], source, corner, centre, base_px, to_result)
+            for corner, source in enumerate(images)
+        )
+    width, height = (int(length) for length in sizes_px[image])
+    box = Letterbox(width, height, base_px)
+    crop = (0, 0, box.inner_width_px, box.inner_height_px)
+    return (TilePlan(image, crop, to_result @ _shift(box.left_px, box.top_px)),)
+
+
+def _mosaic_tile(
+    size_px: IntArray,
+    image: int,
+    corner: int,
+    centre: NDArray[np.float64],
+    base_px: int,
+    to_result: Matrix,
+) -> TilePlan:
+    """Places a tile with one of its corners at the mosaic's centre; what reaches over the canvas is cut off.
+
+    Corners: 0 the tile left above the centre, 1 right above, 2 left below, 3 right below (arXiv 2004.10934).
+    """
+    box = Letterbox(int(size_px[0]), int(size_px[1]), base_px)
+    width, height = box.inner_width_px, box.inner_height_px
+    left = round(centre[0]) - (width if corner % 2 == 0 else 0)
+    top = round(centre[1]) - (height if corner < 2 else 0)
+    crop = (max(0, -left), max(0, -top), min(width, 2 * base_px - left), min(height, 2 * base_px - top))
+    return TilePlan(image, crop, to_result @ _shift(left, top))
+
+
+def _draw_warp(settings: Settings, rng: np.random.Generator, base_px: int, side_px: int, *, canvas_px: int) -> Matrix:
+    """Draws the map from the canvas to the result: centre, perspective, rotate and scale, shear, place, flip."""
+    tilt = rng.uniform(-settings.perspective, settings.perspective, 2)
+    angle = math.radians(rng.uniform(-settings.degrees, settings.degrees))
+    gain = rng.uniform(1 - settings.scale, 1 + settings.scale) * side_px / base_px
+    shear_x, shear_y = np.tan(np.radians(rng.uniform(-settings.shear, settings.shear, 2)))
+    place = rng.uniform(0.5 - settings.translate, 0.5 + settings.translate, 2) * side_px
+    flip_x, flip_y = rng.random() < settings.fliplr, rng.random() < settings.flipud
+
+    perspective = np.eye(3)
+    perspective[2, :2] = tilt
+    cosine, sine = gain * math.cos(angle), gain * math.sin(angle)
+    rotate = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    shear = np.array([[1.0, shear_x, 0.0], [shear_y, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    warp = _shift(place[0], place[1]) @ shear @ rotate @ perspective @ _shift(-canvas_px / 2, -canvas_px / 2)
+    # A flip is one more factor, so it costs no pass over the pixels.
+    result: Matrix = _flip(side_px, across=flip_x, down=flip_y) @ warp
+    return result
+
+
+def _flip(side_px: int, *, across: bool, down: bool) -> Matrix:
+    x, y = (-1.0 if across else 1.0), (-1.0 if down else 1.0)
+    return np.array([[x, 0.0, side_px * across], [0.0, y, side_px * down], [0.0, 0.0, 1.0]])
+
+
+def _shift(x_px: float, y_px: float) -> Matrix:
+    return np.array([[1.0, 0.0, x_px], [0.0, 1.0, y_px], [0.0, 0.0, 1.0]])
+
+
+def draw_side(settings: Settings, *, epoch: int, first_image: int) -> int:
+    """Draws the side of the images of one microbatch with multi-scale, a multiple of 32 px; else imgsz itself."""
+    if settings.multi_scale == 0:
+        return settings.imgsz
+    share = stream(settings.seed, "multi-scale", epoch, first_image).uniform(-1, 1) * settings.multi_scale
+    return max(32, round(settings.imgsz * (1 + share) / 32) * 32)

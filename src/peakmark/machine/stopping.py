@@ -1,0 +1,59 @@
+"""Has somebody asked the run to stop? Signals and the time limit only raise a flag; the loop looks when it is safe."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Literal
+
+StopReason = Literal["interrupted", "out_of_time"]
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Ctrl-C, a machine being taken away, and the warning that schedulers send before it."""
+
+
+class StopRequest:
+    """Says whether to stop, and why. As a context manager it listens to signals while it is open.
+
+    The first signal asks; a second Ctrl-C interrupts at once, for whoever can't wait.
+    """
+
+    def __init__(self, time_limit_s: float | None, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._deadline = None if time_limit_s is None else clock() + time_limit_s
+        self._signalled = False
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def reason(self) -> StopReason | None:
+        if self._signalled:
+            return "interrupted"
+        if self._deadline is not None and self._clock() >= self._deadline:
+            return "out_of_time"
+        return None
+
+    def requested(self) -> bool:
+        return self.reason is not None
+
+    def ask(self) -> None:
+        """Does what a signal does, for a program that runs the training."""
+        self._signalled = True
+
+    def __enter__(self) -> StopRequest:
+        # Python lets only the main thread listen; a run inside another thread is stopped with `ask`.
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signalled and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signalled = True

@@ -1,0 +1,199 @@
+"""How is a run put together? The one composition root: what is built, in which order, and why in this one.
+
+1. What is asked for is checked against what is there: model, data, device. Whatever can refuse refuses here.
+2. The arithmetic is settled, since everything after computes with it.
+3. Model, then freezing, then optimizer: the groups hold what trains.
+4. The state, restored or new; from here on it is the only thing that changes.
+5. What reads it and what writes it: loader, validator, keeper. Last the loop, which is handed all of them.
+
+Nothing is written before step 5, so a refused run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from peakmark.checkpoint.background import BackgroundWriter
+from peakmark.data.cache import CacheMode, ImageCache
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import Index, build_index
+from peakmark.data.loader import TrainLoader
+from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
+from peakmark.machine.memory import available_bytes
+from peakmark.machine.stopping import StopRequest
+from peakmark.model.detector import Detector
+from peakmark.nouns import History, Observer, Segment
+from peakmark.record.folder import RunFolder
+from peakmark.resume.capture import RunFacts, result_settings
+from peakmark.resume.state import RunState
+from peakmark.selection.decide import decide
+from peakmark.settings.fields import Settings, ValSettings
+from peakmark.settings.plain import to_plain
+from peakmark.train.keeper import DiskKeeper
+from peakmark.train.loop import Loop
+from peakmark.train.recipe import Recipe, build_optimizer, recipe
+from peakmark.train.start import ModelSource, starting_model
+from peakmark.train.step import Stepper, freeze
+from peakmark.train.validation import EpochValidator, ValidationSet
+
+_CACHE_SHARE = 0.25
+"""Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
+_IMAGES_AHEAD = 32
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run that nothing stands in the way of; nothing of it is on disk yet."""
+
+    settings: Settings
+    names: tuple[str, ...]
+    train_index: Index
+    val_index: Index | None
+    arithmetic: Arithmetic
+    recipe: Recipe
+    state: RunState
+    architecture: str
+    provenance: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def prepare(settings: Settings, source: ModelSource, spec: DatasetSpec) -> PreparedRun:
+    """Does steps 1 to 4. Raises DataError, ModelFileError or MachineError where something stands in the way."""
+    names = ("object",) if settings.single_cls else spec.names
+    train_index = training_index(settings, spec)
+    val_index = open_index(settings, spec, "val") if settings.val else None
+    arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+    arithmetic.apply()
+    model, notes = starting_model(source, settings.pretrained, names, settings.seed)
+    chosen = recipe(settings, classes=len(names), images=len(train_index))
+    return PreparedRun(
+        settings=settings,
+        names=names,
+        train_index=train_index,
+        val_index=val_index,
+        arithmetic=arithmetic,
+        recipe=chosen,
+        state=new_state(settings, model, arithmetic, chosen),
+        architecture=source.scale.name,
+        provenance=provenance(train_index, val_index),
+        notes=(*notes, *train_index.warnings, *(val_index.warnings if val_index else ())),
+    )
+
+
+def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, chosen: Recipe) -> RunState:
+    """Makes the state of a run that is at its beginning."""
+    model = arithmetic.place(model).train()
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
+    freeze(model, settings.freeze)
+    wishes = to_plain(settings)
+    bearing = {name: wishes[name] for name in result_settings()}
+    return RunState(
+        model=model,
+        ema=ema,
+        optimizer=build_optimizer(model, chosen),
+        scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
+        history=History(segments=(Segment(0, 0, bearing, "start"),)),
+    )
+
+
+def training_index(settings: Settings, spec: DatasetSpec) -> Index:
+    """The images that the run trains on."""
+    return open_index(settings, spec, "train").first(settings.fraction)
+
+
+def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) -> Index:
+    """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet."""
+    index = build_index(spec, split, verify=settings.verify, workers=os.cpu_count() or 1)
+    single = isinstance(settings, Settings) and settings.single_cls
+    return index.as_single_class() if single else index
+
+
+def provenance(train_index: Index, val_index: Index | None) -> dict[str, Any]:
+    """Where a run's results come from: data by fingerprint, and the libraries that computed them."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("peakmark", "torch", "numpy", "opencv-python-headless")},
+        },
+        "data": {
+            "train": train_index.fingerprint,
+            "train_images": len(train_index),
+            "val": val_index.fingerprint if val_index else None,
+            "val_images": len(val_index) if val_index else 0,
+        },
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parent": None,
+    }
+
+
+def default_workers() -> int:
+    """Threads that prepare images where the user doesn't say: they change no number, only the pace."""
+    return min(8, os.cpu_count() or 1)
+
+
+def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
+    """Makes the image cache for one split; auto is memory where all of it fits in a quarter of what is free."""
+    if mode == "auto":
+        needed = sum(
+            box.inner_width_px * box.inner_height_px * 3
+            for box in map(ImageCache(index, side_px, "off").letterbox, range(len(index)))
+        )
+        mode = "ram" if needed <= _CACHE_SHARE * available_bytes() else "off"
+    known: dict[str, CacheMode] = {"ram": "ram", "disk": "disk", "off": "off"}
+    return ImageCache(index, side_px, known[mode])
+
+
+def assemble(
+    run: PreparedRun,
+    folder: RunFolder,
+    stop: StopRequest,
+    observe: Observer,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Loop, DiskKeeper]:
+    """Does step 5: the loop, ready to run, and the keeper, which is to be closed after it."""
+    settings = run.settings
+    workers = default_workers() if settings.workers is None else settings.workers
+    facts = RunFacts(settings, run.names, run.architecture, run.arithmetic, run.provenance)
+    writer = BackgroundWriter(folder.last, folder.best)
+    keeper = DiskKeeper(folder, facts, writer, observe, save_interval_s=60 * settings.save_interval, clock=clock)
+    gains = (settings.box, settings.cls, settings.dfl)
+    validator = None
+    if run.val_index is not None:
+        data = ValidationSet(
+            run.val_index,
+            open_cache(run.val_index, settings.imgsz, settings.cache),
+            settings.imgsz,
+            workers,
+            _IMAGES_AHEAD,
+            run.names,
+        )
+        validator = EpochValidator(data, run.arithmetic, gains, settings.fitness, observe, stop.requested)
+    loop = Loop(
+        state=run.state,
+        settings=settings,
+        recipe=run.recipe,
+        loader=TrainLoader(
+            run.train_index, open_cache(run.train_index, settings.imgsz, settings.cache), settings, workers
+        ),
+        stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
+        validate=validator,
+        decide=lambda history: decide(
+            history, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period
+        ),
+        keeper=keeper,
+        stop=stop,
+        observe=observe,
+        memory_bytes=lambda: memory_in_use_bytes(run.arithmetic),
+        clock=clock,
+    )
+    return loop, keeper

@@ -1,0 +1,83 @@
+"""When does the state go to disk, and under which names? After every epoch, and inside long ones at a window's start.
+
+Files are written in the background from a copy, so that the loop hardly waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from peakmark.checkpoint.background import BackgroundWriter, Failed, Saved
+from peakmark.errors import MachineError
+from peakmark.machine.durable import write_text
+from peakmark.nouns import CheckpointSaved, Decision, Notice, Observer
+from peakmark.record.folder import RunFolder
+from peakmark.record.results_csv import render
+from peakmark.resume.capture import RunFacts, capture
+from peakmark.resume.state import RunState
+
+
+class DiskKeeper:
+    """Keeps a run's state in its folder."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        facts: RunFacts,
+        writer: BackgroundWriter,
+        observe: Observer,
+        *,
+        save_interval_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._folder = folder
+        self._facts = facts
+        self._writer = writer
+        self._observe = observe
+        self._save_interval_s = save_interval_s
+        self._clock = clock
+        self._saved_at = clock()
+
+    def keep_epoch(self, state: RunState, decision: Decision) -> None:
+        """Saves a finished epoch: last.pt, best.pt where it is the best so far, epochN.pt where it is kept."""
+        names = [self._folder.last]
+        if decision.is_best:
+            names.append(self._folder.best)
+        if decision.keep:
+            names.append(self._folder.epoch_file(decision.epoch))
+        self._save(state, *names)
+        try:
+            write_text(self._folder.results_csv, render(state.history))
+        except MachineError as error:
+            self._observe(Notice(f"results.csv could not be written and is tried again after the next epoch. {error}"))
+
+    def keep_position(self, state: RunState) -> None:
+        """Saves last.pt at a window's start, or between the training and the validation of an epoch."""
+        self._save(state, self._folder.last)
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago for one inside the epoch."""
+        return self._save_interval_s > 0 and self._clock() - self._saved_at >= self._save_interval_s
+
+    def close(self) -> None:
+        """Waits until everything is on disk. Raises MachineError where the last state could not be saved."""
+        try:
+            self._writer.close()
+        finally:
+            self._report()
+
+    def _save(self, state: RunState, *names: Path) -> None:
+        self._writer.submit(capture(state, self._facts), *names)
+        self._saved_at = self._clock()
+        self._report()
+
+    def _report(self) -> None:
+        for done in self._writer.finished():
+            files = tuple(path.name for path in done.targets)
+            match done:
+                case Saved():
+                    self._observe(CheckpointSaved(files, done.position, done.size_bytes))
+                case Failed():
+                    text = f"{' and '.join(files)} could not be written; the older files stand and it is tried again."
+                    self._observe(Notice(f"{text} {done.error}", serious=True))

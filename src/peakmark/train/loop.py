@@ -1,0 +1,227 @@
+"""How does a run go? Epoch by epoch: train, validate, decide, save; from any position on, and stoppable at any window.
+
+The loop owns no policy, no file format and no builder: what is best is `selection`'s word, what is written is the
+keeper's, and everything that it uses is handed to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from peakmark.data.loader import Microbatch, mosaic_is_open
+from peakmark.errors import TrainingError
+from peakmark.nouns import (
+    Batch,
+    BatchShown,
+    Decision,
+    EpochEnded,
+    EpochRecord,
+    EpochStarted,
+    Evaluation,
+    History,
+    Losses,
+    MicrobatchDone,
+    Observer,
+    Outcome,
+    Position,
+    StepSkipped,
+)
+from peakmark.resume.state import OpenEpoch, RunState
+from peakmark.settings.fields import Settings
+from peakmark.train.recipe import Recipe
+from peakmark.train.schedule import rates
+from peakmark.train.step import Attempt, Stepper
+from peakmark.train.windows import Window, epoch_windows
+
+BATCHES_SHOWN = 3
+
+
+class Loader(Protocol):
+    def __len__(self) -> int: ...
+    def batches(self, epoch: int, microbatches: Sequence[Microbatch]) -> Iterator[Batch]: ...
+
+
+class Keeper(Protocol):
+    """Puts the state on disk."""
+
+    def keep_epoch(self, state: RunState, decision: Decision) -> None: ...
+    def keep_position(self, state: RunState) -> None: ...
+    def due(self) -> bool: ...
+
+
+class Stop(Protocol):
+    @property
+    def reason(self) -> Outcome | None: ...
+    def requested(self) -> bool: ...
+
+
+class ValidationStopped(Exception):  # noqa: N818 - it is no error
+    """A stop was asked for during a validation; the resume repeats it."""
+
+
+Validate = Callable[[RunState], tuple[Evaluation, float | None]]
+"""Validates the averaged weights and gives the evaluation and its fitness. Raises ValidationStopped."""
+
+
+@dataclasses.dataclass(slots=True)
+class Loop:
+    """A run, ready to go."""
+
+    state: RunState
+    settings: Settings
+    recipe: Recipe
+    loader: Loader
+    stepper: Stepper
+    validate: Validate | None
+    decide: Callable[[History], Decision]
+    keeper: Keeper
+    stop: Stop
+    observe: Observer
+    memory_bytes: Callable[[], int]
+    clock: Callable[[], float]
+
+    def run(self) -> Outcome:
+        """Runs until the last epoch, an early stop, or a request to stop; gives which it was."""
+        state = self.state
+        while state.position.epoch < self.settings.epochs:
+            if state.position.phase == "train" and not self._train_epoch():
+                self.keeper.keep_position(state)
+                return self.stop.reason or "interrupted"
+            try:
+                decision = self._close_epoch()
+            except ValidationStopped:
+                self.keeper.keep_position(state)
+                return self.stop.reason or "interrupted"
+            if decision.stop:
+                return "early_stopped"
+            if self.stop.requested() and state.position.epoch < self.settings.epochs:
+                return self.stop.reason or "interrupted"
+        return "finished"
+
+    def _train_epoch(self) -> bool:
+        """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
+        state, epoch = self.state, self.state.position.epoch
+        windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
+        mosaic = mosaic_is_open(self.settings, epoch) and self.settings.mosaic > 0
+        self.observe(EpochStarted(epoch, self.settings.epochs, len(self.loader), mosaic))
+        batches = self.loader.batches(epoch, [part for window in windows for part in window.microbatches])
+        try:
+            for window in windows:
+                if not self._train_window(window, batches):
+                    return False
+                if self.keeper.due():
+                    self.keeper.keep_position(state)
+        finally:
+            getattr(batches, "close", lambda: None)()  # sends the workers home, also when a stop came first
+        state.position = dataclasses.replace(state.position, phase="validate")
+        return True
+
+    def _train_window(self, window: Window, batches: Iterator[Batch]) -> bool:
+        state = self.state
+        started_s = self.clock()
+        attempt = self.stepper.attempt(
+            window,
+            batches,
+            rates(self.settings, self.recipe, state.position.epoch, window.warmup),
+            watch=_Watch(self, window),
+            stop_requested=self.stop.requested,
+        )
+        if attempt.outcome == "stopped":
+            return False
+        state.position = dataclasses.replace(state.position, images=window.end, step=state.position.step + 1)
+        state.open_epoch.train_s += self.clock() - started_s
+        self._count(attempt)
+        return True
+
+    def _count(self, attempt: Attempt) -> None:
+        """Adds an attempt to the open epoch's sums, and ends a run whose updates keep failing."""
+        state, epoch = self.state, self.state.open_epoch
+        for losses, images in attempt.losses:
+            epoch.box += losses.box * images
+            epoch.cls += losses.cls * images
+            epoch.dfl += losses.dfl * images
+            epoch.images += images
+        if attempt.outcome == "updated":
+            state.skipped_in_a_row = 0
+            return
+        epoch.skipped_steps += 1
+        state.skipped_steps += 1
+        if attempt.overflow:
+            return
+        state.skipped_in_a_row += 1
+        position = state.position
+        self.observe(StepSkipped(position.epoch, position.images, attempt.what, attempt.files, state.skipped_in_a_row))
+        if state.skipped_in_a_row >= self.settings.max_nonfinite:
+            raise TrainingError(
+                f"{state.skipped_in_a_row} updates in a row were not finite ({attempt.what}, epoch"
+                f" {position.epoch + 1}, images {', '.join(attempt.files[:4])}): the run ends here, last.pt holds the"
+                " last good state. Look at these images and their labels, or lower lr0."
+            )
+
+    def _close_epoch(self) -> Decision:
+        """Validates where it is due, writes the epoch's record, decides, saves, and opens the next epoch."""
+        state, epoch = self.state, self.state.position.epoch
+        started_s = self.clock()
+        last = epoch + 1 == self.settings.epochs
+        due = self.validate is not None and (last or (epoch + 1) % self.settings.val_period == 0)
+        evaluation, fitness = self.validate(state) if self.validate and due else (None, None)
+        record = EpochRecord(
+            epoch=epoch,
+            segment=len(state.history.segments) - 1,
+            step=state.position.step,
+            images=len(self.loader),
+            train=state.open_epoch.losses(),
+            lr=rates(self.settings, self.recipe, epoch, self._windows(epoch)[-1].warmup).per_group(),
+            metrics=evaluation.metrics if evaluation else None,
+            per_class=evaluation.per_class if evaluation else None,
+            validation=evaluation.losses if evaluation else None,
+            fitness=fitness,
+            skipped_steps=state.open_epoch.skipped_steps,
+            train_s=state.open_epoch.train_s,
+            validation_s=self.clock() - started_s,
+        )
+        state.history = dataclasses.replace(state.history, records=(*state.history.records, record))
+        state.open_epoch = OpenEpoch()
+        state.position = Position(epoch + 1, 0, "train", state.position.step)
+        decision = self.decide(state.history)
+        self.keeper.keep_epoch(state, decision)
+        self.observe(EpochEnded(record, decision, self.settings.epochs))
+        return decision
+
+    def _windows(self, epoch: int) -> tuple[Window, ...]:
+        return epoch_windows(self.settings, len(self.loader), epoch)
+
+
+class _Watch:
+    """Tells the observer of each microbatch of a window, with the epoch's running means."""
+
+    def __init__(self, loop: Loop, window: Window) -> None:
+        self._loop = loop
+        self._sums = dataclasses.replace(loop.state.open_epoch)
+        self._done = window.first
+        self._epoch = loop.state.position.epoch
+
+    def __call__(self, batch: Batch, losses: Losses) -> None:
+        loop, sums, count = self._loop, self._sums, len(batch)
+        sums.box += losses.box * count
+        sums.cls += losses.cls * count
+        sums.dfl += losses.dfl * count
+        sums.images += count
+        number = self._done // loop.settings.batch
+        if number < BATCHES_SHOWN and self._epoch in (0, loop.settings.epochs - loop.settings.close_mosaic):
+            loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))
+        self._done += count
+        loop.observe(
+            MicrobatchDone(
+                epoch=self._epoch,
+                epochs=loop.settings.epochs,
+                images_done=self._done,
+                images=len(loop.loader),
+                losses=sums.losses(),
+                truths=len(batch.classes),
+                image_size_px=int(batch.images_BCHW.shape[2]),
+                memory_bytes=loop.memory_bytes(),
+            )
+        )

@@ -1,0 +1,155 @@
+"""What is one update? Forward and backward over a window's microbatches, then clip, step, average; or nothing at all.
+
+An attempt that is stopped, or meets something that is not finite, leaves weights, buffers, optimizer and average as
+they were at the window's start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from peakmark.loss.detection import detection_loss
+from peakmark.machine.devices import Arithmetic
+from peakmark.model.detector import Detector
+from peakmark.nouns import Batch, Losses, LossSums
+from peakmark.resume.state import RunState
+from peakmark.train.ema import update_ema
+from peakmark.train.recipe import set_rates
+from peakmark.train.schedule import Rates
+from peakmark.train.windows import Window
+
+Gains = tuple[float, float, float]
+"""Weights of the box, class and distribution losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of a window."""
+
+    outcome: Literal["updated", "skipped", "stopped"]
+    losses: tuple[tuple[Losses, int], ...] = ()
+    """Per microbatch, with its images."""
+    what: str = ""
+    """What was not finite, in words."""
+    overflow: bool = False
+    """The gradient overflowed float16 and its scale was lowered: part of the method, no sign of trouble."""
+    files: tuple[str, ...] = ()
+    """Images of the microbatch where it showed, or of the whole window."""
+
+
+class Stepper:
+    """Attempts updates of a run's state."""
+
+    def __init__(self, state: RunState, arithmetic: Arithmetic, gains: Gains, clip_grad: float) -> None:
+        self._state = state
+        self._arithmetic = arithmetic
+        self._gains = gains
+        self._clip_grad = clip_grad
+        self._parameters = [p for p in state.model.parameters() if p.requires_grad]
+        self._buffers = list(state.model.buffers())
+
+    def attempt(
+        self,
+        window: Window,
+        batches: Iterator[Batch],
+        rates: Rates,
+        *,
+        watch: Callable[[Batch, Losses], None],
+        stop_requested: Callable[[], bool],
+    ) -> Attempt:
+        """Takes the window's batches from `batches` and makes one update of them."""
+        set_aside = [buffer.clone() for buffer in self._buffers]
+        done: list[tuple[Losses, int]] = []
+        files: list[str] = []
+        for _ in window.microbatches:
+            if stop_requested():
+                return self._drop(set_aside, Attempt("stopped"))
+            batch = next(batches)
+            losses = self._accumulate(batch)
+            if losses is None:
+                what = "the loss"
+                self._drain(batches, len(window.microbatches) - len(done) - 1)
+                return self._drop(set_aside, Attempt("skipped", tuple(done), what, batch.files))
+            done.append((losses, len(batch)))
+            files.extend(batch.files)
+            watch(batch, losses)
+        if not self._update(rates):
+            overflow = self._state.scaler is not None
+            return self._drop(set_aside, Attempt("skipped", tuple(done), "the gradient", tuple(files), overflow))
+        return Attempt("updated", tuple(done))
+
+    def _accumulate(self, batch: Batch) -> Losses | None:
+        """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
+        with self._arithmetic.autocast():
+            output = self._state.model(self._arithmetic.prepare(batch.images_BCHW))
+        loss, losses = weighted(detection_loss(output, batch), self._gains)
+        if not bool(torch.isfinite(loss)):
+            return None
+        # Times the images: every image of an epoch weighs the same, also in a short last window.
+        loss = loss * len(batch)
+        torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
+        return losses
+
+    def _update(self, rates: Rates) -> bool:
+        """Clips, steps and averages; gives False where the gradient is not finite."""
+        state = self._state
+        if state.scaler:
+            state.scaler.unscale_(state.optimizer)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_grad if self._clip_grad > 0 else float("inf"))
+        if not bool(torch.isfinite(norm)):
+            if state.scaler:
+                state.scaler.update()  # lowers the scale: it saw what unscale_ found
+            return False
+        set_rates(state.optimizer, rates.per_group(), rates.momentum)
+        if state.scaler:
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        else:
+            state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.ema_updates += 1
+        update_ema(state.ema, state.model, state.ema_updates)
+        return True
+
+    def _drop(self, set_aside: list[torch.Tensor], attempt: Attempt) -> Attempt:
+        """Puts everything back to the window's start; the weights and the optimizer were never touched."""
+        self._state.optimizer.zero_grad(set_to_none=True)
+        # Batch norm moved its statistics in every microbatch already seen.
+        with torch.no_grad():
+            for buffer, before in zip(self._buffers, set_aside, strict=True):
+                buffer.copy_(before)
+        return attempt
+
+    @staticmethod
+    def _drain(batches: Iterator[Batch], count: int) -> None:
+        for _ in range(count):
+            next(batches)
+
+
+def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:
+    """Gives the loss to descend and its three parts as they are logged: gain * sum / sum of target scores."""
+    share = sums.target_scores.clamp(min=1)
+    box, cls, dfl = (gain * term / share for gain, term in zip(gains, (sums.box, sums.cls, sums.dfl), strict=True))
+    values = torch.stack((box, cls, dfl)).detach().tolist()  # one transfer, not three
+    return box + cls + dfl, Losses(*values)
+
+
+def freeze(model: Detector, layers: tuple[int, ...]) -> None:
+    """Stops the training of these layers of the published table: no gradients, and batch norms keep their statistics.
+
+    Statistics that went on moving would change a layer that the user asked to leave alone.
+    """
+    by_index = model.layers()
+    for layer in layers:
+        module = by_index.get(layer)
+        if module is None:  # joins and upsampling hold nothing
+            continue
+        module.requires_grad_(False)
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()

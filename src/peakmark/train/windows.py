@@ -1,0 +1,57 @@
+"""Which images make an update together? The cutting of an epoch into windows, a pure function of sizes and position.
+
+A window gathers the gradients of microbatches up to the nominal batch and ends in one update. It never crosses an
+epoch's end, so every window's start is a place to save.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peakmark.data.loader import Microbatch
+from peakmark.settings.fields import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The microbatches of one attempted update."""
+
+    microbatches: tuple[Microbatch, ...]
+    warmup: float
+    """How far the warm-up is at this update, 0 to 1; 1 once it is over."""
+
+    @property
+    def first(self) -> int:
+        return self.microbatches[0].first
+
+    @property
+    def images(self) -> int:
+        return sum(part.count for part in self.microbatches)
+
+    @property
+    def end(self) -> int:
+        return self.first + self.images
+
+
+def epoch_windows(settings: Settings, images: int, epoch: int) -> tuple[Window, ...]:
+    """Cuts an epoch of `images` into windows.
+
+    During the warm-up windows grow from one microbatch to the nominal batch: early updates are small in rate, so they
+    may be noisy, and there are more of them while everything is still to be learnt.
+    """
+    parts = [Microbatch(first, min(settings.batch, images - first)) for first in range(0, images, settings.batch)]
+    full = max(1, round(settings.nbs / settings.batch))
+    warmup_microbatches = settings.warmup_epochs * len(parts)
+    windows = []
+    start = 0
+    while start < len(parts):
+        reached = _share(epoch * len(parts) + start, warmup_microbatches)
+        end = min(len(parts), start + max(1, round(1 + (full - 1) * reached)))
+        last = epoch * len(parts) + end - 1
+        windows.append(Window(tuple(parts[start:end]), _share(last, warmup_microbatches)))
+        start = end
+    return tuple(windows)
+
+
+def _share(done: float, whole: float) -> float:
+    return min(1.0, done / whole) if whole > 0 else 1.0
