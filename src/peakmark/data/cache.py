@@ -1,0 +1,181 @@
+"""Where do an image's pixels come from the second time? From memory, from a scratch file, or from the image file again.
+
+An image is kept as the letterbox of one side wants it. Its pixels are the same whatever the mode, so that a cache never
+changes a result. Which images are wanted when, this file must not know.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from peakmark.data.images import decode
+from peakmark.data.index import Index
+from peakmark.errors import DataError, MachineError
+from peakmark.geometry.letterbox import Letterbox
+from peakmark.machine.cache_folder import cache_folder
+from peakmark.machine.memory import available_bytes
+from peakmark.nouns import ImageArray
+
+CacheMode = Literal["off", "ram", "disk"]
+
+_MEMORY_SHARE = 0.5
+_DISK_SHARE = 0.5
+"""Of what is free when the cache is made; the rest is for the model, other runs, other people."""
+
+_RETRY_PAUSES_S = (0.1, 0.5)
+"""Before the second and the third attempt to read an image."""
+
+
+class _Store(Protocol):
+    """Keeps images by number; may forget to. Called by several threads at once."""
+
+    def get(self, number: int) -> ImageArray | None: ...
+
+    def put(self, number: int, image: ImageArray) -> None: ...
+
+
+class ImageCache:
+    """Loads the images of an index, resized for the letterbox of `side_px`."""
+
+    def __init__(self, index: Index, side_px: int, mode: CacheMode = "off", budget_bytes: int | None = None) -> None:
+        """`budget_bytes`: how much is kept at most; None: half of the memory or disk that is free now.
+
+        Raises `MachineError` if the scratch file of mode `disk` can't be made.
+        """
+        self._index = index
+        self._side_px = side_px
+        self._store = _make_store(mode, budget_bytes)
+
+    def load(self, number: int) -> ImageArray:
+        """Gives an image in RGB, exactly as large as the inside of its letterbox; it must not be written to.
+
+        Raises `DataError` with the file's name if it can't be read any more or has another size than when indexed; no
+        other image is ever given instead.
+        """
+        if self._store is not None and (kept := self._store.get(number)) is not None:
+            return kept
+        image = self._read(number)
+        if self._store is not None:
+            self._store.put(number, image)
+        # In every mode, so that a write into a shared array fails at once and not only for who uses a cache.
+        image.flags.writeable = False
+        return image
+
+    def letterbox(self, number: int) -> Letterbox:
+        """Gives where the image lies in its square."""
+        return Letterbox(int(self._index.widths_px[number]), int(self._index.heights_px[number]), self._side_px)
+
+    def _read(self, number: int) -> ImageArray:
+        path, box = self._index.path(number), self.letterbox(number)
+        image = _decode_patiently(path)
+        if image.shape[:2] != (box.height_px, box.width_px):
+            raise DataError(
+                f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, but was {box.width_px} x "
+                f"{box.height_px} when the data was indexed; don't change the data during a run, and start again."
+            )
+        return _resize(image, box)
+
+
+def _resize(image: ImageArray, box: Letterbox) -> ImageArray:
+    width_px, height_px = box.inner_width_px, box.inner_height_px
+    if (box.width_px, box.height_px) == (width_px, height_px):
+        return image
+    # Shrinking by interpolation would skip pixels, and thin objects with them.
+    shrinks = width_px < box.width_px or height_px < box.height_px
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=method), dtype=np.uint8)
+
+
+def _decode_patiently(path: Path) -> ImageArray:
+    """Decodes a file that could be read when it was indexed: a network disk may stumble, so it is tried three times."""
+    for pause_s in _RETRY_PAUSES_S:
+        try:
+            return decode(path)
+        except DataError:
+            time.sleep(pause_s)
+    return decode(path)
+
+
+def _make_store(mode: CacheMode, budget_bytes: int | None) -> _Store | None:
+    if mode == "ram":
+        return _MemoryStore(int(available_bytes() * _MEMORY_SHARE) if budget_bytes is None else budget_bytes)
+    if mode == "disk":
+        return _ScratchStore(cache_folder(), budget_bytes)
+    return None
+
+
+class _MemoryStore:
+    """Keeps the images that come first, as many as the budget holds.
+
+    Nothing is ever dropped for another: an epoch passes over all images, so the oldest one is the one needed next.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._images: dict[int, ImageArray] = {}
+        self._left_bytes = budget_bytes
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> ImageArray | None:
+        return self._images.get(number)
+
+    def put(self, number: int, image: ImageArray) -> None:
+        with self._lock:
+            if number not in self._images and image.nbytes <= self._left_bytes:
+                self._images[number] = image
+                self._left_bytes -= image.nbytes
+
+
+class _ScratchStore:
+    """Keeps the images in one nameless file: it belongs to this run and is gone with it, even after a crash."""
+
+    def __init__(self, folder: Path, budget_bytes: int | None) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Nothing to flush or rename here: no one can find this file later, so a torn one can mislead no one.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the cache
+            space = os.fstatvfs(self._file.fileno())
+        except OSError as error:
+            raise MachineError(
+                f"cache=disk: {folder} can't be written ({error.strerror}); set PEAKMARK_CACHE to a folder that "
+                "can, or take cache=ram or cache=False."
+            ) from error
+        self._end_byte = 0
+        self._budget_bytes = (
+            int(space.f_bavail * space.f_frsize * _DISK_SHARE) if budget_bytes is None else budget_bytes
+        )
+        self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> ImageArray | None:
+        place = self._places.get(number)
+        if place is None:
+            return None
+        start_byte, shape = place
+        image = np.empty(shape, np.uint8)
+        # By position, never by seeking: threads share the file.
+        if os.preadv(self._file.fileno(), [image.reshape(-1).data], start_byte) != image.nbytes:
+            return None
+        image.flags.writeable = False
+        return image
+
+    def put(self, number: int, image: ImageArray) -> None:
+        with self._lock:
+            if number in self._places or self._end_byte + image.nbytes > self._budget_bytes:
+                return
+            try:
+                written = os.pwrite(self._file.fileno(), np.ascontiguousarray(image).reshape(-1).data, self._end_byte)
+            except OSError:
+                written = 0
+            if written != image.nbytes:  # the disk is full: keep what is there, read the rest from the image files
+                self._budget_bytes = 0
+                return
+            self._places[number] = self._end_byte, image.shape
+            self._end_byte += written

@@ -1,0 +1,260 @@
+"""Which images and truths does a split consist of? Everything that is known before the first batch, and a fingerprint.
+
+What can't be used is decided here, once: unreadable images are left out and listed, bad label lines refuse the data
+set. From here on an image is a number. Pixels, order and augmentation are none of this file's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.images import Verify
+from peakmark.data.listing import label_folders, labels_without_image, list_images
+from peakmark.data.survey import Progress, Survey, survey_files
+from peakmark.data.survey_store import load_survey, save_survey, survey_file
+from peakmark.errors import DataError, MachineError
+from peakmark.geometry.boxes import xyxy_from_cxcywh
+from peakmark.machine.cache_folder import cache_folder as user_cache_folder
+from peakmark.nouns import FloatArray, IntArray, Truths
+
+_SHOWN_BAD_LINES = 20
+_SHOWN_FILES = 5
+_FINGERPRINT_VERSION = b"peakmark-data-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image of an index."""
+
+    path: Path
+    width_px: int
+    height_px: int
+    boxes_cxcywh_norm: FloatArray
+    """(G, 4) in fractions of the image, inside it"""
+    classes: IntArray
+    """(G,)"""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The N usable images of a split and their M truths, as columns."""
+
+    split: str
+    folder: Path
+    """What `files` are relative to."""
+    files: tuple[str, ...]
+    widths_px: NDArray[np.int32]
+    heights_px: NDArray[np.int32]
+    digests: NDArray[np.uint8]
+    """(N, 16) of each image file's content"""
+    offsets: IntArray
+    """(N + 1,) where each image's truths begin in the two columns below"""
+    boxes_cxcywh_norm: FloatArray
+    """(M, 4)"""
+    classes: IntArray
+    """(M,)"""
+    unreadable: tuple[tuple[str, str], ...]
+    """File and reason of each image that was left out."""
+    warnings: tuple[str, ...]
+    """What the user should read, a sentence each."""
+    verify: Verify
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def path(self, number: int) -> Path:
+        """Gives the absolute path of an image."""
+        return self.folder / self.files[number]
+
+    def entry(self, number: int) -> ImageEntry:
+        """Gives all that is known of an image."""
+        objects = slice(self.offsets[number], self.offsets[number + 1])
+        return ImageEntry(
+            path=self.path(number),
+            width_px=int(self.widths_px[number]),
+            height_px=int(self.heights_px[number]),
+            boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
+            classes=self.classes[objects],
+        )
+
+    def truths_px(self, number: int) -> Truths:
+        """Gives an image's truths in px of the original image, inside it."""
+        entry = self.entry(number)
+        size = np.array([entry.width_px, entry.height_px] * 2, np.float32)
+        # Clipped again: turning centres into corners and fractions into pixels may round a hair past the edge.
+        boxes_xyxy_px = np.clip(xyxy_from_cxcywh(entry.boxes_cxcywh_norm * size), 0, size)
+        return Truths(boxes_xyxy_px=boxes_xyxy_px.astype(np.float32), classes=entry.classes)
+
+    def select(self, numbers: Sequence[int] | IntArray) -> Index:
+        """Gives an index of these images only, in this order."""
+        rows = np.asarray(numbers, np.int64)
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        objects = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows.tolist()),
+            widths_px=self.widths_px[rows],
+            heights_px=self.heights_px[rows],
+            digests=self.digests[rows],
+            offsets=offsets,
+            boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
+            classes=self.classes[objects],
+        )
+
+    def first(self, fraction: float) -> Index:
+        """Gives an index of the first `fraction` (above 0, at most 1) of the images, at least one."""
+        return self.select(np.arange(max(1, round(len(self) * fraction))))
+
+    def as_single_class(self) -> Index:
+        """Gives an index whose truths all have class 0."""
+        return replace(self, classes=np.zeros_like(self.classes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the content: image files, truths, order, and what was left out.
+
+        Equal for a copy at another place. With `verify="fast"` it covers only both ends of each image file, says so,
+        and so never equals that of a full index.
+        """
+        digest = hashlib.sha256(_FINGERPRINT_VERSION)
+        left_out = [os.path.relpath(file, self.folder) for file, _ in self.unreadable]
+        for names in (self.files, left_out):
+            digest.update(b"%d|" % len(names) + b"\0".join(os.fsencode(name) for name in names))
+        for column in (
+            self.widths_px,
+            self.heights_px,
+            self.digests,
+            self.offsets,
+            self.boxes_cxcywh_norm,
+            self.classes,
+        ):
+            digest.update(np.ascontiguousarray(column).data)
+        return ("" if self.verify == "full" else "fast:") + digest.hexdigest()
+
+
+def build_index(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    verify: Verify = "full",
+    workers: int = 1,
+    progress: Progress | None = None,
+    cache_folder: Path | None = None,
+    require_labels: bool = True,
+) -> Index:
+    """Looks at every image and label file of a split and makes its index; a second start looks only at what changed.
+
+    Equal for any number of `workers` (threads). What was found is remembered in `cache_folder` (the user's, if None);
+    where that can't be written, a warning says so. Raises `DataError`, before anything is trained, for a split that is
+    missing or empty, without a readable image, without truths (if `require_labels`), or with bad label lines (named).
+    """
+    listing = list_images(spec, split)
+    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify)
+    survey, bad_lines = survey_files(
+        listing.files, len(spec.names), verify=verify, workers=workers, known=load_survey(store), progress=progress
+    )
+    warnings: list[str] = []
+    try:
+        # Saved before complaining: whoever mends a label line needn't wait for all images again.
+        save_survey(store, survey)
+    except MachineError as error:
+        warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
+    if bad_lines:
+        raise DataError(_bad_lines_message(split, bad_lines))
+    ignored = {str(source) for sources in spec.splits.values() for source in sources}
+    orphans = labels_without_image(label_folders(listing.files), ignored)
+    index = _index_from(
+        survey, spec, split, verify, tuple(warnings + _findings(split, survey, listing.listed_again, orphans))
+    )
+    _refuse_useless(index, spec, require_labels)
+    return index
+
+
+def _index_from(survey: Survey, spec: DatasetSpec, split: str, verify: Verify, warnings: tuple[str, ...]) -> Index:
+    folder = _folder_of(survey.files, spec.root)
+    whole = Index(
+        split=split,
+        folder=Path(folder),
+        files=tuple(file[len(folder) :].lstrip(os.sep) for file in survey.files),
+        widths_px=survey.sizes_px[:, 0],
+        heights_px=survey.sizes_px[:, 1],
+        digests=survey.digests,
+        offsets=survey.offsets,
+        boxes_cxcywh_norm=survey.boxes_cxcywh_norm,
+        classes=survey.classes,
+        unreadable=tuple((survey.files[row], survey.reasons[row]) for row in sorted(survey.reasons)),
+        warnings=warnings,
+        verify=verify,
+    )
+    return whole.select([row for row in range(len(whole)) if row not in survey.reasons])
+
+
+def _folder_of(files: Sequence[str], root: Path) -> str:
+    """The folder that all files are under: the root, or else the deepest one, so that a copy has equal names."""
+    inside = os.path.join(root, "")
+    return (
+        str(root) if all(file.startswith(inside) for file in files) else os.path.commonpath(map(os.path.dirname, files))
+    )
+
+
+def _findings(split: str, survey: Survey, listed_again: int, orphans: Sequence[str]) -> list[str]:
+    """What the user should know of a split that can be used all the same."""
+    findings = []
+    if survey.reasons:
+        named = [f"{survey.files[row]} ({survey.reasons[row]})" for row in sorted(survey.reasons)]
+        findings.append(
+            f"{split}: {len(named)} of {len(survey.files)} images can't be read and are left out: {_some(named)}."
+        )
+    if listed_again:
+        findings.append(f"{split}: {listed_again} images are listed more than once; each is taken once.")
+    if duplicates := int(survey.duplicates.sum()):
+        files = _files_where(survey, survey.duplicates)
+        findings.append(f"{split}: {duplicates} label lines repeat another one and are left out: {files}.")
+    if clipped := int(survey.clipped.sum()):
+        files = _files_where(survey, survey.clipped)
+        findings.append(f"{split}: {clipped} boxes reach over the edge of their image and are cut there: {files}.")
+    if orphans:
+        findings.append(f"{split}: {len(orphans)} label files have no image and are not used: {_some(orphans)}.")
+    return findings
+
+
+def _files_where(survey: Survey, counts: NDArray[np.int32]) -> str:
+    return "in " + _some([survey.files[row] for row in np.flatnonzero(counts)])
+
+
+def _some(items: Sequence[str]) -> str:
+    shown = ", ".join(items[:_SHOWN_FILES])
+    return f"{shown} and {len(items) - _SHOWN_FILES} more" if len(items) > _SHOWN_FILES else shown
+
+
+def _bad_lines_message(split: str, bad_lines: Sequence[str]) -> str:
+    shown = "\n".join(f"  {line}" for line in bad_lines[:_SHOWN_BAD_LINES])
+    more = len(bad_lines) - _SHOWN_BAD_LINES
+    rest = f"\n  ... and {more} more" if more > 0 else ""
+    count = "1 label line is" if len(bad_lines) == 1 else f"{len(bad_lines)} label lines are"
+    return f"{split}: {count} wrong; nothing was started. Mend or delete:\n{shown}{rest}"
+
+
+def _refuse_useless(index: Index, spec: DatasetSpec, require_labels: bool) -> None:
+    places = ", ".join(map(str, spec.splits[index.split]))
+    if len(index) == 0:
+        file, reason = index.unreadable[0]
+        raise DataError(
+            f"{index.split} is {places}: none of its {len(index.unreadable)} images can be read, the first one being "
+            f"{file} ({reason}); correct the path or replace the images."
+        )
+    if require_labels and len(index.classes) == 0:
+        raise DataError(
+            f"{index.split} is {places}: its {len(index)} images have no labels at all; put .txt files of the images' "
+            "names where the last `images` of their path reads `labels`, or beside the images."
+        )
