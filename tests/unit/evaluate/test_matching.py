@@ -11,6 +11,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50, IOU_75
 from peakmark.evaluate.tables import DetectionTable, TruthTable, detection_table, truth_table
+from peakmark.machine.streams import stream
 from peakmark.nouns import Detections, Truths
 
 
@@ -129,6 +130,47 @@ def test_regardless_of_class_the_own_class_wins_among_equal_overlaps() -> None:
         classes=2,
     )
     assert dict(zip(evidence.class_D.tolist(), evidence.truth_of_D.tolist(), strict=True)) == {0: 0, 1: 1}
+
+
+def truths_one_by_one(truths: TruthTable, evidence: Evidence, boxes_xywh_px: np.ndarray) -> list[int]:
+    """The rule of `truth_of_D` as plain loops, for boxes in the order of the evidence."""
+    taken: set[int] = set()
+    chosen = [-1] * len(boxes_xywh_px)
+    for d in sorted(range(len(boxes_xywh_px)), key=lambda row: -evidence.scores_D[row]):
+        candidates = []
+        for g, truth in enumerate(truths.boxes_xywh_px):
+            box = boxes_xywh_px[d]
+            sides = np.minimum(box[:2] + box[2:], truth[:2] + truth[2:]) - np.maximum(box[:2], truth[:2])
+            intersection = sides[0] * sides[1] if (sides > 0).all() else 0.0
+            crowd = truths.crowd_G[g]
+            iou = intersection / (box[2] * box[3] + (0 if crowd else truth[2] * truth[3] - intersection))
+            if iou >= 0.5 and g not in taken and truths.image_G[g] == evidence.image_D[d]:
+                candidates.append((not crowd, iou, truths.classes_G[g] == evidence.class_D[d], -g))
+        if candidates:
+            chosen[d] = -max(candidates)[-1]
+            if not truths.crowd_G[chosen[d]]:
+                taken.add(chosen[d])
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regardless_of_class_the_choice_is_the_one_of_plain_loops(seed: int) -> None:
+    rng = stream(seed, "matching test")
+
+    def boxes(count: int) -> list[list[float]]:
+        return [[*(4.0 * rng.integers(0, 8, 2)), *(4.0 * rng.integers(6, 10, 2))] for _ in range(count)]
+
+    truths = truths_of(
+        *((image, int(rng.integers(3)), box) for image in range(3) for box in boxes(8)),
+        crowd=(rng.random(24) < 0.1).tolist(),
+    )
+    scores = rng.permutation(60) / 60  # all different, so that a score names its detection
+    found = [(n % 3, int(rng.integers(3)), box, float(scores[n])) for n, box in enumerate(boxes(60))]
+    evidence = match(truths, detections_of(*found), images=3, classes=3)
+    box_of_score = {np.float32(row[3]): row[2] for row in found}
+    ordered = np.array([box_of_score[score] for score in evidence.scores_D])
+    assert evidence.truth_of_D.tolist() == truths_one_by_one(truths, evidence, ordered)
+    assert evidence.truth_of_D.max() >= 0
 
 
 def test_pairs_found_in_small_portions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
