@@ -132,7 +132,7 @@ class Results:
     def verbose(self) -> str:
         """Says what was found, for a person: `4 RBCs, 1 WBC`; classes in their order."""
         counts = Counter(int(number) for number in self.boxes.cls.tolist())
-        parts = [f"{count} {self.names[number]}{'s' if count > 1 else ''}" for number, count in sorted(counts.items())]
+        parts = [f"{count} {_in_number(self.names[number], count)}" for number, count in sorted(counts.items())]
         return ", ".join(parts) or "no detections"
 
     def plot(self, line_width: int | None = None, labels: bool = True, conf: bool = True) -> ImageArray:
@@ -197,6 +197,10 @@ class Results:
             lines.append(" ".join([str(int(box.cls)), *(f"{number:.6g}" for number in numbers)]))
         durable.write_text(Path(txt_file), "".join(line + "\n" for line in lines))
         return str(txt_file)
+
+
+def _in_number(name: str, count: int) -> str:
+    return name if count == 1 or name.endswith("s") else f"{name}s"
 
 
 def write_picture(target: Path, image_bgr: ImageArray) -> None:

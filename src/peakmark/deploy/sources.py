@@ -85,7 +85,12 @@ def _frames(item: _Item, index: int, count: int, vid_stride: int, observer: Obse
 
 def _resolve(source: object) -> list[_Item]:
     if isinstance(source, str | Path):
-        return list(_resolve_path(str(source)))
+        try:
+            return list(_resolve_path(str(source)))
+        except OSError as error:
+            raise DataError(
+                f"source {str(source)!r}: {error.strerror}. Check the path and your rights on it."
+            ) from error
     if isinstance(source, list | tuple):
         if not source:
             raise DataError(f"The list of sources is empty. {_ACCEPTED}.")

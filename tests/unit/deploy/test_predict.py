@@ -5,17 +5,23 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peakmark.data.cache import ImageCache
+from peakmark.data.index import Index
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.predict import Detect, predict, put_into_square
 from peakmark.deploy.results import Boxes
 from peakmark.geometry.letterbox import Letterbox
+from peakmark.machine.streams import stream
 from peakmark.nouns import Detections, ImageArray
 
 NAMES = ("dark", "light")
@@ -88,6 +94,20 @@ def test_any_shape_fits_the_square(width, height):
     assert (square == 0).all(axis=2).sum() == letterbox.inner_width_px * letterbox.inner_height_px
 
 
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (200, 99), (30, 17), (1, 300), (64, 20)])
+def test_the_pixels_are_those_of_validation(tmp_path, width, height):
+    """The cache resizes for training and validation; a detector must see the same picture when it is used."""
+    image = stream(0, "test-pixels", width, height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), image[..., ::-1])
+    index = SimpleNamespace(path=lambda number: path, widths_px=[width], heights_px=[height])
+    cache = ImageCache(cast(Index, index), side_px=64)
+    inner, letterbox = cache.load(0), cache.letterbox(0)
+    square = put_into_square(image, letterbox)
+    left, top = letterbox.left_px, letterbox.top_px
+    assert (square[top : top + inner.shape[0], left : left + inner.shape[1]] == inner).all()
+
+
 def test_results_hold_the_original_picture_and_boxes_clipped_to_it():
     image = np.full((100, 200, 3), (1, 2, 3), np.uint8)
     [found] = predict([make_frame(image)], answer([-50, 16, 300, 48, 0.9, 0]), names=NAMES, side_px=64)
@@ -149,7 +169,7 @@ def test_a_long_stream_keeps_no_more_than_a_batch_alive():
 
         __hash__ = object.__hash__  # type: ignore[assignment]
 
-    def stream() -> Iterator[Frame]:
+    def frames() -> Iterator[Frame]:
         nonlocal most_alive
         for index in range(1000):
             image = np.zeros((8, 8, 3), np.uint8).view(Image)
@@ -164,7 +184,7 @@ def test_a_long_stream_keeps_no_more_than_a_batch_alive():
     most_results = count = 0
     gc.disable()  # what is let go must go by itself, not when the collector comes by
     try:
-        for result in predict(stream(), no_detections, names=NAMES, side_px=32, batch=batch):
+        for result in predict(frames(), no_detections, names=NAMES, side_px=32, batch=batch):
             boxes.add(result.boxes)
             most_results = max(most_results, len(boxes))
             count += 1
@@ -178,12 +198,12 @@ def test_a_long_stream_keeps_no_more_than_a_batch_alive():
 def test_frames_are_taken_only_as_results_are_asked_for():
     taken = []
 
-    def stream() -> Iterator[Frame]:
+    def frames() -> Iterator[Frame]:
         for index in range(100):
             taken.append(index)
             yield make_frame(np.zeros((8, 8, 3), np.uint8), index)
 
-    results = predict(stream(), no_detections, names=NAMES, side_px=32, batch=2)
+    results = predict(frames(), no_detections, names=NAMES, side_px=32, batch=2)
     assert taken == []
     next(results)
     next(results)

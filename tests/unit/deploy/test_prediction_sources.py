@@ -280,6 +280,7 @@ def test_missing_sources_are_refused_at_once(tmp_path, monkeypatch):
     assert "line 2" in refusal("list.txt")
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in refusal("list.txt")
+    assert "File name too long" in refusal("a" * 5000)
 
 
 def test_sources_of_the_wrong_kind_are_refused_with_what_would_do(tmp_path):

@@ -92,6 +92,12 @@ def test_what_was_found_in_words():
     assert repr(found) == "Results(a.jpg: 200 x 100 px, 4 RBCs, 1 WBC)"
 
 
+def test_a_name_in_the_plural_is_left_as_it_is():
+    found = make_results([[0, 0, 9, 9]] * 2, [0.9] * 2, [0, 0])
+    found.names = {0: "Platelets"}
+    assert found.verbose() == "2 Platelets"
+
+
 def test_path_and_shape(results, tmp_path):
     assert results.path == "a.jpg"
     assert results.orig_shape == (100, 200)
