@@ -112,7 +112,8 @@ def _resolve_path(text: str) -> list[_File]:
         return _found_by_glob(str(path))
     if "://" in text or text.isdigit():
         raise DataError(f"source {text!r}: addresses and cameras are not opened. {_ACCEPTED}.")
-    raise DataError(f"source {text!r}: there is no such file or folder below {Path.cwd()}. Check the path.")
+    place = "" if path.is_absolute() else f" in {Path.cwd()}"
+    raise DataError(f"source {text!r}: there is no such file or folder{place}. Check the path.")
 
 
 def _found_in_folder(folder: Path) -> list[_File]:
