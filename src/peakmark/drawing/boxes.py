@@ -36,14 +36,14 @@ def draw_boxes(
 ) -> Image:
     """Gives a copy of `image` with the boxes (N, 4) of `classes` (N,) and their names, and scores where there are any.
 
-    Boxes are clipped to the image, those with a value that isn't finite are left out. High scores lie on top. Lines and
-    letters follow the image's size unless `line_width_px` sets them.
+    Boxes are clipped to the image; those that lie outside of it or have a value that isn't finite are left out. High
+    scores lie on top. Lines and letters follow the image's size unless `line_width_px` sets them.
     """
     picture = np.ascontiguousarray(image).copy()
     width = line_width_px if line_width_px is not None else max(1, round(max(picture.shape[:2]) / 320))
-    finite = np.isfinite(boxes_xyxy_px).all(axis=1)
-    order = np.flatnonzero(finite) if scores is None else np.argsort(scores, kind="stable")
-    drawn = [int(i) for i in order if finite[i]]
+    visible = _visible(picture, boxes_xyxy_px)
+    order = np.arange(len(classes)) if scores is None else np.argsort(scores, kind="stable")
+    drawn = [int(i) for i in order if visible[i]]
     for i in drawn:
         _draw_frame(picture, boxes_xyxy_px[i], class_colour(int(classes[i])), width)
     # Names come after all frames: a frame drawn through a name makes both unreadable.
@@ -55,23 +55,29 @@ def draw_boxes(
 
 
 def contact_sheet(images: Sequence[Image], titles: Sequence[str], *, columns: int, cell_px: int) -> Image:
-    """Puts images of any shape into square cells of `cell_px`, row by row, each with its title above it.
+    """Puts images of any shape into cells of `cell_px` width, row by row, each with its title above it.
 
-    Images are scaled to fit and centred; titles that are too long are cut. Without images the sheet is one empty cell.
+    Images are scaled so that the longer side fills the cell, and centred; a row is as high as its highest image. Titles
+    that are too long are cut. Without images the sheet is one empty cell.
     """
-    title_px = max(16, cell_px // 20)
-    rows = max(1, -(-len(images) // columns))
     columns = max(1, min(columns, len(images)))
-    pitch_x, pitch_y = cell_px + _GAP_PX, cell_px + title_px + _GAP_PX
-    sheet = np.full((rows * pitch_y + _GAP_PX, columns * pitch_x + _GAP_PX, 3), _PAPER, dtype=np.uint8)
-    for number, (image, title) in enumerate(zip(images, titles, strict=True)):
-        left, top = _GAP_PX + number % columns * pitch_x, _GAP_PX + number // columns * pitch_y
-        text = _shortened(title, cell_px - 4, title_px - 4)
-        _draw_text(sheet, text, left + 2, top + 2, title_px - 4, _INK)
-        fitted = fit_into(image, cell_px)
-        height, width = fitted.shape[:2]
-        y, x = top + title_px + (cell_px - height) // 2, left + (cell_px - width) // 2
-        sheet[y : y + height, x : x + width] = fitted
+    fitted = [fit_into(image, cell_px) for image in images]
+    rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
+    heights_px = [max(fitted[i].shape[0] for i in row) for row in rows] or [cell_px]
+    title_px = min(24, max(16, cell_px // 20))
+    pitch_px = cell_px + _GAP_PX
+    total_px = sum(title_px + height_px + _GAP_PX for height_px in heights_px)
+    sheet = np.full((total_px + _GAP_PX, columns * pitch_px + _GAP_PX, 3), _PAPER, dtype=np.uint8)
+    top = _GAP_PX
+    for row, row_height_px in zip(rows, heights_px, strict=False):
+        for place, i in enumerate(row):
+            left = _GAP_PX + place * pitch_px
+            text = _shortened(titles[i], cell_px - 4, title_px - 4)
+            _draw_text(sheet, text, left + 2, top + 2, title_px - 4, _INK)
+            height, width = fitted[i].shape[:2]
+            y, x = top + title_px + (row_height_px - height) // 2, left + (cell_px - width) // 2
+            sheet[y : y + height, x : x + width] = fitted[i]
+        top += title_px + row_height_px + _GAP_PX
     return sheet
 
 
@@ -84,6 +90,15 @@ def fit_into(image: Image, side_px: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=method), dtype=np.uint8)
 
 
+def _visible(picture: Image, boxes_xyxy_px: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    height, width = picture.shape[:2]
+    left, top, right, bottom = boxes_xyxy_px.T
+    # A comparison with NaN is false, but infinities would pass for a frame around everything.
+    visible: NDArray[np.bool_] = (left < width) & (top < height) & (right > 0) & (bottom > 0)
+    visible &= np.isfinite(boxes_xyxy_px).all(axis=1)
+    return visible
+
+
 def _draw_frame(picture: Image, box: NDArray[np.floating[Any]], colour: tuple[int, int, int], width_px: int) -> None:
     left, top, right, bottom = _clipped(picture, box)
     cv2.rectangle(picture, (left, top), (right, bottom), colour, width_px)
@@ -93,7 +108,7 @@ def _draw_name(
     picture: Image, box: NDArray[np.floating[Any]], text: str, colour: tuple[int, int, int], line_width_px: int
 ) -> None:
     height, width = picture.shape[:2]
-    letters_px = min(max(10, 6 * line_width_px), max(6, height // 4))
+    letters_px = min(max(11, 6 * line_width_px), max(6, height // 4))
     margin = max(1, letters_px // 6)
     text = _shortened(text, width - 2 * margin, letters_px)
     label_width, label_height = _text_width(text, letters_px) + 2 * margin, letters_px + 2 * margin

@@ -6,7 +6,6 @@ Knows numbers only; it must not know class names, images or files.
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +28,6 @@ _LIGHTNESS_RANGE = (0.45, 0.87)
 """OKLab lightness. Darker ones vanish in shadows and beside the black text, lighter ones on white paper."""
 
 
-class Colour(NamedTuple):
-    red: int
-    green: int
-    blue: int
-
-
 def class_colour(index: int) -> tuple[int, int, int]:
     """Gives the colour of class `index` as (red, green, blue), 0 to 255; deterministic, repeats after 128 classes."""
     return _palette()[index % _COLOURS]
@@ -47,10 +40,11 @@ def text_colour_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 @cache
-def _palette() -> tuple[Colour, ...]:
+def _palette() -> tuple[tuple[int, int, int], ...]:
     """Starts from the seven known good colours and always adds the candidate farthest from all that are taken.
 
-    Far is meant for ordinary and for red-green-blind eyes alike: the smaller of the two distances counts.
+    Far is meant for ordinary and for red-green-blind eyes: the smaller of the two distances counts. The latter's is
+    taken twice, since their colours lie in a plane; without it they would cost everybody else half of the room.
     """
     levels = np.linspace(0, 255, 18).round().astype(np.int64)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -59,7 +53,7 @@ def _palette() -> tuple[Colour, ...]:
         [np.array(_FIRST_RGB), grid[(lightness > _LIGHTNESS_RANGE[0]) & (lightness < _LIGHTNESS_RANGE[1])]]
     )
     linear = _linear(candidates)
-    seen_as = (_oklab(linear), _oklab(_as_seen_red_green_blind(linear)))
+    seen_as = (_oklab(linear), 2 * _oklab(_as_seen_red_green_blind(linear)))
 
     taken = list(range(len(_FIRST_RGB)))
     distance = np.full(len(candidates), np.inf)
@@ -68,7 +62,7 @@ def _palette() -> tuple[Colour, ...]:
             taken.append(int(np.argmax(distance)))
         for colours in seen_as:
             distance = np.minimum(distance, np.linalg.norm(colours - colours[taken[position]], axis=1))
-    return tuple(Colour(*candidates[choice].tolist()) for choice in taken)
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in candidates[taken])
 
 
 def _linear(rgb: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -80,12 +80,10 @@ def _name_rows(axes: Axes, evaluation: Evaluation, rows: int) -> None:
     axes.set_ylabel("predicted", fontsize=11, color=INK)
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
-    axes.set_xticks(np.arange(rows + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="#ececec", linewidth=0.6)
-    axes.tick_params(which="minor", length=0)
-    for line in (axes.axhline, axes.axvline):
-        line(rows - 1.5, color="#9a9a9a", linewidth=1)
+    edges = np.arange(rows + 1) - 0.5
+    for lines in (axes.hlines, axes.vlines):
+        lines(edges, -0.5, rows - 0.5, color="#ececec", linewidth=0.6)
+        lines(rows - 1.5, -0.5, rows - 0.5, color="#9a9a9a", linewidth=1)
 
 
 def _write_numbers(axes: Axes, matrix: NDArray[np.float64], largest: float, *, decimals: int) -> None:

@@ -1,0 +1,294 @@
+"""What came of a run, on one page? report.html, made from what lies in the run's folder and nothing else.
+
+Pictures are embedded, so that the one file can be sent to somebody; it needs no network and runs no script. It must not
+compute a metric or decide what was best: it shows what summary.json and results.csv say.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from peakmark.drawing.colours import class_colour
+from peakmark.errors import MachineError
+from peakmark.evaluate.fitness import FITNESS
+from peakmark.machine.durable import write_text
+from peakmark.settings.description import as_written, describe
+from peakmark.settings.fields import Settings
+
+PAGE_FILE = "report.html"
+
+_PICTURES = (
+    ("results.png", "Losses, rates and metrics, epoch by epoch"),
+    ("PR_curve.png", "Precision and recall, class by class"),
+    ("F1_curve.png", "F1 by confidence"),
+    ("P_curve.png", "Precision by confidence"),
+    ("R_curve.png", "Recall by confidence"),
+    ("confusion_matrix_normalized.png", "Confusion, as shares of each true class"),
+    ("confusion_matrix.png", "Confusion, counted"),
+    ("val_batch*[0-9].jpg", "Validation: labelled and found, side by side"),
+    ("train_batch*.jpg", "Training images as the model was given them"),
+    ("labels.jpg", "The labels"),
+)
+_WIDE = ("results.png", "labels.jpg", "val_batch", "train_batch")
+
+_NUMBERS = (
+    ("map50_95", "mAP50-95"),
+    ("map50", "mAP50"),
+    ("map75", "mAP75"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+)
+_CLASS_COLUMNS = (("map50_95", "AP50-95"), ("map50", "AP50"), ("precision", "precision"), ("recall", "recall"))
+_EPOCH_COLUMNS = (
+    ("epoch", "epoch"),
+    ("train/box_loss", "box"),
+    ("train/cls_loss", "cls"),
+    ("train/dfl_loss", "dfl"),
+    ("val/box_loss", "val box"),
+    ("val/cls_loss", "val cls"),
+    ("val/dfl_loss", "val dfl"),
+    ("metrics/precision(B)", "precision"),
+    ("metrics/recall(B)", "recall"),
+    ("metrics/mAP50(B)", "mAP50"),
+    ("metrics/mAP50-95(B)", "mAP50-95"),
+)
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #282828; background: #f6f6f4; margin: 0; }
+main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 60px; }
+h1 { font-size: 1.7em; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.2em; margin: 2em 0 .6em; }
+p { margin: .4em 0; }
+.quiet { color: #6a6a6a; font-size: .9em; }
+.numbers { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0 6px; }
+.number { background: white; border: 1px solid #e2e2df; border-radius: 8px; padding: 10px 18px; min-width: 110px; }
+.number b { display: block; font-size: 1.55em; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; background: white; border: 1px solid #e2e2df; font-size: .92em; }
+th, td { padding: 5px 14px; text-align: right; border-bottom: 1px solid #efefec; white-space: nowrap; }
+td, th { font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; }
+td:first-child { white-space: normal; overflow-wrap: anywhere; }
+.words th, .words td { text-align: left; }
+th { color: #6a6a6a; font-weight: 600; }
+tr.best td { background: #e3f4ee; font-weight: 600; }
+.wide { overflow: auto; max-height: 640px; }
+thead th { position: sticky; top: 0; background: white; }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .6em; }
+.bar { display: inline-block; width: 90px; height: .6em; background: #eeeeea; margin-left: .8em; text-align: left; }
+.bar i { display: block; height: 100%; background: #0072b2; }
+.pictures { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
+figure { margin: 0; background: white; border: 1px solid #e2e2df; border-radius: 8px; padding: 10px; }
+figure.full { grid-column: 1 / -1; }
+figure img { width: 100%; height: auto; display: block; }
+figcaption { color: #6a6a6a; font-size: .9em; padding: 4px 2px 0; }
+summary { cursor: pointer; margin: .6em 0; }
+code { overflow-wrap: anywhere; font-size: .95em; }
+@media (max-width: 760px) { .pictures { grid-template-columns: 1fr; } }
+"""
+
+
+def write_page(folder: Path) -> Path:
+    """Writes report.html into a run's folder and gives its path; what isn't there is left out.
+
+    Raises `MachineError` where summary.json or results.csv can't be read or the page can't be written.
+    """
+    summary = _read_summary(folder / "summary.json")
+    sections = (
+        _heading(folder, summary),
+        _classes(summary),
+        _pictures(folder),
+        _epochs(_read_rows(folder / "results.csv"), summary),
+        _settings(_mapping(summary.get("settings"))),
+        _origins(summary),
+    )
+    page = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(folder.resolve().name)} · Peakmark</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{''.join(sections)}</main>\n</body>\n</html>\n"
+    )
+    write_text(folder / PAGE_FILE, page)
+    return folder / PAGE_FILE
+
+
+def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
+    best = _mapping(summary.get("best"))
+    metrics = _mapping(best.get("metrics"))
+    lines = [f"<h1>{escape(folder.resolve().name)}</h1>\n", f'<p class="quiet">{escape(str(folder))}</p>\n']
+    facts = [str(summary["outcome"]).replace("_", " ")] if summary.get("outcome") else []
+    if summary.get("epochs") is not None:
+        facts.append(f"{summary['epochs']} epochs")
+    if facts:
+        lines.append(f"<p>{escape(', '.join(facts))}</p>\n")
+    if best.get("epoch") is None:
+        lines.append("<p><b>No epoch is best: none was validated.</b> The newest weights are weights/last.pt.</p>\n")
+        return "".join(lines)
+    cards = [("best epoch", str(best["epoch"])), *((label, _number(metrics.get(key))) for key, label in _NUMBERS)]
+    shown = "".join(f'<div class="number"><b>{escape(value)}</b>{escape(label)}</div>' for label, value in cards)
+    lines.append(f'<div class="numbers">{shown}</div>\n')
+    if best.get("reason"):
+        lines.append(f"<p>{escape(str(best['reason']))}</p>\n")
+    for words in _protocol(summary):
+        lines.append(f'<p class="quiet">{escape(words)}</p>\n')
+    return "".join(lines)
+
+
+def _protocol(summary: Mapping[str, Any]) -> list[str]:
+    words = [f"Metrics by {summary['protocol']}."] if summary.get("protocol") else []
+    fitness = summary.get("fitness")
+    if isinstance(fitness, str) and fitness in FITNESS:
+        words.append(f"An epoch is best by {FITNESS[fitness].words}.")
+    return words
+
+
+def _classes(summary: Mapping[str, Any]) -> str:
+    per_class = _mapping(_mapping(summary.get("best")).get("per_class"))
+    names = summary.get("names")
+    if not per_class or not isinstance(names, list):
+        return ""
+    values = {key: per_class.get(key) or [None] * len(names) for key, _ in _CLASS_COLUMNS}
+    order = sorted(range(len(names)), key=lambda c: (-_sortable(values["map50_95"][c]), c))
+    rows = []
+    for c in order:
+        swatch = f'<span class="swatch" style="background:rgb{class_colour(c)}"></span>'
+        cells = [f"{swatch}{escape(str(names[c]))}"]
+        cells += [_number(values[key][c]) for key, _ in _CLASS_COLUMNS]
+        cells[1] += (
+            f'<span class="bar"><i style="width:{100 * max(0.0, _sortable(values["map50_95"][c])):.0f}%"></i></span>'
+        )
+        rows.append(_row(cells))
+    note = '<p class="quiet">– : no objects of this class in the validation set</p>\n' if "–" in "".join(rows) else ""
+    head = ["class", *(label for _, label in _CLASS_COLUMNS)]
+    return f'<h2>Classes</h2>\n<div class="wide">{_table(head, rows)}</div>\n{note}'
+
+
+def _pictures(folder: Path) -> str:
+    figures = []
+    for pattern, words in _PICTURES:
+        for file in sorted(folder.glob(pattern)):
+            kind = "jpeg" if file.suffix == ".jpg" else "png"
+            source = f"data:image/{kind};base64,{base64.b64encode(_read(file)).decode()}"
+            width = ' class="full"' if file.name.startswith(_WIDE) else ""
+            figures.append(
+                f'<figure{width}><img src="{source}" alt="{escape(words)}">'
+                f"<figcaption>{escape(words)} · {escape(file.name)}</figcaption></figure>\n"
+            )
+    return f'<h2>Pictures</h2>\n<div class="pictures">\n{"".join(figures)}</div>\n' if figures else ""
+
+
+def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> str:
+    if not rows:
+        return ""
+    best = str(_mapping(summary.get("best")).get("epoch"))
+    shown = []
+    for row in rows:
+        number = row.get("epoch", "")
+        cells = [escape(number), *(_number(row.get(column)) for column, _ in _EPOCH_COLUMNS[1:])]
+        shown.append(_row(cells, kind="best" if number == best else ""))
+    table = _table([label for _, label in _EPOCH_COLUMNS], shown)
+    return (
+        f"<h2>Epochs</h2>\n<details><summary>All {len(rows)} epochs</summary>"
+        f'<div class="wide">{table}</div></details>\n'
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    if not settings:
+        return ""
+    known = describe(Settings)
+    changed = [
+        _row(
+            [
+                escape(name),
+                escape(as_written(value)),
+                escape(known[name].default) or "(must be given)",
+                escape(known[name].meaning),
+            ]
+        )
+        for name, value in settings.items()
+        if name in known and as_written(value) != known[name].default
+    ]
+    table = f'<div class="wide words">{_table(["setting", "value", "default", "meaning"], changed)}</div>'
+    return f"<h2>Settings that differ from the defaults</h2>\n{table if changed else '<p>None.</p>'}\n"
+
+
+def _origins(summary: Mapping[str, Any]) -> str:
+    """Whatever says where the run came from: digests, versions and fingerprints, as they stand in the summary."""
+    rows = []
+    for part in ("digests", "versions", "data"):
+        for name, value in _mapping(summary.get(part)).items():
+            rows.append(_row([escape(f"{part}: {name}"), f"<code>{escape(str(value))}</code>"]))
+    if not rows:
+        return ""
+    table = f'<div class="wide words">{_table(["what", "value"], rows)}</div>'
+    return f"<h2>Where it came from</h2>\n<details><summary>Digests and versions</summary>{table}</details>\n"
+
+
+def _table(head: Iterable[str], rows: Iterable[str]) -> str:
+    cells = "".join(f"<th>{escape(label)}</th>" for label in head)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _row(cells: Iterable[str], kind: str = "") -> str:
+    """A table row of cells that are HTML already."""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<tr{attribute}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+
+def _number(value: object) -> str:
+    """Four digits, or a dash for what isn't there or isn't finite."""
+    number = _float(value)
+    return "–" if number is None else f"{number:.4f}"
+
+
+def _sortable(value: object) -> float:
+    number = _float(value)
+    return -1.0 if number is None else number
+
+
+def _float(value: object) -> float | None:
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _read_summary(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return _mapping(json.loads(_read(path)))
+    except ValueError as error:
+        raise MachineError(f"{path} is damaged ({error}); remove it to have the page made without it.") from error
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    return [
+        {name.strip(): value.strip() for name, value in row.items() if name and isinstance(value, str)}
+        for row in csv.DictReader(_read(path).decode().splitlines())
+    ]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MachineError(
+            f"Can't read {path}: {error.strerror}. Check its rights, then have the page made again."
+        ) from error

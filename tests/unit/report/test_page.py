@@ -1,0 +1,110 @@
+"""The page shows what lies in the folder, escapes what people typed, and needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from peakmark.errors import MachineError
+from peakmark.report.page import write_page
+
+SUMMARY = {
+    "settings": {"data": "<shapes>", "epochs": 3, "imgsz": 640},
+    "fitness": "map50_95",
+    "protocol": "COCO: 101 recall levels",
+    "names": ["<script>alert(1)</script>", "cat", "dog"],
+    "epochs": 3,
+    "outcome": "early_stopped",
+    "best": {
+        "epoch": 2,
+        "metrics": {"map50_95": 0.41239, "map50": 0.6, "precision": float("nan"), "recall": None},
+        "per_class": {"map50_95": [0.2, float("nan"), 0.6], "map50": [0.3, float("nan"), 0.7]},
+        "reason": "0.4124 beats 0.4 of epoch 1 & more",
+    },
+    "digests": {"model": "abc123"},
+}
+RESULTS = "epoch,time,train/box_loss,metrics/mAP50(B),val/box_loss\n1,2.5,3.0,0.1,\n2,5,2.5,0.6,2.7\n3,7.5,nan,,\n"
+
+
+class Tags(HTMLParser):
+    """Collects the tags and checks that they close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def tags(page: str) -> list[str]:
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    return parser.seen
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "train <2>"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    (folder / "results.csv").write_text(RESULTS)
+    for name in ("results.png", "val_batch0.jpg", "val_batch0_pred.jpg", "labels.jpg"):
+        cv2.imwrite(str(folder / name), np.zeros((8, 8, 3), np.uint8))
+    return folder
+
+
+def test_page_shows_numbers_classes_pictures_and_changed_settings(run):
+    path = write_page(run)
+    page = path.read_text()
+    assert path == run / "report.html"
+    assert "0.4124" in page
+    assert "COCO: 101 recall levels" in page
+    assert "0.4124 beats 0.4 of epoch 1 &amp; more" in page
+    assert "early stopped" in page
+    assert "abc123" in page
+    assert page.index(">dog<") < page.index("&lt;script&gt;") < page.index(">cat<"), "sorted by AP, NaN last"
+    assert tags(page).count("img") == 3, "the pictures of one batch beside each other, not again one by one"
+    assert "<td>epochs</td><td>3</td><td>100</td>" in page
+    assert "<td>imgsz</td>" not in page, "it has the default's value"
+    assert re.search(r'<tr class="best"><td>2</td>', page)
+
+
+def test_page_escapes_and_needs_no_network(run):
+    page = write_page(run).read_text()
+    assert "script" not in tags(page)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+
+
+def test_page_of_an_empty_folder(tmp_path):
+    page = write_page(tmp_path).read_text()
+    tags(page)
+    assert "No epoch is best" in page
+    assert "<table" not in page
+
+
+def test_page_of_a_run_without_validation(run):
+    summary = {**SUMMARY, "best": None}
+    (run / "summary.json").write_text(json.dumps(summary))
+    page = write_page(run).read_text()
+    assert "none was validated" in page
+    assert 'class="best"' not in page
+
+
+def test_a_damaged_summary_is_named(run):
+    (run / "summary.json").write_text("{")
+    with pytest.raises(MachineError, match=r"summary\.json is damaged"):
+        write_page(run)
