@@ -132,6 +132,34 @@ def publish(temporary: Path, *targets: Path) -> None:
             _flush_folder(folder)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents where they are missing. Raises `MachineError`."""
+    with _explained(folder):
+        _make_folder(folder)
+
+
+def claim_folder(folder: Path) -> bool:
+    """Makes a folder that isn't there yet and says whether it was this call that made it. Raises `MachineError`.
+
+    Of two processes that ask for the same name, exactly one is told True.
+    """
+    with _explained(folder):
+        _make_folder(folder.parent)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return False
+        _flush_folder(folder.parent)
+        return True
+
+
+def move_folder(folder: Path, empty_folder: Path) -> None:
+    """Gives `folder` the name of an empty folder beside it, which it replaces. Raises `MachineError`."""
+    with _explained(folder):
+        os.replace(folder, empty_folder)
+        _flush_folder(folder.parent)
+
+
 def remove(path: Path) -> None:
     """Takes a file away, if it is there. Raises `MachineError`."""
     with _explained(path):

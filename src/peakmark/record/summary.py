@@ -1,0 +1,108 @@
+"""How did a run end, in one file that a pipeline can read? summary.json, rendered from the history and what is known.
+
+`Summary` is its schema; new keys may come, these stay. It must not know any file, nor decide what is best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from peakmark.nouns import EpochRecord, History, Outcome
+from peakmark.record.plain_json import as_json
+
+
+class Best(TypedDict):
+    """The best epoch. Values that could not be computed are null."""
+
+    epoch: int
+    """1-based, as in results.csv."""
+    fitness: float
+    reason: str
+    """Why it became best, in a sentence."""
+    metrics: Mapping[str, float]
+    per_class: Mapping[str, tuple[float, ...]]
+    """A value a class, in the order of `names`."""
+    file: str
+    """Relative to the run's folder."""
+
+
+class Summary(TypedDict):
+    """Everything in summary.json, in its order."""
+
+    format: Literal["peakmark-summary"]
+    format_version: int
+    outcome: Outcome
+    text: str
+    """What ended the run and what to do next."""
+    epochs: int
+    """How many have been trained; how many were asked for is in `settings`."""
+    best: Best | None
+    """null where no epoch was validated."""
+    fitness: str
+    """What makes an epoch best: the name and the formula."""
+    protocol: str
+    """What the metrics mean."""
+    names: tuple[str, ...]
+    train_s: float
+    validation_s: float
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    """Fingerprints of what was trained and validated on."""
+    versions: Mapping[str, str]
+    digests: Mapping[str, str]
+    """Of the last state: model, training_weights, optimizer, everything."""
+
+
+def render(summary: Summary) -> str:
+    """Gives the file's text. A pure function."""
+    return as_json(summary, indent=2) + "\n"
+
+
+def summarise(
+    history: History,
+    *,
+    best_epoch: int | None,
+    best_reason: str,
+    outcome: Outcome,
+    text: str,
+    fitness: str,
+    protocol: str,
+    names: tuple[str, ...],
+    settings: Mapping[str, Any],
+    data: Mapping[str, Any],
+    versions: Mapping[str, str],
+    digests: Mapping[str, str],
+) -> Summary:
+    """Puts a summary together; `best_epoch` (0-based) and its reason are as `selection` decided. A pure function."""
+    best = next((record for record in history.records if record.epoch == best_epoch), None)
+    return {
+        "format": "peakmark-summary",
+        "format_version": 1,
+        "outcome": outcome,
+        "text": text,
+        "epochs": len(history.records),
+        "best": None if best is None else _best(best, best_reason),
+        "fitness": fitness,
+        "protocol": protocol,
+        "names": names,
+        "train_s": sum(record.train_s for record in history.records),
+        "validation_s": sum(record.validation_s for record in history.records),
+        "settings": settings,
+        "data": data,
+        "versions": versions,
+        "digests": digests,
+    }
+
+
+def _best(record: EpochRecord, reason: str) -> Best:
+    if record.fitness is None or record.metrics is None:
+        raise ValueError(f"epoch {record.epoch} was not validated and can't be best")
+    return {
+        "epoch": record.epoch + 1,
+        "fitness": record.fitness,
+        "reason": reason,
+        "metrics": record.metrics,
+        "per_class": record.per_class or {},
+        "file": "weights/best.pt",
+    }
