@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -49,13 +48,20 @@ def run() -> None:
     app()
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _out().print(f"peakmark {peakmark.__version__}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def _top(
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if show_version:
-        _out().print(f"peakmark {version('peakmark')}", highlight=False)
-        raise typer.Exit
+    # The options that stand before a command; the version has said all when its callback has run.
+    pass
 
 
 @app.command(context_settings=_PAIRS, add_help_option=False)

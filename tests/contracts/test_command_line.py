@@ -1,0 +1,127 @@
+"""The command line is a promise: command names, setting names and defaults, and how it answers mistakes.
+
+A line of the tables below changes only together with a line in the CHANGELOG.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from peakmark.settings.description import describe
+from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+
+NEEDED = ""
+TRAIN = {
+    "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
+    "single_cls": "False", "seed": "0", "epochs": "100", "val": "True", "val_period": "1", "fitness": "map50_95",
+    "patience": "100", "time": "None", "batch": "16", "nbs": "64", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
+    "cos_lr": "False", "momentum": "None", "weight_decay": "0.0005", "warmup_epochs": "3", "warmup_momentum": "0.8",
+    "warmup_bias_lr": "None", "clip_grad": "10", "freeze": "[]", "max_nonfinite": "3", "mosaic": "1",
+    "close_mosaic": "10", "mixup": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",
+    "translate": "0.1", "scale": "0.5", "shear": "0", "perspective": "0", "fliplr": "0.5", "flipud": "0",
+    "multi_scale": "0", "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",
+    "deterministic": "True", "workers": "None", "cache": "auto", "verify": "full", "project": "runs/detect",
+    "name": "train", "exist_ok": "False", "save_period": "0", "save_interval": "10", "plots": "True",
+}  # fmt: skip
+VAL = {
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "conf": "0.001", "iou": "0.7", "max_det": "300",
+    "batch": "16", "device": "None", "workers": "None", "cache": "auto", "verify": "full", "project": "runs/detect",
+    "name": "val", "exist_ok": "False", "plots": "True",
+}  # fmt: skip
+PREDICT = {
+    "model": NEEDED, "imgsz": "None", "vid_stride": "1", "conf": "0.25", "iou": "0.7", "max_det": "300",
+    "classes": "None", "batch": "1", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
+    "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
+    "exist_ok": "False",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "frozen"), [(Settings, TRAIN), (ValSettings, VAL), (PredictSettings, PREDICT)])
+def test_setting_names_and_defaults(kind, frozen):
+    assert {name: description.default for name, description in describe(kind).items()} == frozen
+
+
+def _peakmark(*arguments, cwd=None, columns=80):
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "peakmark", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
+
+
+def test_help_lists_the_commands():
+    ended = _peakmark("--help")
+    assert ended.returncode == 0
+    for command in ("train", "val", "predict", "inspect"):
+        assert f"│ {command} " in ended.stdout
+
+
+@pytest.mark.parametrize(("command", "kind"), [("train", Settings), ("val", ValSettings), ("predict", PredictSettings)])
+def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
+    ended = _peakmark(command, "--help")
+    assert ended.returncode == 0
+    lines = ended.stdout.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    for name, description in describe(kind).items():
+        (line,) = (line for line in lines if line.split(" ")[0] == name)
+        assert line.split()[1] == (description.default or "(needed)")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["train", "epochs=0"]])
+def test_asking_loads_no_torch_touches_no_network_writes_no_file(arguments, tmp_path):
+    watched = f"""
+import sys
+def watch(event, details):
+    writes = event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax+")
+    if writes or event.startswith("socket."):
+        print("TOUCHED", event, details, file=sys.__stderr__)
+sys.addaudithook(watch)
+sys.dont_write_bytecode = True
+sys.argv = ["peakmark", *{arguments!r}]
+from peakmark.cli.main import run
+try:
+    run()
+finally:
+    print("LOADED", *({{"torch", "cv2", "matplotlib"}} & set(sys.modules)), file=sys.__stderr__)
+"""
+    environment = {**os.environ, "COLUMNS": "80"}
+    command = [sys.executable, "-c", watched]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert "TOUCHED" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].strip() == "LOADED"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_mistakes_at_once_with_the_nearest_name_and_no_traceback(tmp_path):
+    ended = _peakmark("train", "epoch=3", "batch=0", "lr0=-1", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines() == [
+        "Error: 4 things to mend",
+        "  - epoch is no setting; the nearest one is epochs: write epochs=3.",
+        "  - data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
+        "  - batch=0 is out of range; batch is a whole number from 1 (images).",
+        "  - lr0=-1 is out of range; lr0 is a number above 0, up to 1.",
+    ]
+
+
+def test_dashes_and_spaces_are_answered_with_the_right_spelling():
+    ended = _peakmark("train", "--epochs", "3", "data.yaml")
+    assert ended.returncode == 2
+    assert "epochs=3" in ended.stderr
+    assert "was data=data.yaml meant?" in ended.stderr
+
+
+def test_an_unknown_command_is_refused():
+    ended = _peakmark("trian", "data=shapes")
+    assert ended.returncode == 2
+    assert "trian" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_version():
+    ended = _peakmark("--version")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("peakmark 0.")

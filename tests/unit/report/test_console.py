@@ -1,0 +1,266 @@
+"""What is drawn on a terminal and in a log, without one: readable, aligned, rarely, and never in the way of the run."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from peakmark.nouns import (
+    CheckpointSaved,
+    Decision,
+    EpochEnded,
+    EpochRecord,
+    EpochStarted,
+    Losses,
+    MicrobatchDone,
+    Notice,
+    Position,
+    RunEnded,
+    RunStarted,
+    StepSkipped,
+    ValidationProgress,
+)
+from peakmark.report.console import ConsoleObserver
+from peakmark.report.epoch_table import columns_for, header, row
+from peakmark.report.pace import Pace, as_clock
+
+METRICS = {"map50_95": 0.4123, "map50": 0.7, "precision": 0.71, "recall": 0.6}
+LOSSES = Losses(1.2345, 2.345, 1.01)
+
+
+class _Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class _Watched:
+    """An observer with the text that it wrote and the clock that it reads."""
+
+    def __init__(self, *, terminal, width=80):
+        self.file = io.StringIO()
+        self.clock = _Clock()
+        console = Console(
+            file=self.file, force_terminal=terminal, width=width, force_jupyter=False, color_system=None,
+            _environ={"TERM": "xterm"},
+        )  # fmt: skip
+        self.observer = ConsoleObserver(console, clock=self.clock)
+
+    def tell(self, *events, pause_s=0.0):
+        for event in events:
+            self.observer(event)
+            self.clock.now += pause_s
+        return self
+
+    @property
+    def text(self):
+        return self.file.getvalue()
+
+
+def _started(**changes):
+    facts = {
+        "folder": Path("runs/detect/train"), "model": "yolov8n", "parameters": 3_011_433, "classes": ("RBC", "WBC"),
+        "train_images": 205, "val_images": 87, "epochs": 3, "image_size_px": 320, "position": Position(),
+        "device": "cpu", "precision": "float32", "threads": 2, "optimizer": "AdamW (auto)",
+    }  # fmt: skip
+    return RunStarted(**{**facts, **changes})
+
+
+def _microbatch(done, epoch=0, losses=LOSSES):
+    return MicrobatchDone(epoch, 3, done, 200, losses, 9, 320, 1_234_567_890)
+
+
+def _ended(epoch, *, best=False, metrics=METRICS, skipped=0):
+    record = EpochRecord(
+        epoch,
+        0,
+        1,
+        200,
+        LOSSES,
+        (0.1,),
+        metrics=metrics,
+        fitness=0.4,
+        skipped_steps=skipped,
+        train_s=60.0,
+        validation_s=5.0,
+    )
+    return EpochEnded(record, Decision(epoch, best, 0, 0.4, False, False, None, "why"), 3)
+
+
+def _run(watched, epochs=3):
+    watched.tell(_started(notes=("A note.",)))
+    for epoch in range(epochs):
+        watched.tell(EpochStarted(epoch, epochs, 200, epoch < 2))
+        watched.tell(*(_microbatch(done, epoch) for done in range(16, 201, 16)), pause_s=1.0)
+        watched.tell(*(ValidationProgress(epoch, done, 87) for done in range(0, 87, 16)), pause_s=1.0)
+        watched.tell(_ended(epoch, best=epoch == 0))
+    return watched.tell(RunEnded(Path("runs/detect/train"), "finished", Position(), 0, 0.4123, "All epochs are done."))
+
+
+def test_a_log_has_plain_lines_only():
+    text = _run(_Watched(terminal=False)).text
+    assert "\r" not in text
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_a_log_has_one_row_an_epoch_under_an_aligned_header():
+    lines = _run(_Watched(terminal=False)).text.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.lstrip().startswith("epoch "))
+    rows = [line for line in lines if line.lstrip()[:3] in ("1/3", "2/3", "3/3")]
+    assert len(rows) == 3
+    assert rows[0].endswith("best")
+    assert not rows[1].endswith("best")
+    for title, value in (("mAP50-95", "0.4123"), ("P", "0.7100"), ("time", "1:05")):
+        assert lines[start].index(title) + len(title) == rows[0].index(value) + len(value)
+
+
+def test_a_log_hears_of_a_long_epoch_every_half_minute():
+    watched = _Watched(terminal=False).tell(EpochStarted(0, 3, 200, True))
+    watched.tell(*[_microbatch(100)] * 1000, pause_s=0.1)
+    assert len(watched.text.splitlines()) == 3
+
+
+def test_a_terminal_is_drawn_ten_times_a_second_at_most():
+    watched = _Watched(terminal=True).tell(EpochStarted(0, 3, 200, True))
+    watched.tell(*[_microbatch(100)] * 1000, pause_s=0.001)
+    assert 9 <= watched.text.count("box") <= 11
+
+
+@pytest.mark.parametrize("width", [1, 10, 40, 80, 120, 200])
+def test_the_live_line_and_the_rows_fit_any_width(width):
+    huge = Losses(123456.789, 9e9, float("nan"))
+    watched = _Watched(terminal=True, width=width)
+    watched.tell(EpochStarted(0, 3, 200, True))
+    watched.tell(_microbatch(100), _microbatch(116), _microbatch(132, losses=huge), pause_s=1.0)
+    watched.tell(ValidationProgress(0, 10, 87), ValidationProgress(0, 20, 87), pause_s=1.0)
+    live = [piece for piece in watched.text.replace("\x1b[2K", "").split("\r") if piece]
+    assert live or width == 1
+    assert all(len(piece) < max(width, 2) for piece in live)
+    _run(watched)
+
+
+def test_the_live_line_tells_what_a_person_wants_to_know():
+    watched = _Watched(terminal=True, width=120).tell(EpochStarted(0, 3, 200, True))
+    watched.clock.now = 10.0
+    watched.tell(_microbatch(100))
+    for fact in ("1/3", "50%", "box 1.234", "10.0 img/s", "1.2 GB", "0:10 left, run 0:50"):
+        assert fact in watched.text
+
+
+def test_the_rate_of_a_resumed_epoch_counts_only_what_was_done_since():
+    watched = _Watched(terminal=True, width=120)
+    watched.tell(_started(position=Position(epoch=0, images=80)), EpochStarted(0, 3, 200, True))
+    watched.clock.now = 10.0
+    watched.tell(_microbatch(100))
+    assert "2.00 img/s" in watched.text
+    assert "going on in epoch 1 after 80 images" in watched.text
+
+
+def test_the_header_comes_again_now_and_then():
+    watched = _Watched(terminal=False).tell(*(_ended(epoch) for epoch in range(45)))
+    assert sum(line.lstrip().startswith("epoch ") for line in watched.text.splitlines()) == 3
+
+
+def test_what_was_not_validated_has_no_numbers():
+    assert "0.4123" not in _Watched(terminal=False).tell(_ended(0, metrics=None)).text
+
+
+def test_skipped_updates_are_told_with_their_images_and_then_counted():
+    watched = _Watched(terminal=False).tell(EpochStarted(0, 3, 200, True))
+    files = tuple(f"{name}.jpg" for name in "abcdef")
+    watched.tell(*(StepSkipped(0, 16, "the box loss is nan", files, 1) for _ in range(9)), _ended(0, skipped=9))
+    assert watched.text.count("the box loss is nan") == 3
+    assert "a.jpg, b.jpg, c.jpg, d.jpg and 2 more" in watched.text
+    assert "9 updates of epoch 1 skipped" in watched.text
+
+
+def test_only_kept_epochs_are_told_of_all_saves():
+    watched = _Watched(terminal=False)
+    watched.tell(CheckpointSaved(("last.pt", "best.pt"), Position(), 9))
+    assert watched.text == ""
+    assert "epoch3.pt" in watched.tell(CheckpointSaved(("last.pt", "epoch3.pt"), Position(), 9)).text
+
+
+def test_the_end_names_the_best_epoch_its_numbers_and_their_protocol():
+    text = _run(_Watched(terminal=False)).text
+    assert "epoch 1: mAP50-95 0.4123, mAP50 0.7000, P 0.7100, R 0.6000 (COCO protocol)" in text
+    assert "runs/detect/train/weights/best.pt" in text
+
+
+def test_the_end_without_a_best_epoch_says_so():
+    ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, "Stopped by Ctrl-C.")
+    text = _Watched(terminal=False).tell(ended).text
+    assert "no epoch was validated, so none is best" in text
+    assert "best.pt" not in text
+
+
+def test_closing_mosaic_is_told_once():
+    assert _run(_Watched(terminal=False)).text.count("Mosaic is closed from epoch 3 on.") == 1
+
+
+class _Gone(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(28, "No space left on device")])
+def test_who_watches_may_leave_and_the_run_goes_on(error):
+    watched = _Watched(terminal=False)
+    watched.observer = ConsoleObserver(Console(file=_Gone(error), width=80))
+    _run(watched)
+
+
+def test_a_terminal_that_speaks_ascii_gets_question_marks():
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    observer = ConsoleObserver(Console(file=file, force_terminal=True, width=120, _environ={"TERM": "xterm"}))
+    observer(_started(classes=("κύτταρο",)))
+    observer(EpochStarted(0, 3, 200, True))
+    observer(_microbatch(100))
+    assert b"???" in raw.getvalue()
+
+
+def test_leaving_the_with_block_clears_the_live_line():
+    watched = _Watched(terminal=True)
+    with watched.observer:
+        watched.tell(EpochStarted(0, 3, 200, True), _microbatch(16))
+    assert watched.text.endswith("\r\x1b[2K")
+
+
+def test_a_notice_keeps_its_brackets():
+    assert "Note: [bold]x[/bold] [0,1]" in _Watched(terminal=False).tell(Notice("[bold]x[/bold] [0,1]")).text
+
+
+def test_columns_are_left_out_until_the_rest_fits():
+    for width in range(140):
+        columns = columns_for(width)
+        assert columns[0] == "epoch"
+        assert len(header(columns)) <= max(width, 9)
+    assert "mAP50-95" in columns_for(40)
+    assert "val box" in columns_for(119)
+    assert "val box" not in columns_for(79)
+    assert len(row(_ended(9).record, 100, True, columns_for(79))) <= 79
+
+
+def test_pace_foresees_epochs_by_the_last_whole_one():
+    pace = Pace()
+    pace.start(0.0, 0)
+    assert pace.images_per_s(0.0, 0) is None
+    assert pace.left_in_run_s(10.0, 100, 200, 2) == pytest.approx(50.0)
+    pace.last_epoch_s = 30.0
+    assert pace.left_in_run_s(10.0, 100, 200, 2) == pytest.approx(70.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "-"), (0, "0:00"), (59.6, "1:00"), (750, "12:30"), (11100, "3:05:00")]
+)
+def test_spans_are_written_as_people_read_them(seconds, text):
+    assert as_clock(seconds) == text
