@@ -6,6 +6,7 @@ A line of the tables below changes only together with a line in the CHANGELOG.
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,8 +44,8 @@ def test_setting_names_and_defaults(kind, frozen):
     assert {name: description.default for name, description in describe(kind).items()} == frozen
 
 
-def _peakmark(*arguments, cwd=None, columns=80):
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
+def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "peakmark", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=60, check=False)
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import pytest
 import peakmark
 from peakmark.cli.main import app
 from peakmark.errors import DataError, MachineError, TrainingError
-from peakmark.nouns import Curves, Evaluation, Position, RunEnded
+from peakmark.nouns import Curves, Evaluation, Observer, Outcome, Position, RunEnded
 
 
-def _evaluation():
-    curves = Curves(*(np.zeros(1, dtype=np.float32) for _ in range(6)), best_confidence=0.5)
+def _evaluation() -> Evaluation:
+    levels, by_class = np.zeros(1, dtype=np.float32), np.zeros((2, 1))
+    curves = Curves(levels, by_class, levels, by_class, by_class, by_class, 0.5)
     numbers = {name: (0.5, float("nan")) for name in ("precision", "recall", "map50", "map50_95")}
     metrics = {"map50_95": 0.41234567890123456, "map50": 0.7, "precision": 0.6, "recall": 0.5}
     return Evaluation(("RBC", "[WBC]"), metrics, numbers, curves, np.zeros((3, 3), dtype=np.int64), 87, 9, (9, 0), 30)
@@ -23,14 +25,14 @@ def _evaluation():
 class _Facade:
     """Stands for peakmark.YOLO: remembers what it was called with."""
 
-    calls: list = []  # noqa: RUF012
+    calls: list[tuple[str, Any]] = []  # noqa: RUF012
     raises: BaseException | None = None
-    outcome = "finished"
+    outcome: Outcome = "finished"
 
     def __init__(self, model):
         self.calls.append(("YOLO", model))
 
-    def _called(self, name, observer, settings):
+    def _called(self, name: str, observer: Observer | None, settings: dict[str, Any]) -> None:
         self.calls.append((name, settings))
         if self.raises is not None:
             raise self.raises
@@ -62,7 +64,7 @@ def facade(monkeypatch):
     return Fresh
 
 
-def _run(capsys, *arguments):
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str, str]:
     with pytest.raises(SystemExit) as ended:
         app(list(arguments))
     out, err = capsys.readouterr()

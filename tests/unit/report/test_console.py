@@ -1,7 +1,10 @@
 """What is drawn on a terminal and in a log, without one: readable, aligned, rarely, and never in the way of the run."""
 
+from __future__ import annotations
+
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,6 +15,7 @@ from peakmark.nouns import (
     EpochEnded,
     EpochRecord,
     EpochStarted,
+    Event,
     Losses,
     MicrobatchDone,
     Notice,
@@ -30,17 +34,17 @@ LOSSES = Losses(1.2345, 2.345, 1.01)
 
 
 class _Clock:
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.now
 
 
 class _Watched:
     """An observer with the text that it wrote and the clock that it reads."""
 
-    def __init__(self, *, terminal, width=80):
+    def __init__(self, *, terminal: bool, width: int = 80) -> None:
         self.file = io.StringIO()
         self.clock = _Clock()
         console = Console(
@@ -49,19 +53,19 @@ class _Watched:
         )  # fmt: skip
         self.observer = ConsoleObserver(console, clock=self.clock)
 
-    def tell(self, *events, pause_s=0.0):
+    def tell(self, *events: Event, pause_s: float = 0.0) -> _Watched:
         for event in events:
             self.observer(event)
             self.clock.now += pause_s
         return self
 
     @property
-    def text(self):
+    def text(self) -> str:
         return self.file.getvalue()
 
 
-def _started(**changes):
-    facts = {
+def _started(**changes: Any) -> RunStarted:
+    facts: dict[str, Any] = {
         "folder": Path("runs/detect/train"), "model": "yolov8n", "parameters": 3_011_433, "classes": ("RBC", "WBC"),
         "train_images": 205, "val_images": 87, "epochs": 3, "image_size_px": 320, "position": Position(),
         "device": "cpu", "precision": "float32", "threads": 2, "optimizer": "AdamW (auto)",
@@ -69,11 +73,13 @@ def _started(**changes):
     return RunStarted(**{**facts, **changes})
 
 
-def _microbatch(done, epoch=0, losses=LOSSES):
+def _microbatch(done: int, epoch: int = 0, losses: Losses = LOSSES) -> MicrobatchDone:
     return MicrobatchDone(epoch, 3, done, 200, losses, 9, 320, 1_234_567_890)
 
 
-def _ended(epoch, *, best=False, metrics=METRICS, skipped=0):
+def _ended(
+    epoch: int, *, best: bool = False, metrics: dict[str, float] | None = METRICS, skipped: int = 0
+) -> EpochEnded:
     record = EpochRecord(
         epoch,
         0,
@@ -90,7 +96,7 @@ def _ended(epoch, *, best=False, metrics=METRICS, skipped=0):
     return EpochEnded(record, Decision(epoch, best, 0, 0.4, False, False, None, "why"), 3)
 
 
-def _run(watched, epochs=3):
+def _run(watched: _Watched, epochs: int = 3) -> _Watched:
     watched.tell(_started(notes=("A note.",)))
     for epoch in range(epochs):
         watched.tell(EpochStarted(epoch, epochs, 200, epoch < 2))
@@ -203,11 +209,11 @@ def test_closing_mosaic_is_told_once():
 
 
 class _Gone(io.StringIO):
-    def __init__(self, error):
+    def __init__(self, error: OSError) -> None:
         super().__init__()
         self.error = error
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         raise self.error
 
 

@@ -1,25 +1,27 @@
 """What a user writes becomes settings, or every mistake becomes a sentence at once."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peakmark.errors import SettingsError
+from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import describe
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
 
-KINDS = [Settings, ValSettings, PredictSettings]
+KINDS: list[type[SettingsModel]] = [Settings, ValSettings, PredictSettings]
 NEEDED = {"data": "d.yaml", "model": "m"}
 
 
-def _settings(**given):
+def _settings(**given: Any) -> Settings:
     return parse(Settings, {"data": "d.yaml", **given}).settings
 
 
-def _mistakes(kind=Settings, **given):
+def _mistakes(kind: type[SettingsModel] = Settings, **given: Any) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
         parse(kind, given)
     return caught.value.violations
