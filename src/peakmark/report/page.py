@@ -17,7 +17,6 @@ from typing import Any
 
 from peakmark.drawing.colours import class_colour
 from peakmark.errors import MachineError
-from peakmark.evaluate.fitness import FITNESS
 from peakmark.machine.durable import write_text
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
@@ -125,8 +124,12 @@ def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
     facts = [str(summary["outcome"]).replace("_", " ")] if summary.get("outcome") else []
     if summary.get("epochs") is not None:
         facts.append(f"{summary['epochs']} epochs")
+    if summary.get("train_s") is not None:
+        facts.append(f"{_duration(summary['train_s'] + summary.get('validation_s', 0.0))}")
     if facts:
         lines.append(f"<p>{escape(', '.join(facts))}</p>\n")
+    if summary.get("text"):
+        lines.append(f"<p>{escape(str(summary['text']))}</p>\n")
     if best.get("epoch") is None:
         lines.append("<p><b>No epoch is best: none was validated.</b> The newest weights are weights/last.pt.</p>\n")
         return "".join(lines)
@@ -142,9 +145,8 @@ def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
 
 def _protocol(summary: Mapping[str, Any]) -> list[str]:
     words = [f"Metrics by {summary['protocol']}."] if summary.get("protocol") else []
-    fitness = summary.get("fitness")
-    if isinstance(fitness, str) and fitness in FITNESS:
-        words.append(f"An epoch is best by {FITNESS[fitness].words}.")
+    if summary.get("fitness"):
+        words.append(f"An epoch is best by {summary['fitness']}.")
     return words
 
 
@@ -246,6 +248,12 @@ def _number(value: object) -> str:
     """Four digits, or a dash for what isn't there or isn't finite."""
     number = _float(value)
     return "–" if number is None else f"{number:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _sortable(value: object) -> float:

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 
 from peakmark.errors import MachineError
+from peakmark.record import results_csv, summary
 from peakmark.report.page import write_page
 
 SUMMARY = {
     "settings": {"data": "<shapes>", "epochs": 3, "imgsz": 640},
-    "fitness": "map50_95",
+    "fitness": "map50_95: mAP50-95 (COCO protocol)",
     "protocol": "COCO: 101 recall levels",
     "names": ["<script>alert(1)</script>", "cat", "dog"],
     "epochs": 3,
+    "train_s": 4000.0,
+    "validation_s": 200.4,
+    "text": "No better epoch in 2.",
     "outcome": "early_stopped",
     "best": {
         "epoch": 2,
@@ -73,7 +77,8 @@ def test_page_shows_numbers_classes_pictures_and_changed_settings(run):
     assert "0.4124" in page
     assert "COCO: 101 recall levels" in page
     assert "0.4124 beats 0.4 of epoch 1 &amp; more" in page
-    assert "early stopped" in page
+    assert "early stopped, 3 epochs, 1 h 10 min" in page
+    assert "No better epoch in 2." in page
     assert "abc123" in page
     assert page.index(">dog<") < page.index("&lt;script&gt;") < page.index(">cat<"), "sorted by AP, NaN last"
     assert tags(page).count("img") == 3, "the pictures of one batch beside each other, not again one by one"
@@ -108,3 +113,29 @@ def test_a_damaged_summary_is_named(run):
     (run / "summary.json").write_text("{")
     with pytest.raises(MachineError, match=r"summary\.json is damaged"):
         write_page(run)
+
+
+def test_page_of_what_the_record_room_writes(tmp_path, make_history):
+    run = make_history(4)
+    told = summary.summarise(
+        run,
+        best_epoch=2,
+        best_reason="fitness 0.3 beats 0.2 of epoch 2",
+        outcome="finished",
+        text="All 4 epochs are done.",
+        fitness="map50_95",
+        protocol="COCO",
+        names=("a", "b"),
+        settings={"data": "shapes", "epochs": 4},
+        data={"train": "f00d"},
+        versions={"torch": "2.13.0"},
+        digests={"everything": "beef"},
+    )
+    (tmp_path / "summary.json").write_text(summary.render(told))
+    (tmp_path / "results.csv").write_text(results_csv.render(run, best_epoch=2))
+    page = write_page(tmp_path).read_text()
+    assert run.records[2].metrics is not None
+    assert f"{run.records[2].metrics['map50_95']:.4f}" in page
+    assert re.search(r'<tr class="best"><td>3</td>', page)
+    for words in ("fitness 0.3 beats", "All 4 epochs", "f00d", "beef", "2.13.0", "shapes"):
+        assert words in page
