@@ -39,7 +39,6 @@ SAME_THING = {
     "outdir": "project",
     "save_dir": "project",
     "output": "project",
-    "task_split": "split",
 }
 """Names that users of other detectors' trainers bring along, and ours for the same thing."""
 
