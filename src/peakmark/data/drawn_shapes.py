@@ -210,7 +210,7 @@ def _cover(shape: _Shape) -> _Cover:
     x: FloatArray = np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5 - shape.x_px)
     y: FloatArray = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - shape.y_px)
     cosine, sine = np.float32(math.cos(shape.angle)), np.float32(math.sin(shape.angle))
-    along: FloatArray = (x * cosine + y * sine) / np.float32(shape.stretch)
+    along: FloatArray = (x * cosine + y * sine) * np.float32(1 / shape.stretch)
     across: FloatArray = (y * cosine - x * sine) * np.float32(shape.stretch)
     return _Cover((rows, columns), _depth(shape, along, across))
 
@@ -252,9 +252,9 @@ def _paint_for(cover: _Cover, under: FloatArray, rng: np.random.Generator) -> Fl
 
 
 def _contrasting_colour(ground: FloatArray, rng: np.random.Generator) -> FloatArray:
-    candidates = rng.uniform(0, 255, (16, 3)).astype(np.float32)
+    candidates: FloatArray = rng.uniform(0, 255, (16, 3)).astype(np.float32)
     distances = np.linalg.norm(candidates - ground, axis=1)
-    return candidates[int(np.argmax(distances > _LEAST_CONTRAST))]
+    return np.asarray(candidates[int(np.argmax(distances > _LEAST_CONTRAST))])
 
 
 def _texture(rng: np.random.Generator) -> FloatArray:
@@ -263,10 +263,10 @@ def _texture(rng: np.random.Generator) -> FloatArray:
     direction = rng.uniform(0, 2 * math.pi)
     steps = np.linspace(-0.5, 0.5, SIDE_PX, dtype=np.float32)
     slope = (steps * math.cos(direction) + steps[:, None] * math.sin(direction)).astype(np.float32)
-    ground = ends.mean(axis=0) + slope[..., None] * (ends[1] - ends[0]) * np.float32(rng.uniform(0.2, 0.9))
+    ground: FloatArray = ends.mean(axis=0) + slope[..., None] * (ends[1] - ends[0]) * np.float32(rng.uniform(0.2, 0.9))
     pattern = (_plain, _cloud, _stripes, _blobs)[int(rng.integers(4))](rng)
     tint = rng.uniform(-45, 45, 3).astype(np.float32)
-    return (ground + pattern[..., None] * tint + _cloud(rng)[..., None] * np.float32(8)).astype(np.float32)
+    return np.asarray(ground + pattern[..., None] * tint + _cloud(rng)[..., None] * np.float32(8), np.float32)
 
 
 def _plain(_rng: np.random.Generator) -> FloatArray:

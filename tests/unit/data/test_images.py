@@ -1,0 +1,138 @@
+"""Do images come out upright, in RGB, and whole or not at all?"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from peakmark.data.images import UnreadableImageError, decode, probe
+from peakmark.errors import DataError
+
+RED_LEFT = np.zeros((20, 40, 3), np.uint8)
+RED_LEFT[:, :20] = (200, 10, 10)
+RED_LEFT[:, 20:] = (10, 10, 200)
+
+
+def _save(file: Path, **options: object) -> Path:
+    Image.fromarray(RED_LEFT).save(file, **options)  # type: ignore[arg-type]
+    return file
+
+
+def test_colours_are_rgb(tmp_path: Path):
+    np.testing.assert_array_equal(decode(_save(tmp_path / "a.png")), RED_LEFT)
+
+
+@pytest.mark.parametrize("name", ["ä ö \U0001f40d.png", "caf\udce9.png"])
+def test_any_file_name(tmp_path: Path, name: str):
+    # The second name is a byte of Windows-1252 on a disk that expects UTF-8.
+    file = tmp_path / name
+    file.write_bytes(_save(tmp_path / "plain.png").read_bytes())
+    assert decode(file).shape == (20, 40, 3)
+
+
+@pytest.mark.parametrize("verify", ["full", "fast"])
+def test_exif_orientation_is_honoured(tmp_path: Path, verify: str):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: to be shown a quarter turn clockwise
+    file = _save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image = decode(file)
+    assert image.shape == (40, 20, 3)
+    assert image[5, 10, 0] > 150, "red was left, so it is on top now"
+    facts = probe(file, verify)  # type: ignore[arg-type]
+    assert (facts.width_px, facts.height_px) == (20, 40)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path, suffix: str):
+    grey = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    file = tmp_path / f"a{suffix}"
+    file.write_bytes(cv2.imencode(suffix, grey)[1].tobytes())
+    np.testing.assert_array_equal(decode(file), np.dstack([grey >> 8] * 3))
+
+
+def test_alpha_is_left_out(tmp_path: Path):
+    alpha = np.full((20, 40, 1), 7, np.uint8)
+    Image.fromarray(np.concatenate([RED_LEFT, alpha], axis=2)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(decode(tmp_path / "a.png"), RED_LEFT)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif", ".ppm"])
+@pytest.mark.parametrize("share", [0.999, 0.9, 0.5, 0.05, 0])
+@pytest.mark.parametrize("verify", ["full", "fast"])
+def test_a_cut_file_is_no_image(
+    tmp_path: Path, write_image: Callable[..., None], suffix: str, share: float, verify: str
+):
+    file = tmp_path / f"a{suffix}"
+    write_image(file, width_px=200, height_px=150)
+    data = file.read_bytes()
+    probe(file, verify)  # type: ignore[arg-type]
+    file.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(UnreadableImageError, match="replace the file"):
+        probe(file, verify)  # type: ignore[arg-type]
+
+
+def test_a_jpeg_with_a_thumbnail_is_cut_all_the_same(tmp_path: Path):
+    thumbnail = io.BytesIO()
+    Image.fromarray(RED_LEFT).save(thumbnail, "JPEG")
+    file = _save(tmp_path / "a.jpg", exif=b"Exif\0\0" + thumbnail.getvalue())
+    assert decode(file).shape == (20, 40, 3)
+    file.write_bytes(file.read_bytes()[:-2])
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        decode(file)
+
+
+@pytest.mark.parametrize("verify", ["full", "fast"])
+def test_bytes_after_the_end_do_no_harm(tmp_path: Path, verify: str):
+    file = _save(tmp_path / "a.jpg")
+    file.write_bytes(file.read_bytes() + bytes(100_000))  # phones append a video
+    assert probe(file, verify).width_px == 40  # type: ignore[arg-type]
+
+
+def test_a_zeroed_end_is_found_by_a_quick_look(tmp_path: Path, write_image: Callable[..., None]):
+    file = tmp_path / "a.jpg"
+    write_image(file, width_px=600, height_px=400)
+    data = file.read_bytes()
+    file.write_bytes(data[:-80_000] + bytes(80_000))
+    with pytest.raises(UnreadableImageError):
+        probe(file, "fast")
+
+
+def test_missing_file_folder_and_text(tmp_path: Path):
+    with pytest.raises(UnreadableImageError, match="no such file"):
+        decode(tmp_path / "none.png")
+    with pytest.raises(UnreadableImageError, match="is a directory"):
+        decode(tmp_path)
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(UnreadableImageError, match="not an image"):
+        decode(tmp_path / "text.png")
+
+
+def test_a_stumbling_disk_is_not_the_images_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(_path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(DataError, match="check the disk") as caught:
+        decode(tmp_path / "a.png")
+    assert not isinstance(caught.value, UnreadableImageError)
+
+
+def test_digest_follows_the_content_only(tmp_path: Path):
+    first = _save(tmp_path / "a.png")
+    second = tmp_path / "b.png"
+    second.write_bytes(first.read_bytes())
+    for verify in ("full", "fast"):
+        assert probe(first, verify) == probe(second, verify)
+    assert probe(first, "full").digest != probe(first, "fast").digest
