@@ -268,6 +268,15 @@ def test_overlaps_exactly_on_a_threshold_agree() -> None:
     assert_equal_figures(truths, detection_table(range(6), [0] * 6, boxes, [0.5] * 6), 6, 1)
 
 
+def test_of_equal_overlaps_the_later_truth_is_taken_as_in_pycocotools() -> None:
+    # The first detection lies halfway between both truths; what it leaves decides whether the second one fits.
+    left, right = [0, 0, 20, 20], [8, 0, 20, 20]
+    detections = detection_table([0, 0], [0, 0], [[4, 0, 20, 20], [10, 0, 20, 20]], [0.9, 0.8])
+    later_is_right = assert_equal_figures(truth_table([0, 0], [0, 0], [left, right]), detections, 1, 1)
+    later_is_left = assert_equal_figures(truth_table([0, 0], [0, 0], [right, left]), detections, 1, 1)
+    assert later_is_left[8] > later_is_right[8]
+
+
 def test_the_order_that_detections_come_in_within_an_image_breaks_ties_as_in_pycocotools() -> None:
     truths = truth_table([0], [0], [[0, 0, 20, 20]])
     good, poor = [0, 0, 20, 19], [0, 0, 20, 11]

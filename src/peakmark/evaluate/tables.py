@@ -77,6 +77,6 @@ def _joined(arrays: Sequence[IntArray]) -> IntArray:
 
 def _as_xywh(boxes_xyxy_px: Sequence[FloatArray]) -> DoubleArray:
     # Widened before subtracting: in float32 a width loses bits that the same box written to a COCO file keeps.
-    boxes = np.concatenate([np.zeros((0, 4)), *boxes_xyxy_px]).astype(np.float64)
+    boxes = np.concatenate([np.zeros((0, 4)), *boxes_xyxy_px], dtype=np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes

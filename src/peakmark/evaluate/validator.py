@@ -65,7 +65,7 @@ def _in_original(found: Detections, letterbox: Letterbox) -> Detections:
 
 @dataclass(slots=True)
 class _LossTotals:
-    """The loss terms of a set, kept one by one until the end."""
+    """The loss terms of a set, kept one by one: added up per batch, their last digits would depend on its size."""
 
     box: list[float] = field(default_factory=list)
     cls: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ class _LossTotals:
         """Divides the set's sums by its sum of target scores; None where a batch had no losses or there was none."""
         if not self.complete or not self.box:
             return None
-        # fsum is exact, so the sum of per-image terms is the same for every batch size; a running sum is not.
+        # fsum is exact: sum's last digits depend on the order of the terms, and on the version of Python.
         divisor = max(math.fsum(self.target_scores), 1.0)
         box, cls, dfl = (
             gain * math.fsum(terms) / divisor for gain, terms in zip(gains, (self.box, self.cls, self.dfl), strict=True)

@@ -196,6 +196,9 @@ def test_tables_hold_widths_that_float32_would_round() -> None:
     truths = truth_table([Truths(np.zeros((0, 4), np.float32), np.zeros(0, np.int64)), Truths(corners, np.array([3]))])
     found = detection_table([Detections(corners, np.array([0.5], np.float32), np.array([3]))])
     assert truths.image_G.tolist() == [1]
-    assert truths.boxes_xywh_px[0, 2] == float(corners[0, 2]) - float(corners[0, 0])
-    assert truths.areas_px2_G[0] == truths.boxes_xywh_px[0, 2] * truths.boxes_xywh_px[0, 3]
+    # As Python numbers: NumPy would round them to the array's precision before comparing.
+    x, y, width, height = truths.boxes_xywh_px[0].tolist()
+    left, top, right_edge, bottom = corners[0].tolist()
+    assert (x, y, width, height) == (left, top, right_edge - left, bottom - top)
+    assert truths.areas_px2_G.tolist() == [width * height]
     np.testing.assert_array_equal(found.boxes_xywh_px, truths.boxes_xywh_px)

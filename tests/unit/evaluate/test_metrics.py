@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ NAMES = ("cat", "dog", "never labelled")
 
 
 def evidence_of(
-    truths: list[tuple[int, int]], found: list[tuple[int, int, float]], *, crowd: set[int] | None = None
+    truths: list[tuple[int, int]], found: Sequence[tuple[float, int, float]], *, crowd: set[int] | None = None
 ) -> Evidence:
-    """Lays truths (place, class) and detections (place, class, score) on a row of places that don't touch."""
+    """Lays truths (place, class) and detections (place, class, score) on a row of places that don't touch.
 
-    def boxes(places: list[int]) -> np.ndarray:
+    A detection 0.1 beside a truth has an IoU of 2/3 with it.
+    """
+
+    def boxes(places: Sequence[float]) -> np.ndarray:
         return np.array([[100.0 * place, 0.0, 50.0, 50.0] for place in places]).reshape(-1, 4)
 
     return match(
@@ -47,7 +51,7 @@ def evidence_of(
 
 
 def evaluate(
-    truths: list[tuple[int, int]], found: list[tuple[int, int, float]], *, crowd: set[int] | None = None
+    truths: list[tuple[int, int]], found: Sequence[tuple[float, int, float]], *, crowd: set[int] | None = None
 ) -> Evaluation:
     return evaluation_from(evidence_of(truths, found, crowd=crowd), NAMES)
 
@@ -56,7 +60,11 @@ def random_evidence(seed: int, objects: int = 60) -> Evidence:
     rng = stream(seed, "metrics test")
     truths = [(place, int(rng.integers(2))) for place in range(objects)]
     found = [
-        (int(rng.integers(objects * 2)), int(rng.integers(3)), round(float(rng.random()), 2))
+        (
+            int(rng.integers(objects * 2)) + 0.1 * int(rng.integers(2)),
+            int(rng.integers(3)),
+            round(float(rng.random()), 2),
+        )
         for _ in range(objects * 3)
     ]
     return evidence_of(truths, found)
@@ -130,6 +138,7 @@ def test_means_over_classes_are_the_metrics() -> None:
         assert np.nanmean(evaluation.per_class[name]) == pytest.approx(evaluation.metrics[name], abs=1e-12)
     assert evaluation.curves.precision_CR.shape == (3, 101)
     assert evaluation.curves.precision_CR[:2].mean() == pytest.approx(evaluation.metrics["map50"], abs=1e-12)
+    assert evaluation.metrics["map50"] > evaluation.metrics["map75"] > 0
 
 
 def test_a_set_without_truths_has_no_numbers() -> None:
@@ -163,6 +172,12 @@ def test_confusion_has_predictions_in_rows_and_truths_in_columns() -> None:
     ]
 
 
+def test_a_detection_at_the_operating_point_itself_is_in_the_confusion_matrix() -> None:
+    evaluation = evaluate([(0, 0)], [(0, 0, 0.5), (5, 0, 0.499)])
+    assert evaluation.metrics["confidence"] == 0.5
+    assert evaluation.confusion[0].tolist() == [1, 0, 0, 0]
+
+
 def test_every_detection_and_truth_is_in_the_confusion_matrix_once() -> None:
     evidence = random_evidence(4)
     evaluation = evaluation_from(evidence, NAMES)
@@ -173,6 +188,7 @@ def test_every_detection_and_truth_is_in_the_confusion_matrix_once() -> None:
 
 
 def test_a_crowd_is_neither_missed_nor_mistaken() -> None:
-    evaluation = evaluate([(0, 0), (1, 0)], [(0, 0, 0.9), (1, 0, 0.9)], crowd={1})
-    assert evaluation.confusion.sum() == 1
+    found, in_a_crowd, empty_crowd = (0, 0), (1, 0), (2, 0)
+    evaluation = evaluate([found, in_a_crowd, empty_crowd], [(0, 0, 0.9), (1, 0, 0.9)], crowd={1, 2})
+    assert evaluation.confusion.sum() == evaluation.confusion[0, 0] == 1
     assert evaluation.truths == 1

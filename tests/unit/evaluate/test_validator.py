@@ -102,6 +102,17 @@ def test_a_set_without_positives_divides_its_losses_by_one() -> None:
     assert validate(predict, batches_of(5), NAMES, gains=GAINS).losses == Losses(box=0.0, cls=2.0, dfl=0.0)
 
 
+def test_losses_are_added_without_rounding_in_between() -> None:
+    def predict(batch: ValidationBatch) -> BatchPrediction:
+        box = torch.tensor([2.0**53, 1.0, 1.0], dtype=torch.float64)
+        zero = torch.zeros(3)
+        return BatchPrediction(predict_truths(batch).detections, LossSums(box, zero, zero, zero))
+
+    losses = validate(predict, batches_of(5), NAMES, gains=(1.0, 1.0, 1.0)).losses
+    assert losses is not None
+    assert losses.box == 2.0**53 + 2.0
+
+
 def test_a_model_without_losses_is_judged_all_the_same() -> None:
     evaluation = validate(lambda batch: predict_truths(batch, losses=False), batches_of(2), NAMES, gains=GAINS)
     assert evaluation.losses is None
