@@ -1,7 +1,7 @@
 """How precise are the detections at each recall, per class, IoU threshold and object size? From evidence alone.
 
 Only true positives are looked at: precision falls between two of them, so its envelope has its corners there, and there
-are some hundred times fewer of them than detections. This file must not know boxes.
+are far fewer of them than detections. This file must not know boxes.
 
 Shape letters: D detections, T IoU thresholds, R recall levels, C classes.
 """
@@ -29,7 +29,9 @@ def precision_by_recall(evidence: Evidence, area: int) -> DoubleArray:
     present = np.flatnonzero(truths_C)
     # The place of the first true positive that reaches a level. Compared as COCO does, quotient against level: the
     # product of level and truths rounds differently and would shift some levels by one.
-    needed_CR = {c: np.searchsorted(np.arange(1, truths_C[c] + 1) / truths_C[c], RECALL_LEVELS) for c in present}
+    needed_R_of_class = {
+        c: np.searchsorted(np.arange(1, truths_C[c] + 1) / truths_C[c], RECALL_LEVELS) for c in present
+    }
     for threshold in range(len(IOU_THRESHOLDS)):
         right_D = evidence.right(area, threshold)[by_score]
         counted_D = evidence.counted(area, threshold)[by_score]
@@ -37,8 +39,8 @@ def precision_by_recall(evidence: Evidence, area: int) -> DoubleArray:
         for c in present:
             of_class = precisions[starts_C[c] : starts_C[c + 1]]
             envelope = np.maximum.accumulate(of_class[::-1])[::-1]
-            reached = needed_CR[c] < len(envelope)
-            precision_TRC[threshold, reached, c] = envelope[needed_CR[c][reached]]
+            reached = needed_R_of_class[c] < len(envelope)
+            precision_TRC[threshold, reached, c] = envelope[needed_R_of_class[c][reached]]
             precision_TRC[threshold, ~reached, c] = 0.0
     return precision_TRC
 
