@@ -26,9 +26,9 @@ from peakmark.nouns import ImageArray
 
 CacheMode = Literal["off", "ram", "disk"]
 
-_MEMORY_SHARE = 0.5
-_DISK_SHARE = 0.5
-"""Of what is free when the cache is made; the rest is for the model, other runs, other people."""
+_FREE_SHARE = 0.35
+"""Of the memory or disk that is free when a cache is made. A run makes two, for training and validation, before either
+of them is filled; what both leave is for the model and for others."""
 
 _RETRY_PAUSES_S = (0.1, 0.5)
 """Before the second and the third attempt to read an image."""
@@ -46,7 +46,7 @@ class ImageCache:
     """Loads the images of an index, resized for the letterbox of `side_px`."""
 
     def __init__(self, index: Index, side_px: int, mode: CacheMode = "off", budget_bytes: int | None = None) -> None:
-        """`budget_bytes`: how much is kept at most; None: half of the memory or disk that is free now.
+        """`budget_bytes`: how much is kept at most; None: a third of the memory or disk that is free.
 
         Raises `MachineError` if the scratch file of mode `disk` can't be made.
         """
@@ -106,7 +106,7 @@ def _decode_patiently(path: Path) -> ImageArray:
 
 def _make_store(mode: CacheMode, budget_bytes: int | None) -> _Store | None:
     if mode == "ram":
-        return _MemoryStore(int(available_bytes() * _MEMORY_SHARE) if budget_bytes is None else budget_bytes)
+        return _MemoryStore(int(available_bytes() * _FREE_SHARE) if budget_bytes is None else budget_bytes)
     if mode == "disk":
         return _ScratchStore(cache_folder(), budget_bytes)
     return None
@@ -149,7 +149,7 @@ class _ScratchStore:
             ) from error
         self._end_byte = 0
         self._budget_bytes = (
-            int(space.f_bavail * space.f_frsize * _DISK_SHARE) if budget_bytes is None else budget_bytes
+            int(space.f_bavail * space.f_frsize * _FREE_SHARE) if budget_bytes is None else budget_bytes
         )
         self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._lock = threading.Lock()

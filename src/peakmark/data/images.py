@@ -110,9 +110,12 @@ def _is_cut_jpeg(data: bytes) -> bool:
         return False
     # The header's segments are stepped over by their lengths: an EXIF thumbnail has an end marker of its own.
     position = 2
-    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return b"\xff\xd9" not in data[position:]
+    while data[position : position + 1] == b"\xff" and (marker := data[position + 1 : position + 2]) != b"\xda":
+        is_filling = marker == b"\xff"
+        position += 1 if is_filling else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    found_picture = data[position : position + 2] == b"\xff\xda"
+    # An odd header is OpenCV's to judge: a whole picture must not be refused for it.
+    return data.find(b"\xff\xd9", position if found_picture else 2) < 0
 
 
 def _glance(path: Path) -> ImageFacts | None:

@@ -29,6 +29,9 @@ Progress = Callable[[int, int], None]
 _CHUNK = 1024
 """Files in work at a time: what bounds the memory, however long the list is."""
 
+_BATCH = 16
+"""Files that a thread takes at once: handing over single ones costs more than finding that one is unchanged."""
+
 Stamp = tuple[int, int]
 """Size in bytes and modification time in ns: as long as both are equal, so is the file."""
 _NO_FILE: Stamp = (-1, -1)
@@ -99,16 +102,20 @@ def survey_files(
         image = _look_at_image(file, verify, known, row)
         return _Row(image, *_look_at_labels(label_file, class_count, known, row), label_file)
 
+    def look_at_batch(start: int) -> list[_Row]:
+        return [look(file) for file in files[start : start + _BATCH]]
+
     # OpenCV would add lines of its own to stderr for each damaged file; the index lists them in one place.
     log_level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     pool = ThreadPoolExecutor(max(1, workers))
     try:
         for start in range(0, len(files), _CHUNK):
-            for row in pool.map(look, files[start : start + _CHUNK]):
-                builder.add(row)
-                if progress:
-                    progress(builder.done, len(files))
+            for rows in pool.map(look_at_batch, range(start, min(start + _CHUNK, len(files)), _BATCH)):
+                for row in rows:
+                    builder.add(row)
+                    if progress:
+                        progress(builder.done, len(files))
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(log_level)

@@ -93,6 +93,13 @@ def test_a_jpeg_with_a_thumbnail_is_cut_all_the_same(tmp_path: Path):
         decode(file)
 
 
+def test_odd_but_whole_jpegs_are_taken(tmp_path: Path):
+    data = _save(tmp_path / "a.jpg").read_bytes()
+    filled = data[:2] + b"\xff\xff" + data[2:]  # filling bytes before a marker are allowed
+    (tmp_path / "b.jpg").write_bytes(filled)
+    np.testing.assert_array_equal(decode(tmp_path / "b.jpg"), decode(tmp_path / "a.jpg"))
+
+
 @pytest.mark.parametrize("verify", ["full", "fast"])
 def test_bytes_after_the_end_do_no_harm(tmp_path: Path, verify: str):
     file = _save(tmp_path / "a.jpg")

@@ -55,7 +55,7 @@ def test_a_missing_label_file_is_background(make_dataset: MakeDataset, tmp_path:
 
 
 def test_workers_change_nothing(make_dataset: MakeDataset):
-    spec = make_dataset(count=20)
+    spec = make_dataset(count=40)
     prints = {
         build_index(spec, "train", workers=workers, cache_folder=Path(os.devnull)).fingerprint for workers in (1, 4)
     }
