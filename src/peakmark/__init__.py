@@ -1,1 +1,28 @@
-"""Peakmark trains YOLOv8 object detectors."""
+"""Peakmark trains YOLOv8 object detectors, always knows which epoch was best, and goes on exactly where it stopped.
+
+from peakmark import YOLO
+results = YOLO("yolov8n.yaml").train(data="data.yaml", epochs=100, imgsz=640)
+YOLO("runs/detect/train/weights/best.pt").predict("image.jpg")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peakmark.yolo import YOLO, TrainResults, inspect
+
+__all__ = ["YOLO", "TrainResults", "__version__", "inspect"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded at first use: importing the package and asking for help must not cost the seconds that torch takes.
+    if name in ("YOLO", "TrainResults", "inspect"):
+        return getattr(importlib.import_module("peakmark.yolo"), name)
+    raise AttributeError(f"module 'peakmark' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,13 +1,14 @@
 """Which few types cross from one room to another? The nouns: data without behaviour that several rooms must agree on.
 
-Shape letters: G truths of an image, D detections, N truths of a batch, B images of a batch, A anchors, C classes, R bins.
+Shape letters: G truths of an image, D detections, N truths of a batch, B images of a batch, A anchors, C classes,
+R bins.
 Importing this file loads no torch, so that the command line starts fast. It must not know any room.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -334,6 +335,10 @@ Observer = Callable[[Event], None]
 # --- what an evaluation says ---------------------------------------------------------------------------------------
 
 
+PROTOCOL = "COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections an image"
+"""How every metric is made; it stands wherever a number does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Curves:
     """For pictures. Per class: NaN rows for classes without truths."""
@@ -366,6 +371,4 @@ class Evaluation:
     truths_per_class: tuple[int, ...]
     detections: int
     losses: Losses | None = None
-    protocol: str = field(
-        default="COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections an image"
-    )
+    protocol: str = PROTOCOL

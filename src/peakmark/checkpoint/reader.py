@@ -103,7 +103,12 @@ def _check_kind(path: Path, stream: BinaryIO) -> None:
             f"{path} is not a model file: it begins like neither a PyTorch file nor a checkpoint of Peakmark, or its "
             f"beginning is damaged. Give a .pt file that Peakmark wrote."
         )
-    if not zipfile.is_zipfile(stream):
+    try:
+        has_end = zipfile.is_zipfile(stream)
+    except zipfile.BadZipFile:
+        # Raised, instead of False, for some damaged ends.
+        has_end = False
+    if not has_end:
         raise ModelFileError(f"{path} is cut off or damaged: its end is missing or wrong. {_RESTORE}")
 
 

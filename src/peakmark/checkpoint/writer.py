@@ -51,7 +51,14 @@ def save(checkpoint: Checkpoint, *targets: Path) -> int:
 def write(plain: Mapping[str, Any], stream: BinaryIO) -> None:
     """Writes a tree of tensors and plain values as a zip that ends in the digest of all its bytes."""
     digesting = _DigestingStream(stream)
-    torch.save(plain, cast(BinaryIO, digesting))
+    try:
+        torch.save(plain, cast(BinaryIO, digesting))
+    except RuntimeError:
+        # Closing its file after a refused write, torch finds a position that it doesn't expect, and says only that: a
+        # full disk, or a Ctrl-C in the middle of a write, would look like a defect.
+        if digesting.stopped_by is not None:
+            raise digesting.stopped_by from None
+        raise
     digesting.finish()
 
 
@@ -144,6 +151,7 @@ class _DigestingStream:
         self._stream = stream
         self._digest = hashlib.sha256()
         self._held_back = b""
+        self.stopped_by: BaseException | None = None
 
     def write(self, data: bytes) -> int:
         buffered = self._held_back + bytes(data)
@@ -166,4 +174,8 @@ class _DigestingStream:
 
     def _pass_on(self, data: bytes) -> None:
         self._digest.update(data)
-        self._stream.write(data)
+        try:
+            self._stream.write(data)
+        except BaseException as error:
+            self.stopped_by = error
+            raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -119,7 +119,7 @@ def inspect(
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
-def _checked_with_source(pairs: dict[str, str], source: str | None) -> tuple[str, ...]:
+def _checked_with_source(pairs: dict[str, Any], source: str | None) -> tuple[str, ...]:
     missing = [] if source else [f"source is missing; {_SOURCE}"]
     try:
         notes = parse(PredictSettings, pairs).notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Literal
@@ -19,7 +20,7 @@ class StopRequest:
     The first signal asks; a second Ctrl-C interrupts at once, for whoever can't wait.
     """
 
-    def __init__(self, time_limit_s: float | None, clock: Callable[[], float]) -> None:
+    def __init__(self, time_limit_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._deadline = None if time_limit_s is None else clock() + time_limit_s
         self._signalled = False

@@ -48,7 +48,7 @@ from peakmark.train.validation import EpochValidator, ValidationSet
 
 _CACHE_SHARE = 0.25
 """Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
-_IMAGES_AHEAD = 32
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,17 @@ class PreparedRun:
     notes: tuple[str, ...]
 
 
-def prepare(settings: Settings, source: ModelSource, spec: DatasetSpec) -> PreparedRun:
-    """Does steps 1 to 4. Raises DataError, ModelFileError or MachineError where something stands in the way."""
+def prepare(
+    settings: Settings, source: ModelSource, spec: DatasetSpec, arithmetic: Arithmetic | None = None
+) -> PreparedRun:
+    """Does steps 1 to 4; `arithmetic` is that of the run that is gone on with.
+
+    Raises DataError, ModelFileError or MachineError where something stands in the way.
+    """
     names = ("object",) if settings.single_cls else spec.names
     train_index = training_index(settings, spec)
     val_index = open_index(settings, spec, "val") if settings.val else None
-    arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+    arithmetic = arithmetic or settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
     arithmetic.apply()
     model, notes = starting_model(source, settings.pretrained, names, settings.seed)
     chosen = recipe(settings, classes=len(names), images=len(train_index))
@@ -85,7 +90,7 @@ def prepare(settings: Settings, source: ModelSource, spec: DatasetSpec) -> Prepa
         recipe=chosen,
         state=new_state(settings, model, arithmetic, chosen),
         architecture=source.scale.name,
-        provenance=provenance(train_index, val_index),
+        provenance=provenance(spec, train_index, val_index),
         notes=(*notes, *train_index.warnings, *(val_index.warnings if val_index else ())),
     )
 
@@ -118,7 +123,7 @@ def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) 
     return index.as_single_class() if single else index
 
 
-def provenance(train_index: Index, val_index: Index | None) -> dict[str, Any]:
+def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -> dict[str, Any]:
     """Where a run's results come from: data by fingerprint, and the libraries that computed them."""
     return {
         "versions": {
@@ -126,6 +131,7 @@ def provenance(train_index: Index, val_index: Index | None) -> dict[str, Any]:
             **{name: version(name) for name in ("peakmark", "torch", "numpy", "opencv-python-headless")},
         },
         "data": {
+            "yaml": str(spec.yaml),
             "train": train_index.fingerprint,
             "train_images": len(train_index),
             "val": val_index.fingerprint if val_index else None,
@@ -136,9 +142,22 @@ def provenance(train_index: Index, val_index: Index | None) -> dict[str, Any]:
     }
 
 
-def default_workers() -> int:
-    """Threads that prepare images where the user doesn't say: they change no number, only the pace."""
-    return min(8, os.cpu_count() or 1)
+def workers_of(settings: Settings | ValSettings) -> int:
+    """Threads that prepare images; where the user doesn't say, one a core. They change no number, only the pace."""
+    return min(_MOST_WORKERS, os.cpu_count() or 1) if settings.workers is None else settings.workers
+
+
+def facts_of(run: PreparedRun) -> RunFacts:
+    """What a checkpoint of this run says besides the state."""
+    return RunFacts(run.settings, run.names, run.architecture, run.arithmetic, run.provenance)
+
+
+def open_validation_set(run: PreparedRun) -> ValidationSet:
+    """The validation images of a run that has them."""
+    assert run.val_index is not None
+    settings = run.settings
+    cache = open_cache(run.val_index, settings.imgsz, settings.cache)
+    return ValidationSet(run.val_index, cache, settings.imgsz, workers_of(settings), 2 * settings.batch, run.names)
 
 
 def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
@@ -162,28 +181,24 @@ def assemble(
 ) -> tuple[Loop, DiskKeeper]:
     """Does step 5: the loop, ready to run, and the keeper, which is to be closed after it."""
     settings = run.settings
-    workers = default_workers() if settings.workers is None else settings.workers
-    facts = RunFacts(settings, run.names, run.architecture, run.arithmetic, run.provenance)
     writer = BackgroundWriter(folder.last, folder.best)
-    keeper = DiskKeeper(folder, facts, writer, observe, save_interval_s=60 * settings.save_interval, clock=clock)
+    keeper = DiskKeeper(
+        folder, facts_of(run), writer, observe, save_interval_s=60 * settings.save_interval, clock=clock
+    )
     gains = (settings.box, settings.cls, settings.dfl)
     validator = None
     if run.val_index is not None:
-        data = ValidationSet(
-            run.val_index,
-            open_cache(run.val_index, settings.imgsz, settings.cache),
-            settings.imgsz,
-            workers,
-            _IMAGES_AHEAD,
-            run.names,
-        )
+        data = open_validation_set(run)
         validator = EpochValidator(data, run.arithmetic, gains, settings.fitness, observe, stop.requested)
     loop = Loop(
         state=run.state,
         settings=settings,
         recipe=run.recipe,
         loader=TrainLoader(
-            run.train_index, open_cache(run.train_index, settings.imgsz, settings.cache), settings, workers
+            run.train_index,
+            open_cache(run.train_index, settings.imgsz, settings.cache),
+            settings,
+            workers_of(settings),
         ),
         stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
         validate=validator,

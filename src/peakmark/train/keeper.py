@@ -48,7 +48,7 @@ class DiskKeeper:
             names.append(self._folder.epoch_file(decision.epoch))
         self._save(state, *names)
         try:
-            write_text(self._folder.results_csv, render(state.history))
+            write_text(self._folder.results_csv, render(state.history, decision.best_epoch))
         except MachineError as error:
             self._observe(Notice(f"results.csv could not be written and is tried again after the next epoch. {error}"))
 

@@ -36,10 +36,10 @@ class Attempt:
     """Per microbatch, with its images."""
     what: str = ""
     """What was not finite, in words."""
-    overflow: bool = False
-    """The gradient overflowed float16 and its scale was lowered: part of the method, no sign of trouble."""
     files: tuple[str, ...] = ()
     """Images of the microbatch where it showed, or of the whole window."""
+    overflow: bool = False
+    """The gradient overflowed float16 and its scale was lowered: part of the method, no sign of trouble."""
 
 
 class Stepper:

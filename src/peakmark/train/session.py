@@ -1,0 +1,266 @@
+"""How does a training go from wishes to a run folder? What surrounds the loop: the folder, the lock, signals, the end.
+
+It knows no picture and no terminal; whoever watches is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from peakmark.checkpoint.catalogue import newest_good
+from peakmark.checkpoint.digest import digests
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import read
+from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.errors import MachineError, ModelFileError, TrainingError
+from peakmark.evaluate.fitness import describe as describe_fitness
+from peakmark.machine.devices import Arithmetic
+from peakmark.machine.durable import write_text
+from peakmark.machine.lock import RunLock
+from peakmark.machine.memory import available_bytes, is_out_of_memory
+from peakmark.machine.stopping import StopRequest
+from peakmark.model.scales import SCALES
+from peakmark.nouns import PROTOCOL, Evaluation, Event, History, Notice, Observer, Outcome, RunEnded, RunStarted
+from peakmark.record.folder import RunFolder, create_run_folder
+from peakmark.record.journal import Journal
+from peakmark.record.settings_yaml import render as render_settings
+from peakmark.record.summary import Summary, summarise
+from peakmark.record.summary import render as render_summary
+from peakmark.resume.capture import capture, restore
+from peakmark.selection.best import best_record
+from peakmark.selection.decide import decide
+from peakmark.settings.fields import Settings
+from peakmark.settings.parse import Parsed
+from peakmark.settings.plain import from_plain, to_plain
+from peakmark.train.build import PreparedRun, assemble, facts_of, open_validation_set, prepare
+from peakmark.train.footprint import training_bytes
+from peakmark.train.start import ModelSource, trained_model
+from peakmark.train.validation import validate_weights
+
+_SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that came to an end, and what a picture of it needs."""
+
+    folder: RunFolder
+    outcome: Outcome
+    run: PreparedRun
+    best: Checkpoint | None
+    evaluation: Evaluation | None
+    """Of best.pt, read back from the disk; None where no epoch was validated, or the run was stopped to go on later."""
+    summary: Summary
+
+    @property
+    def history(self) -> History:
+        return self.run.state.history
+
+
+Draw = Callable[[EndedRun], None]
+"""Draws an ended run into its folder."""
+
+
+def start_run(
+    parsed: Parsed[Settings], source: ModelSource, spec: DatasetSpec, observe: Observer, draw: Draw
+) -> EndedRun:
+    """Trains from the beginning, in a new folder."""
+    settings = parsed.settings
+    run = prepare(settings, source, spec)
+    _check_memory(run)
+    folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
+    with RunLock(folder.path):
+        write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
+        return _go(run, folder, observe, draw, (*parsed.notes, *run.notes, *said))
+
+
+def resume_run(folder: RunFolder, observe: Observer, draw: Draw) -> EndedRun:
+    """Goes on with a run where it stopped, in place and with its own settings.
+
+    Raises ModelFileError where there is nothing to go on with, and MachineError where the machine or the data are not
+    the ones that the run was on, since the result would then be another one.
+    """
+    with RunLock(folder.path):
+        found = newest_good(folder.weights)
+        checkpoint = found.checkpoint
+        settings = from_plain(Settings, checkpoint.settings)
+        spec = read_dataset(checkpoint.provenance["data"]["yaml"])
+        arithmetic = Arithmetic.from_plain(checkpoint.arithmetic)
+        run = prepare(settings, ModelSource(settings.model, SCALES[checkpoint.architecture]), spec, arithmetic)
+        _check_same_data(checkpoint, run)
+        restore(checkpoint, run.state)
+        if digests(capture(run.state, facts_of(run))) != digests(checkpoint):
+            raise ModelFileError(f"{found.path}: the state could not be restored exactly; nothing was changed.")
+        return _go(run, folder, observe, draw, found.refused)
+
+
+def _check_same_data(checkpoint: Checkpoint, run: PreparedRun) -> None:
+    for split in ("train", "val"):
+        before, now = checkpoint.provenance["data"][split], run.provenance["data"][split]
+        if before != now:
+            raise MachineError(
+                f"The {split} images or labels are not the ones that this run was trained with (fingerprint"
+                f" {str(now)[:12]} instead of {str(before)[:12]}). Put the data back as it was, or fine-tune:"
+                " a new run with model=.../weights/last.pt."
+            )
+
+
+def _check_memory(run: PreparedRun) -> None:
+    """Refuses what can't fit, before anything is written."""
+    settings = run.settings
+    if run.arithmetic.on_gpu:
+        return
+    needed = training_bytes(
+        SCALES[run.architecture],
+        len(run.names),
+        side_px=settings.imgsz,
+        batch=min(settings.batch, len(run.train_index)),
+        arithmetic=run.arithmetic,
+    )
+    if needed > (free := available_bytes()):
+        raise MachineError(
+            f"batch={settings.batch} at imgsz={settings.imgsz} with {run.architecture} needs about"
+            f" {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; take a smaller batch (gradients"
+            " still gather up to nbs), a smaller imgsz or a smaller model."
+        )
+
+
+def _go(run: PreparedRun, folder: RunFolder, observe: Observer, draw: Draw, notes: tuple[str, ...]) -> EndedRun:
+    """Runs the loop and brings its end into order."""
+    journal = Journal(folder.journal)
+
+    def tell(event: Event) -> None:
+        journal(event)
+        observe(event)
+
+    limit_h = run.settings.time
+    with StopRequest(None if limit_h is None else limit_h * _SECONDS_PER_HOUR) as stop:
+        tell(_started(run, folder, notes))
+        loop, keeper = assemble(run, folder, stop, tell)
+        try:
+            outcome = loop.run()
+        except TrainingError as error:
+            tell(_ended(run, folder, "not_finite", str(error)))
+            raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MachineError(
+                f"The memory is used up at batch={run.settings.batch}, imgsz={run.settings.imgsz}: take a smaller"
+                f" batch, imgsz or model. What was saved in {folder.weights} stands."
+            ) from error
+        finally:
+            keeper.close()
+        return _bring_to_an_end(run, folder, outcome, tell, draw)
+
+
+def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, draw: Draw) -> EndedRun:
+    """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
+    over = outcome in ("finished", "early_stopped")
+    best = read(folder.best) if best_record(run.state.history.records) else None
+    evaluation = _proof(run, best, tell) if over and best and run.val_index else None
+    text = _last_words(run, folder, outcome)
+    summary = _summary(run, outcome, text)
+    write_text(folder.summary, render_summary(summary))
+    ended = EndedRun(folder, outcome, run, best, evaluation, summary)
+    if over:
+        draw(ended)
+    tell(_ended(run, folder, outcome, text))
+    return ended
+
+
+def _proof(run: PreparedRun, best: Checkpoint, tell: Observer) -> Evaluation:
+    """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit."""
+    settings = run.settings
+    gains = (settings.box, settings.cls, settings.dfl)
+    evaluation = validate_weights(trained_model(best), open_validation_set(run), run.arithmetic, gains)
+    # Compared as text: NaN, for a size of object that does not occur, equals itself there.
+    differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
+    if differing:
+        tell(
+            Notice(
+                f"best.pt, validated again, differs from its log in {', '.join(differing)}: this machine did not"
+                " compute the same twice. Please report it.",
+                serious=True,
+            )
+        )
+    return evaluation
+
+
+def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> RunStarted:
+    chosen = run.recipe
+    return RunStarted(
+        folder=folder.path,
+        model=run.architecture,
+        parameters=sum(parameter.numel() for parameter in run.state.model.parameters()),
+        classes=run.names,
+        train_images=len(run.train_index),
+        val_images=len(run.val_index) if run.val_index else 0,
+        epochs=run.settings.epochs,
+        image_size_px=run.settings.imgsz,
+        position=run.state.position,
+        device=f"{run.arithmetic.device} ({run.arithmetic.device_name})",
+        precision=run.arithmetic.precision,
+        threads=run.arithmetic.threads,
+        optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g} ({chosen.why})",
+        notes=notes,
+    )
+
+
+def _ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> RunEnded:
+    best = best_record(run.state.history.records)
+    return RunEnded(
+        folder=folder.path,
+        outcome=outcome,
+        position=run.state.position,
+        best_epoch=best.epoch if best else None,
+        best_fitness=best.fitness if best else None,
+        text=text,
+    )
+
+
+def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
+    go_on = f"Go on with: peakmark resume {folder.path}"
+    match outcome:
+        case "interrupted":
+            return f"Stopped as asked, and saved. {go_on}"
+        case "out_of_time":
+            return f"The time set with time={run.settings.time:g} hours is over; saved. {go_on}"
+        case "early_stopped":
+            return f"No better epoch came within patience={run.settings.patience} epochs."
+        case _ if run.val_index is None:
+            return (
+                "Nothing was validated (val=False), so no epoch is best. Validate last.pt with: peakmark val model="
+                + str(folder.last)
+            )
+        case _:
+            return f"All {run.settings.epochs} epochs are done."
+
+
+def _summary(run: PreparedRun, outcome: Outcome, text: str) -> Summary:
+    settings, history = run.settings, run.state.history
+    best = best_record(history.records)
+    return summarise(
+        history,
+        best_epoch=best.epoch if best else None,
+        best_reason=_reason(run, best.epoch) if best else "",
+        outcome=outcome,
+        text=text,
+        fitness=f"{settings.fitness}: {describe_fitness(settings.fitness)}",
+        protocol=PROTOCOL,
+        names=run.names,
+        settings=to_plain(settings),
+        data=run.provenance["data"],
+        versions=run.provenance["versions"],
+        digests=digests(capture(run.state, facts_of(run))),
+    )
+
+
+def _reason(run: PreparedRun, epoch: int) -> str:
+    """Why an epoch became best, as it was said then: decisions are functions of the history, so it is said again."""
+    settings, history = run.settings, run.state.history
+    until_then = History(tuple(record for record in history.records if record.epoch <= epoch), history.segments)
+    decision = decide(until_then, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period)
+    return decision.reason

@@ -1,0 +1,396 @@
+"""What can one do with a detector? Train, validate, predict: the facade that the command line and Python users share.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+import torch
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import describe
+from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.data.index import Index
+from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
+from peakmark.deploy.predict import predict as predict_frames
+from peakmark.deploy.results import Results
+from peakmark.deploy.saving import open_saver
+from peakmark.deploy.sources import open_source
+from peakmark.errors import ModelFileError, PeakmarkError, SettingsError
+from peakmark.machine.devices import Arithmetic, settle
+from peakmark.machine.durable import write_text
+from peakmark.model.detector import Detector, build_detector
+from peakmark.model.predictor import Predictor
+from peakmark.nouns import Evaluation, Event, Notice, Observer, Outcome, Truths, ValidationProgress
+from peakmark.record.folder import RunFolder, create_run_folder
+from peakmark.record.plain_json import as_json
+from peakmark.report.console import ConsoleObserver
+from peakmark.report.painter import (
+    Samples,
+    SplitLabels,
+    TrainBatchPainter,
+    draw_evaluation,
+    draw_run,
+    write_page,
+)
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.parse import Parsed, parse
+from peakmark.train.build import open_cache, open_index, open_validation_set, workers_of
+from peakmark.train.session import EndedRun, resume_run, start_run
+from peakmark.train.start import find_model, trained_model
+from peakmark.train.validation import Thresholds, ValidationSet, validate_weights
+
+M = TypeVar("M", bound=SettingsModel)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResults:
+    """What a training came to."""
+
+    save_dir: Path
+    outcome: Outcome
+    best: Path | None
+    """weights/best.pt; None where no epoch was validated."""
+    last: Path
+    metrics: Mapping[str, float]
+    """Of the best epoch, by the COCO protocol; empty where there is none."""
+    fitness: float | None
+    summary: Mapping[str, Any]
+    """What summary.json holds."""
+
+
+class YOLO:
+    """A detector, by the habits of the field.
+
+    `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
+    """
+
+    def __init__(self, model: str | Path = "yolov8n.yaml") -> None:
+        """Raises ModelFileError where `model` is neither an architecture nor a checkpoint of ours."""
+        self._source = find_model(model)
+        self._model: Detector | None = None
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The classes by their numbers; empty for an architecture that has seen no data."""
+        return dict(enumerate(self._source.checkpoint.names)) if self._source.checkpoint else {}
+
+    @property
+    def model(self) -> Detector:
+        """The network, a `torch.nn.Module`: the validated weights of a checkpoint, or fresh ones for 80 classes."""
+        if self._model is None:
+            checkpoint = self._source.checkpoint
+            self._model = trained_model(checkpoint) if checkpoint else build_detector(self._source.scale, 80, seed=0)
+        return self._model
+
+    def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
+        """Puts `torch.load("best.pt")["model"]` into the network, which takes over its number of classes."""
+        classes = len(weights["head.cls.0.2.bias"])
+        if self.model.head.classes != classes:
+            self._model = build_detector(self._source.scale, classes, seed=0)
+        self.model.load_state_dict(weights)
+        return self
+
+    def train(self, *, observer: Observer | None = None, **settings: Any) -> TrainResults:
+        """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
+
+        `observer` is called with what happens; None draws it on the terminal. Raises SettingsError with every mistake
+        at once, and other PeakmarkErrors; what stands on disk then still stands.
+        """
+        parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
+        wishes = parsed.settings
+        with _watching(observer) as observe:
+            watch = _both(TrainBatchPainter(), observe) if wishes.plots else observe
+            ended = start_run(parsed, self._source, spec, watch, _draw_ended if wishes.plots else _draw_nothing)
+        return self._become(ended)
+
+    def resume(self, run: str | Path, *, observer: Observer | None = None) -> TrainResults:
+        """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it."""
+        folder = _run_folder(Path(run).expanduser())
+        with _watching(observer) as observe:
+            ended = resume_run(folder, _both(TrainBatchPainter(), observe), _draw_ended)
+        return self._become(ended)
+
+    def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
+        """Validates the checkpoint, by default on the data it was trained on; gives the numbers that were logged.
+
+        Raises SettingsError with every mistake at once, and other PeakmarkErrors.
+        """
+        checkpoint = self._checkpoint("validated")
+        given = {"data": checkpoint.provenance["data"]["yaml"], **settings, "model": self._source.name}
+        parsed, spec = _checked(ValSettings, given)
+        wishes, trained = parsed.settings, checkpoint.settings
+        with _watching(observer) as observe:
+            arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
+            data = _validation_set(checkpoint, wishes, spec)
+            folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+            for note in (*data.index.warnings, *said):
+                observe(Notice(note))
+            evaluation = validate_weights(
+                self.model,
+                data,
+                arithmetic,
+                (trained["box"], trained["cls"], trained["dfl"]),
+                thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
+                progress=lambda done: observe(ValidationProgress(0, done, len(data.index))),
+            )
+            write_text(folder.path / "metrics.json", _metrics_json(evaluation))
+            if wishes.plots:
+                draw_evaluation(folder.path, evaluation, _samples(self.model, data, arithmetic))
+            observe(Notice(f"Written to {folder.path}"))
+        return evaluation
+
+    @overload
+    def predict(
+        self, source: object, *, stream: Literal[True], observer: Observer | None = None, **settings: Any
+    ) -> Iterator[Results]: ...
+    @overload
+    def predict(
+        self, source: object, *, stream: Literal[False] = False, observer: Observer | None = None, **settings: Any
+    ) -> list[Results]: ...
+    def predict(
+        self, source: object, *, stream: bool = False, observer: Observer | None = None, **settings: Any
+    ) -> list[Results] | Iterator[Results]:
+        """Finds objects in images and videos: a file, folder, glob, .txt list, list, NumPy array (BGR) or PIL image.
+
+        With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
+        DataError; where anything is saved, MachineError as well.
+        """
+        checkpoint = self._checkpoint("used for prediction")
+        wishes = parse(PredictSettings, {**settings, "model": self._source.name}).settings
+        results = self._predicted(source, checkpoint, wishes, observer or _say_nothing)
+        return results if stream else list(results)
+
+    def _predicted(
+        self, source: object, checkpoint: Checkpoint, wishes: PredictSettings, observe: Observer
+    ) -> Iterator[Results]:
+        arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
+        detect = Predictor(
+            self.model,
+            arithmetic,
+            confidence=wishes.conf,
+            iou_threshold=wishes.iou,
+            max_detections=wishes.max_det,
+            chunk=wishes.batch,
+            one_class_per_box=True,
+        )
+        results = predict_frames(
+            open_source(source, vid_stride=wishes.vid_stride, observer=observe),
+            detect,
+            names=checkpoint.names,
+            side_px=wishes.imgsz or checkpoint.settings["imgsz"],
+            batch=wishes.batch,
+            classes=wishes.classes,
+        )
+        if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv):
+            yield from results
+            return
+        folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+        for note in said:
+            observe(Notice(note))
+        with open_saver(
+            folder.path,
+            observer=observe,
+            pictures=wishes.save,
+            line_width=wishes.line_width,
+            txt=wishes.save_txt,
+            txt_conf=wishes.save_conf,
+            json=wishes.save_json,
+            csv=wishes.save_csv,
+        ) as saver:
+            for result in results:
+                saver.add(result)
+                yield result
+        observe(Notice(f"Written to {folder.path}"))
+
+    def _checkpoint(self, purpose: str) -> Checkpoint:
+        if self._source.checkpoint is None:
+            raise ModelFileError(
+                f"model={self._source.name}: this is an architecture without trained weights and can't be {purpose};"
+                " give a checkpoint such as runs/detect/train/weights/best.pt."
+            )
+        return self._source.checkpoint
+
+    def _become(self, ended: EndedRun) -> TrainResults:
+        """Takes over the best weights of an ended run."""
+        folder, best = ended.folder, ended.summary["best"]
+        file = folder.best if best else folder.last
+        if file.exists():
+            self._source, self._model = find_model(file), None
+        return TrainResults(
+            save_dir=folder.path,
+            outcome=ended.outcome,
+            best=folder.best if best else None,
+            last=folder.last,
+            metrics=best["metrics"] if best else {},
+            fitness=best["fitness"] if best else None,
+            summary=ended.summary,
+        )
+
+
+def inspect(file: str | Path) -> dict[str, Any]:
+    """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
+    return describe(Path(file).expanduser())
+
+
+# --- parts of the above ---------------------------------------------------------------------------------------------
+
+
+def _checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], DatasetSpec]:
+    """Checks settings and the data.yaml they name, and raises every mistake of both at once."""
+    mistakes: list[str] = []
+    parsed: Parsed[M] | None = None
+    spec: DatasetSpec | None = None
+    try:
+        parsed = parse(kind, given)
+    except SettingsError as error:
+        mistakes += error.violations
+    if given.get("data"):
+        try:
+            spec = read_dataset(given["data"])
+        except PeakmarkError as error:
+            mistakes.append(str(error))
+    if parsed is None or spec is None:
+        raise SettingsError(mistakes)
+    return parsed, spec
+
+
+@contextmanager
+def _watching(observer: Observer | None) -> Iterator[Observer]:
+    """The caller's observer, or a console for as long as it is needed."""
+    if observer is not None:
+        yield observer
+        return
+    with ConsoleObserver() as console:
+        yield console
+
+
+def _both(first: Observer, second: Observer) -> Observer:
+    def tell(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return tell
+
+
+def _say_nothing(event: Event) -> None:
+    """For a library call that gives its results back."""
+
+
+def _run_folder(given: Path) -> RunFolder:
+    path = given.parent.parent if given.suffix == ".pt" else given
+    if not (path / "weights").is_dir():
+        raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")
+    return RunFolder(path)
+
+
+def _arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:
+    """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
+    stored = Arithmetic.from_plain(checkpoint.arithmetic)
+    here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
+    chosen = stored if here.device == stored.device else here
+    chosen.apply()
+    if (here.device, here.device_name) != (stored.device, stored.device_name):
+        observe(
+            Notice(
+                f"The model was trained on {stored.device_name} ({stored.device}, {stored.precision}), this is"
+                f" {here.device_name} ({chosen.device}, {chosen.precision}): numbers may differ from the log in their"
+                " last digits."
+            )
+        )
+    return chosen
+
+
+def _validation_set(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec) -> ValidationSet:
+    """Opens a split, as the checkpoint's run saw it."""
+    single = bool(checkpoint.settings["single_cls"])
+    if not single and spec.names != checkpoint.names:
+        raise ModelFileError(
+            f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
+            f" ({', '.join(checkpoint.names)}); validate on data with the same classes in the same order."
+        )
+    index = open_index(wishes, spec, wishes.split)
+    index = index.as_single_class() if single else index
+    side_px = wishes.imgsz or checkpoint.settings["imgsz"]
+    cache = open_cache(index, side_px, "off")  # every image is read once
+    return ValidationSet(index, cache, side_px, workers_of(wishes), 2 * wishes.batch, checkpoint.names)
+
+
+def _metrics_json(evaluation: Evaluation) -> str:
+    return as_json(
+        {
+            "protocol": evaluation.protocol,
+            "metrics": evaluation.metrics,
+            "names": evaluation.names,
+            "per_class": evaluation.per_class,
+            "images": evaluation.images,
+            "truths": evaluation.truths,
+        },
+        indent=2,
+    )
+
+
+def _samples(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
+    """The first images of a set with their truths and detections, for a picture: in px of the letterboxed square."""
+    thresholds = Thresholds()
+    detect = Predictor(
+        model,
+        arithmetic,
+        confidence=thresholds.confidence,
+        iou_threshold=thresholds.iou,
+        max_detections=thresholds.max_detections,
+        chunk=VALIDATION_CHUNK,
+        one_class_per_box=True,
+    )
+    first = next(
+        validation_batches(data.index, data.cache, side_px=data.side_px, workers=0, images_ahead=VALIDATION_CHUNK)
+    )
+    images = first.batch.images_BCHW
+    truths = [
+        Truths(box.to_square(true.boxes_xyxy_px), true.classes)
+        for box, true in zip(first.letterboxes, first.truths, strict=True)
+    ]
+    return Samples(
+        [image.permute(1, 2, 0).numpy() for image in images],
+        truths,
+        detect(images),
+        [Path(file).name for file in first.batch.files],
+    )
+
+
+def _draw_nothing(ended: EndedRun) -> None:
+    """plots=False."""
+
+
+def _draw_ended(ended: EndedRun) -> None:
+    """Draws an ended run into its folder."""
+    run, folder, settings = ended.run, ended.folder.path, ended.run.settings
+    splits = {"train": _split_labels(run.train_index)}
+    if run.val_index is not None:
+        splits["val"] = _split_labels(run.val_index)
+    closed_from = settings.epochs - settings.close_mosaic
+    best = ended.summary["best"]
+    draw_run(
+        folder,
+        run.state.history,
+        best["epoch"] - 1 if best else None,
+        splits,
+        run.names,
+        mosaic_closed_from=closed_from if settings.mosaic > 0 and 0 < closed_from < settings.epochs else None,
+    )
+    if ended.evaluation is not None and ended.best is not None:
+        samples = _samples(trained_model(ended.best), open_validation_set(run), run.arithmetic)
+        draw_evaluation(folder, ended.evaluation, samples)
+    write_page(folder)
+
+
+def _split_labels(index: Index) -> SplitLabels:
+    return SplitLabels(index.boxes_cxcywh_norm, index.classes, np.diff(index.offsets))
