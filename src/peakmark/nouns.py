@@ -335,7 +335,7 @@ Observer = Callable[[Event], None]
 # --- what an evaluation says ---------------------------------------------------------------------------------------
 
 
-PROTOCOL = "COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections an image"
+PROTOCOL = "COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections per image and class"
 """How every metric is made; it stands wherever a number does."""
 
 
