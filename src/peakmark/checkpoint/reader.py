@@ -66,7 +66,7 @@ def describe(path: Path) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "architecture": checkpoint.architecture,
         "names": list(checkpoint.names),
-        "parameters": sum(tensor.numel() for tensor in checkpoint.model.values() if tensor.is_floating_point()),
+        "parameters": _count_parameters(checkpoint),
         "weights": _describe_weights(checkpoint),
         "epoch": (position.epoch if ended is None else ended) + 1,
         "next": {"epoch": position.epoch + 1, "phase": position.phase, "images_done": position.images},
@@ -81,6 +81,12 @@ def describe(path: Path) -> dict[str, Any]:
         "provenance": checkpoint.provenance,
         "digests": digests(checkpoint),
     }
+
+
+def _count_parameters(checkpoint: Checkpoint) -> int:
+    """Weights and biases; the statistics of batch norms are buffers and don't count as anyone counts."""
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(tensor.numel() for name, tensor in checkpoint.model.items() if not name.endswith(buffers))
 
 
 def _describe_weights(checkpoint: Checkpoint) -> str:

@@ -98,7 +98,8 @@ def write_durably(
                 size_bytes = stream.tell()
                 _flush(stream)
         if verify is not None:
-            verify(staged)
+            with _explained(targets[0]):
+                verify(staged)
         publish(staged, *targets)
         return size_bytes
     finally:

@@ -149,7 +149,7 @@ def test_describe_is_for_people(saved, tiny_checkpoint):
     assert described["next"] == {"epoch": 3, "phase": "train", "images_done": 0}
     assert described["digests"] == digests(tiny_checkpoint)
     assert described["best_fitness"] == described["fitness"] == 0.25
-    assert described["parameters"] == 24 + 2 * 4
+    assert described["parameters"] == 24 + 2 * 2
 
 
 def test_describe_says_what_was_not_validated(tiny_checkpoint, tmp_path):

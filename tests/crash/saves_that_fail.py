@@ -1,0 +1,160 @@
+"""Saves one checkpoint over another again and again, each time failing at another system call, and prints how it ended.
+
+Run by `test_save.py` as a program of its own: it kills children of itself, which is safe only without other threads.
+Usage: saves_that_fail.py FOLDER NEW_CHECKPOINT. FOLDER/<case> is made for each case, from FOLDER/old.pt.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.writer import save
+from peakmark.errors import MachineError
+
+TARGETS = ("best.pt", "last.pt", "epoch2.pt")
+KILLED = 9
+REFUSED = 3
+BROKE = 70
+WRITES_APART = 25
+ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EPERM": errno.EPERM}
+
+
+class Calls:
+    """Stands before each system call of a save; at call number `fatal` it does what `strike` says instead."""
+
+    def __init__(self, fatal: int, strike: Callable[[str, Callable[[], None]], None]) -> None:
+        self._fatal = fatal
+        self._strike = strike
+        self.log: list[str] = []
+
+    def install(self) -> None:
+        for name in ("open", "fsync", "replace", "link", "unlink", "mkdir"):
+            setattr(os, name, self._watched(name, getattr(os, name)))
+        opened = builtins.open
+
+        def watched_open(file: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
+            self._before(f"open {mode}")
+            stream = opened(file, mode, *rest, **named)
+            return WatchedFile(stream, self._before) if "x" in mode else stream
+
+        builtins.open = watched_open
+
+    def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any, **named: Any) -> Any:
+            self._before(name)
+            return call(*arguments, **named)
+
+        return watched
+
+    def _before(self, name: str, half: Callable[[], None] = lambda: None) -> None:
+        self.log.append(name)
+        if len(self.log) - 1 == self._fatal:
+            self._strike(name, half)
+
+
+class WatchedFile:
+    """A file whose writes can be torn in the middle."""
+
+    def __init__(self, stream: IO[bytes], before: Callable[..., None]) -> None:
+        self._stream = stream
+        self._before = before
+
+    def write(self, data: bytes) -> int:
+        def half() -> None:
+            self._stream.write(data[: len(data) // 2])
+            self._stream.flush()
+
+        self._before("write", half)
+        return self._stream.write(data)
+
+    def __enter__(self) -> WatchedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def kill(name: str, half: Callable[[], None]) -> None:
+    half()
+    os._exit(KILLED)
+
+
+def refuse(number: int) -> Callable[[str, Callable[[], None]], None]:
+    def strike(name: str, half: Callable[[], None]) -> None:
+        half()
+        raise OSError(number, os.strerror(number))
+
+    return strike
+
+
+def save_in_child(
+    folder: Path, checkpoint: Checkpoint, calls: Calls, prepare: Callable[[], None] = lambda: None
+) -> str:
+    """Forks, saves in the child, and says how that ended; `calls` in the folder lists what it asked the system for."""
+    folder.mkdir()
+    for name in TARGETS[:2]:
+        shutil.copy(folder.parent / "old.pt", folder / name)
+    if os.fork() == 0:
+        code = BROKE
+        try:
+            prepare()
+            calls.install()
+            save(checkpoint, *(folder / name for name in TARGETS))
+            code = 0
+        except MachineError as error:
+            (folder / "said").write_text(str(error))
+            code = REFUSED
+        finally:
+            if code == BROKE:
+                traceback.print_exc()
+            if code == 0:
+                (folder / "calls").write_text("\n".join(calls.log))
+            # Whatever happened: a child that lives on would go through the cases as a second parent.
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.wait()[1])
+    return {0: "done", KILLED: "killed", REFUSED: "refused"}.get(code, f"broke ({code})")
+
+
+def limit_file_size() -> None:
+    """The system's own refusal in the middle of a write: no file may grow beyond 4 KiB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def struck(log: list[str]) -> Iterator[int]:
+    """Every call but writes, of which there are very many: of these the first and the last, and some between."""
+    writes = [number for number, call in enumerate(log) if call == "write"]
+    yield from sorted({*writes[:2], *writes[::WRITES_APART], *writes[-3:]})
+    yield from (number for number, call in enumerate(log) if call != "write")
+
+
+def main(folder: Path, checkpoint: Checkpoint) -> None:
+    """Goes through a save's calls one after the other, and each way to fail at it."""
+    ended = {"UNHARMED": save_in_child(folder / "UNHARMED", checkpoint, Calls(-1, kill))}
+    strikes = {"KILL": kill, **{name: refuse(error) for name, error in ERRORS.items()}}
+    for number in struck((folder / "UNHARMED" / "calls").read_text().splitlines()):
+        for kind, strike in strikes.items():
+            case = f"{kind}-{number}"
+            ended[case] = save_in_child(folder / case, checkpoint, Calls(number, strike))
+    ended["LIMIT"] = save_in_child(folder / "LIMIT", checkpoint, Calls(-1, kill), prepare=limit_file_size)
+    print(json.dumps(ended))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), read(Path(sys.argv[2])))
