@@ -1,0 +1,48 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both make .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt
+
+# Small updates (nbs = batch) because the set is small: with the usual 64 images an update there would be four an epoch.
+DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=20 batch=8 nbs=8 close_mosaic=5 name=demo
+
+.PHONY: help demo test check fast slow exactness bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+demo: .venv/.installed  ## train on the embedded data and say where best.pt, its numbers and the pictures are
+	.venv/bin/peakmark train $(DEMO)
+
+test: check fast  ## everything that runs always: style, types, the fast tests
+
+check: .venv/.developer
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+fast: .venv/.developer
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not gpu"
+
+slow: .venv/.developer  ## the tests that take long
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "slow and not gpu"
+
+exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, many kills
+	.venv/bin/python -m pytest -q tests/exactness tests/crash
+
+bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
+	.venv/bin/python benchmarks/coco_metrics.py
+
+clean:  ## remove .venv and what the tools left
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python $(SOURCES)
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.developer: .venv/.installed
+	$(PIP) --editable ".[dev]"
+	@touch $@
