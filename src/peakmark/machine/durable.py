@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from peakmark.errors import MachineError
 
-_STAGED_SUFFIX = ".peakmark-part"
+_STAGED_MARK = ".peakmark-part"
 _SPARE_BYTES = 1 << 20
 """Left free beyond what a file needs: the folder entry, the journal and the table beside it want a little as well."""
 
@@ -109,10 +109,14 @@ def write_durably(
 
 
 def stage(target: Path) -> Path:
-    """Gives a new name beside `target` to write to before `publish`; makes the folder. Raises `MachineError`."""
+    """Gives a new name beside `target` to write to before `publish`; makes the folder. Raises `MachineError`.
+
+    It ends as `target` does: video and image writers choose the format by that.
+    """
     with _explained(target):
         _make_folder(target.parent)
-    return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}{_STAGED_SUFFIX}")
+    # Shortened, since a name has at most 255 bytes and ours is longer than the target's.
+    return target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex}{_STAGED_MARK}{target.suffix[-10:]}")
 
 
 def publish(temporary: Path, *targets: Path) -> None:
@@ -131,12 +135,6 @@ def publish(temporary: Path, *targets: Path) -> None:
     for folder in dict.fromkeys(target.parent for target in targets):
         with _explained(folder):
             _flush_folder(folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder and its parents where they are missing. Raises `MachineError`."""
-    with _explained(folder):
-        _make_folder(folder)
 
 
 def claim_folder(folder: Path) -> bool:
@@ -174,7 +172,7 @@ def clean_leftovers(folder: Path) -> tuple[str, ...]:
 
     Anyone else would take a staged file away from under its writer. Raises `MachineError`.
     """
-    leftovers = sorted(folder.glob(f".*{_STAGED_SUFFIX}"))
+    leftovers = sorted(folder.glob(f".*{_STAGED_MARK}*"))
     for leftover in leftovers:
         remove(leftover)
     return tuple(leftover.name for leftover in leftovers)

@@ -72,7 +72,8 @@ def create_run_folder(project: Path, name: str, *, exist_ok: bool) -> tuple[RunF
     if durable.claim_folder(wanted) or _is_empty(wanted):
         return _marked(wanted), ()
     aside = _move_aside(wanted)
-    durable.claim_folder(wanted)
+    if not durable.claim_folder(wanted):
+        raise MachineError(f"{wanted} was taken by another run at this very moment. Choose another name.")
     return _marked(wanted), (f"{wanted} held an earlier run; it was moved to {aside}, nothing in it was changed.",)
 
 

@@ -13,7 +13,7 @@ from peakmark.machine import durable
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.name.endswith(".peakmark-part")]
+    return [path.name for path in folder.rglob("*") if ".peakmark-part" in path.name]
 
 
 def test_writes_replace_and_make_folders(tmp_path):
@@ -82,10 +82,18 @@ def test_publish_takes_a_file_that_someone_else_wrote(tmp_path):
     assert not staged.exists()
 
 
-def test_long_names_are_staged_as_well(tmp_path):
-    path = tmp_path / ("n" * 250)
+@pytest.mark.parametrize("name", ["n" * 250, "ä" * 120 + ".pt", "a." + "b" * 240, ".hidden", "no suffix."])
+def test_any_name_can_be_staged(tmp_path, name):
+    path = tmp_path / name
     durable.write_bytes(path, b"x")
     assert path.read_bytes() == b"x"
+    durable.stage(path).write_bytes(b"torn")
+    assert len(durable.clean_leftovers(tmp_path)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_staged_name_ends_as_its_target_does(tmp_path):
+    assert durable.stage(tmp_path / "street.mp4").suffix == ".mp4"
 
 
 def test_leftovers_are_found_and_nothing_else(tmp_path):
