@@ -83,7 +83,7 @@ class BackgroundWriter:
         with self._changed:
             self._changed.wait_for(lambda: self._broken is not None or self._may_be_replaced(self._waiting))
             self._raise_what_broke()
-            self._waiting = _Job(checkpoint, targets)
+            self._waiting = _Job(checkpoint, self._in_order(targets))
             if not self._running:
                 self._running = True
                 self._executor.submit(self._work)
@@ -114,6 +114,13 @@ class BackgroundWriter:
             if self._owed and self._failed is not None:
                 raise self._failed
 
+    def _in_order(self, targets: tuple[Path, ...]) -> tuple[Path, ...]:
+        """Puts last.pt at the end: killed between two names, the run goes on from best.pt, which is then further.
+
+        The other way round last.pt would remember a best epoch that best.pt never came to hold.
+        """
+        return tuple(sorted(targets, key=lambda name: name == self._last))
+
     def _may_be_replaced(self, waiting: _Job | None) -> bool:
         return waiting is None or waiting.targets == (self._last,)
 
@@ -125,8 +132,10 @@ class BackgroundWriter:
         """The thread: saves until nothing waits."""
         try:
             while (job := self._next()) is not None:
-                if self._save_one(job):
-                    self._pay_what_is_owed()
+                # What is owed comes first: a last.pt that remembers a best epoch which best.pt doesn't hold is worse
+                # than an older last.pt.
+                self._pay_what_is_owed(but=job.targets)
+                self._save_one(job)
         except BaseException as error:
             with self._changed:
                 self._broken, self._running, self._waiting = error, False, None
@@ -141,7 +150,7 @@ class BackgroundWriter:
             self._changed.notify_all()
             return job
 
-    def _save_one(self, job: _Job) -> bool:
+    def _save_one(self, job: _Job) -> None:
         try:
             size_bytes = self._save(job.checkpoint, *job.targets)
         except MachineError as error:
@@ -149,19 +158,17 @@ class BackgroundWriter:
                 self._failed = error
                 self._done.append(Failed(job.targets, job.checkpoint.position, error))
                 self._owed |= {name: job.checkpoint for name in job.targets if name in self._owed_names}
-            return False
+            return
         with self._changed:
             self._done.append(Saved(job.targets, job.checkpoint.position, size_bytes))
             for name in job.targets:
                 self._owed.pop(name, None)
             if not self._owed:
                 self._failed = None
-        return True
 
-    def _pay_what_is_owed(self) -> None:
-        """Tries again what the disk refused, now that it may take it; stops where it refuses once more."""
+    def _pay_what_is_owed(self, but: tuple[Path, ...] = ()) -> None:
+        """Tries again what the disk refused, save for the names that get something newer anyway."""
         with self._changed:
-            owed = list(self._owed.items())
+            owed = [(name, checkpoint) for name, checkpoint in self._owed.items() if name not in but]
         for name, checkpoint in owed:
-            if not self._save_one(_Job(checkpoint, (name,))):
-                return
+            self._save_one(_Job(checkpoint, (name,)))

@@ -108,6 +108,19 @@ def test_a_full_disk_stops_nothing_and_best_is_tried_again(writer, disk, at):
     writer.close()
 
 
+def test_the_name_last_changes_last_and_what_is_owed_comes_before_it(writer, disk, at):
+    """Killed at any point, last.pt never remembers a best epoch that no file holds."""
+    writer.submit(at(1), LAST, BEST)
+    writer.flush()
+    disk.full = True
+    writer.submit(at(2), LAST, BEST)
+    writer.flush()
+    disk.full = False
+    writer.submit(at(3), LAST)
+    writer.flush()
+    assert disk.calls == [(1, (BEST, LAST)), (2, (BEST,)), (3, (LAST,))]
+
+
 def test_a_newer_best_replaces_the_one_that_is_owed(writer, disk, at):
     disk.full = True
     writer.submit(at(1), BEST, LAST)
