@@ -18,7 +18,6 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import describe
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import Index
-from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
 from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
@@ -27,13 +26,12 @@ from peakmark.errors import ModelFileError, PeakmarkError, SettingsError
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.predictor import Predictor
-from peakmark.nouns import Evaluation, Event, Notice, Observer, Outcome, Truths, ValidationProgress
+from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.nouns import Evaluation, Event, Notice, Observer, Outcome, ValidationProgress
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.painter import (
-    Samples,
     SplitLabels,
     TrainBatchPainter,
     draw_evaluation,
@@ -46,7 +44,7 @@ from peakmark.settings.parse import Parsed, parse
 from peakmark.train.build import open_cache, open_index, open_validation_set, workers_of
 from peakmark.train.session import EndedRun, resume_run, start_run
 from peakmark.train.start import find_model, trained_model
-from peakmark.train.validation import Thresholds, ValidationSet, validate_weights
+from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
 
 M = TypeVar("M", bound=SettingsModel)
 
@@ -78,17 +76,41 @@ class YOLO:
         self._source = find_model(model)
         self._model: Detector | None = None
 
+    @classmethod
+    def from_settings(
+        cls, kind: type[SettingsModel], given: Mapping[str, Any], *, mistakes: Iterable[str] = ()
+    ) -> YOLO:
+        """Makes the model that the settings of a command name, once all of them are right.
+
+        Raises every mistake in settings, model and data at once, those in `mistakes` (found before) among them.
+        """
+        name = given.get("model", kind.model_fields["model"].default)
+        found = _Mistakes(mistakes)
+        with found.gathered():
+            parse(kind, given)
+        model = None
+        with found.gathered():
+            # Where it must be given and is not, the settings have said so.
+            model = cls(name) if isinstance(name, str | Path) else None
+        with found.gathered():
+            _read_data(given)
+        found.tell()
+        assert model is not None
+        return model
+
     @property
     def names(self) -> dict[int, str]:
         """The classes by their numbers; empty for an architecture that has seen no data."""
-        return dict(enumerate(self._source.checkpoint.names)) if self._source.checkpoint else {}
+        return dict(enumerate(self._source.names))
 
     @property
     def model(self) -> Detector:
         """The network, a `torch.nn.Module`: the validated weights of a checkpoint, or fresh ones for 80 classes."""
         if self._model is None:
-            checkpoint = self._source.checkpoint
-            self._model = trained_model(checkpoint) if checkpoint else build_detector(self._source.scale, 80, seed=0)
+            source = self._source
+            self._model = build_detector(source.scale, len(source.names) or 80, seed=0)
+            if source.weights is not None:
+                self._model.load_state_dict(source.weights)
         return self._model
 
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
@@ -108,15 +130,14 @@ class YOLO:
         parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
         wishes = parsed.settings
         with _watching(observer) as observe:
-            watch = _both(TrainBatchPainter(), observe) if wishes.plots else observe
-            ended = start_run(parsed, self._source, spec, watch, _draw_ended if wishes.plots else _draw_nothing)
+            ended = start_run(parsed, self._source, spec, observe, TrainBatchPainter(), _draw_ended)
         return self._become(ended)
 
     def resume(self, run: str | Path, *, observer: Observer | None = None) -> TrainResults:
         """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it."""
         folder = _run_folder(Path(run).expanduser())
         with _watching(observer) as observe:
-            ended = resume_run(folder, _both(TrainBatchPainter(), observe), _draw_ended)
+            ended = resume_run(folder, observe, TrainBatchPainter(), _draw_ended)
         return self._become(ended)
 
     def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
@@ -144,7 +165,7 @@ class YOLO:
             )
             write_text(folder.path / "metrics.json", _metrics_json(evaluation))
             if wishes.plots:
-                draw_evaluation(folder.path, evaluation, _samples(self.model, data, arithmetic))
+                draw_evaluation(folder.path, evaluation, sample_detections(self.model, data, arithmetic))
             observe(Notice(f"Written to {folder.path}"))
         return evaluation
 
@@ -173,15 +194,8 @@ class YOLO:
         self, source: object, checkpoint: Checkpoint, wishes: PredictSettings, observe: Observer
     ) -> Iterator[Results]:
         arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
-        detect = Predictor(
-            self.model,
-            arithmetic,
-            confidence=wishes.conf,
-            iou_threshold=wishes.iou,
-            max_detections=wishes.max_det,
-            chunk=wishes.batch,
-            one_class_per_box=True,
-        )
+        thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
+        detect = Predictor(self.model, arithmetic, thresholds, chunk=wishes.batch, one_class_per_box=True)
         results = predict_frames(
             open_source(source, vid_stride=wishes.vid_stride, observer=observe),
             detect,
@@ -212,6 +226,11 @@ class YOLO:
         observe(Notice(f"Written to {folder.path}"))
 
     def _checkpoint(self, purpose: str) -> Checkpoint:
+        if self._source.foreign:
+            raise ModelFileError(
+                f"model={self._source.name}: this is a file of another program. Its weights can be trained further, but"
+                f" it says too little to be {purpose}; train with model={self._source.name} first."
+            )
         if self._source.checkpoint is None:
             raise ModelFileError(
                 f"model={self._source.name}: this is an architecture without trained weights and can't be {purpose};"
@@ -338,34 +357,6 @@ def _metrics_json(evaluation: Evaluation) -> str:
     )
 
 
-def _samples(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
-    """The first images of a set with their truths and detections, for a picture: in px of the letterboxed square."""
-    thresholds = Thresholds()
-    detect = Predictor(
-        model,
-        arithmetic,
-        confidence=thresholds.confidence,
-        iou_threshold=thresholds.iou,
-        max_detections=thresholds.max_detections,
-        chunk=VALIDATION_CHUNK,
-        one_class_per_box=True,
-    )
-    first = next(
-        validation_batches(data.index, data.cache, side_px=data.side_px, workers=0, images_ahead=VALIDATION_CHUNK)
-    )
-    images = first.batch.images_BCHW
-    truths = [
-        Truths(box.to_square(true.boxes_xyxy_px), true.classes)
-        for box, true in zip(first.letterboxes, first.truths, strict=True)
-    ]
-    return Samples(
-        [image.permute(1, 2, 0).numpy() for image in images],
-        truths,
-        detect(images),
-        [Path(file).name for file in first.batch.files],
-    )
-
-
 def _draw_nothing(ended: EndedRun) -> None:
     """plots=False."""
 
@@ -387,7 +378,7 @@ def _draw_ended(ended: EndedRun) -> None:
         mosaic_closed_from=closed_from if settings.mosaic > 0 and 0 < closed_from < settings.epochs else None,
     )
     if ended.evaluation is not None and ended.best is not None:
-        samples = _samples(trained_model(ended.best), open_validation_set(run), run.arithmetic)
+        samples = sample_detections(trained_model(ended.best), open_validation_set(run), run.arithmetic)
         draw_evaluation(folder, ended.evaluation, samples)
     write_page(folder)
 

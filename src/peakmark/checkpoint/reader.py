@@ -25,6 +25,10 @@ _PICKLE_START = b"\x80"
 _RESTORE = "Restore it from a copy, or take another file of the run's weights folder."
 
 
+class ForeignFileError(ModelFileError):
+    """A PyTorch file of another program: whole, but what it holds can't be had without running code of its own."""
+
+
 def read(path: Path, *, verify: bool = True) -> Checkpoint:
     """Reads a checkpoint onto the processor.
 
@@ -140,7 +144,7 @@ def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]
         # Torch raises a dozen types here, by what is wrong with the file. Each means that we can't read it.
         code = _classes_in(error)
         if code:
-            raise ModelFileError(_foreign_pickle(path, code)) from error
+            raise ForeignFileError(_foreign_pickle(path, code)) from error
         raise ModelFileError(
             f"{path} is damaged or of another program: it can't be read as tensors. {_RESTORE}"
         ) from error
