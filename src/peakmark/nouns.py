@@ -96,6 +96,16 @@ class ValidationBatch:
     """Per image, in px of the original image."""
 
 
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Some images of a set with what is true of them and what was found in them, all in px of the images."""
+
+    images: tuple[ImageArray, ...]
+    truths: tuple[Truths, ...]
+    detections: tuple[Detections, ...]
+    titles: tuple[str, ...]
+
+
 # --- what a model says ---------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ how images were grouped. Decoding and suppression are float32 in every mode. It 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -17,6 +18,21 @@ from peakmark.model.fuse import fused
 from peakmark.nouns import Detections, HeadOutput
 
 
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What counts as a detection."""
+
+    confidence: float
+    """Scores above it count."""
+    iou: float
+    """Overlap above which the weaker of two boxes of a class is dropped."""
+    max_detections: int
+
+
+PROTOCOL_THRESHOLDS = Thresholds(confidence=0.001, iou=0.7, max_detections=300)
+"""What every logged number is made with."""
+
+
 class Predictor:
     """A fused copy of a model with fixed thresholds."""
 
@@ -24,10 +40,8 @@ class Predictor:
         self,
         model: Detector,
         arithmetic: Arithmetic,
+        thresholds: Thresholds,
         *,
-        confidence: float,
-        iou_threshold: float,
-        max_detections: int,
         chunk: int,
         one_class_per_box: bool,
     ) -> None:
@@ -35,9 +49,7 @@ class Predictor:
         the metric (False) takes every class of a box above the confidence as a detection of its own."""
         self._model = arithmetic.place(fused(model))
         self._arithmetic = arithmetic
-        self._confidence = confidence
-        self._iou_threshold = iou_threshold
-        self._max_detections = max_detections
+        self._thresholds = thresholds
         self._chunk = chunk
         self._one_class_per_box = one_class_per_box
 
@@ -66,13 +78,14 @@ class Predictor:
         return [self._of_image(boxes, scores) for boxes, scores in zip(boxes_BA4, scores_BAC, strict=True)]
 
     def _of_image(self, boxes_A4: torch.Tensor, scores_AC: torch.Tensor) -> Detections:
+        limits = self._thresholds
         if self._one_class_per_box:
             best, classes = scores_AC.max(dim=1)
-            anchors = (best > self._confidence).nonzero().flatten()
+            anchors = (best > limits.confidence).nonzero().flatten()
             scores, classes = best[anchors], classes[anchors]
         else:
-            anchors, classes = (scores_AC > self._confidence).nonzero(as_tuple=True)
+            anchors, classes = (scores_AC > limits.confidence).nonzero(as_tuple=True)
             scores = scores_AC[anchors, classes]
         boxes = boxes_A4[anchors]
-        kept = suppress(boxes, scores, classes, iou_threshold=self._iou_threshold, max_kept=self._max_detections)
+        kept = suppress(boxes, scores, classes, iou_threshold=limits.iou, max_kept=limits.max_detections)
         return Detections(boxes[kept].cpu().numpy(), scores[kept].cpu().numpy(), classes[kept].cpu().numpy())

@@ -6,26 +6,15 @@ It is handed what to draw, and must not know how any of it was computed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from peakmark.nouns import BatchShown, Detections, Evaluation, Event, History, ImageArray, RunStarted, Truths
+from peakmark.nouns import BatchShown, Evaluation, Event, History, RunStarted, Samples
 from peakmark.report.confusion import draw_confusion
 from peakmark.report.curves import draw_results
 from peakmark.report.labels import SplitLabels, draw_labels
 from peakmark.report.page import write_page
 from peakmark.report.precision_recall import draw_precision_recall
 from peakmark.report.samples import draw_train_batch, draw_validation
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Some images of a set with what is true of them and what was found, all in px of the images."""
-
-    images: Sequence[ImageArray]
-    truths: Sequence[Truths]
-    detections: Sequence[Detections]
-    titles: Sequence[str]
 
 
 class TrainBatchPainter:
@@ -74,4 +63,4 @@ def draw_evaluation(folder: Path, evaluation: Evaluation, samples: Samples) -> N
     )
 
 
-__all__ = ["Samples", "SplitLabels", "TrainBatchPainter", "draw_evaluation", "draw_run", "write_page"]
+__all__ = ["SplitLabels", "TrainBatchPainter", "draw_evaluation", "draw_run", "write_page"]

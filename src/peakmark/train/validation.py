@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from peakmark.data.cache import ImageCache
 from peakmark.data.index import Index
@@ -13,19 +14,10 @@ from peakmark.evaluate.validator import BatchPrediction, validate
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import Predictor
-from peakmark.nouns import Evaluation, Observer, ValidationBatch, ValidationProgress
+from peakmark.model.predictor import PROTOCOL_THRESHOLDS, Predictor, Thresholds
+from peakmark.nouns import Evaluation, Observer, Samples, Truths, ValidationBatch, ValidationProgress
 from peakmark.resume.state import RunState
 from peakmark.train.loop import ValidationStopped
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What counts as a detection; the defaults are the protocol's, by which every logged number was made."""
-
-    confidence: float = 0.001
-    iou: float = 0.7
-    max_detections: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +31,11 @@ class ValidationSet:
     images_ahead: int
     names: tuple[str, ...]
 
+    def batches(self) -> Iterator[ValidationBatch]:
+        return validation_batches(
+            self.index, self.cache, side_px=self.side_px, workers=self.workers, images_ahead=self.images_ahead
+        )
+
 
 def validate_weights(
     model: Detector,
@@ -46,28 +43,33 @@ def validate_weights(
     arithmetic: Arithmetic,
     gains: tuple[float, float, float],
     *,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = PROTOCOL_THRESHOLDS,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Validates a model; deterministic, and independent of workers and of how many images are read ahead."""
-    predictor = Predictor(
-        model,
-        arithmetic,
-        confidence=thresholds.confidence,
-        iou_threshold=thresholds.iou,
-        max_detections=thresholds.max_detections,
-        chunk=VALIDATION_CHUNK,
-        one_class_per_box=False,
-    )
+    predictor = Predictor(model, arithmetic, thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
 
     def predict(batch: ValidationBatch) -> BatchPrediction:
         (output,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
         return BatchPrediction(tuple(predictor.detections(output)), detection_loss(output, batch.batch))
 
-    batches = validation_batches(
-        data.index, data.cache, side_px=data.side_px, workers=data.workers, images_ahead=data.images_ahead
+    return validate(predict, data.batches(), data.names, gains=gains, progress=progress)
+
+
+def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
+    """Detects in the first images of a set, for a picture; everything in px of the letterboxed squares."""
+    detect = Predictor(model, arithmetic, PROTOCOL_THRESHOLDS, chunk=VALIDATION_CHUNK, one_class_per_box=True)
+    first = next(data.batches())
+    squares = first.batch.images_BCHW
+    return Samples(
+        images=tuple(square.permute(1, 2, 0).numpy() for square in squares),
+        truths=tuple(
+            Truths(box.to_square(truths.boxes_xyxy_px), truths.classes)
+            for box, truths in zip(first.letterboxes, first.truths, strict=True)
+        ),
+        detections=tuple(detect(squares)),
+        titles=tuple(Path(file).name for file in first.batch.files),
     )
-    return validate(predict, batches, data.names, gains=gains, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
