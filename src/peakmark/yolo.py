@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.checkpoint.reader import describe
+from peakmark.checkpoint.reader import describe, read
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import Index
 from peakmark.deploy.predict import predict as predict_frames
@@ -38,6 +38,7 @@ from peakmark.report.painter import (
     draw_run,
     write_page,
 )
+from peakmark.selection.best import best_record
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
@@ -257,7 +258,9 @@ class YOLO:
 
 def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
-    return describe(Path(file).expanduser())
+    path = Path(file).expanduser()
+    best = best_record(read(path).history.records)
+    return describe(path) | {"best_epoch": best.epoch + 1 if best else None}
 
 
 # --- parts of the above ---------------------------------------------------------------------------------------------

@@ -79,5 +79,6 @@ class DiskKeeper:
                 case Saved():
                     self._observe(CheckpointSaved(files, done.position, done.size_bytes))
                 case Failed():
-                    text = f"{' and '.join(files)} could not be written; the older files stand and it is tried again."
+                    again = " and is tried again" if self._folder.last in done.targets else ""
+                    text = f"{' and '.join(files)} could not be written{again}; the files before it stand."
                     self._observe(Notice(f"{text} {done.error}", serious=True))

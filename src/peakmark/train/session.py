@@ -17,7 +17,7 @@ from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import MachineError, ModelFileError, TrainingError
 from peakmark.evaluate.fitness import describe as describe_fitness
 from peakmark.machine.devices import Arithmetic
-from peakmark.machine.durable import write_text
+from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
 from peakmark.machine.stopping import StopRequest
@@ -83,6 +83,7 @@ def resume_run(folder: RunFolder, observe: Observer, draw: Draw) -> EndedRun:
     the ones that the run was on, since the result would then be another one.
     """
     with RunLock(folder.path):
+        clean_leftovers(folder.weights)  # of a save that a crash cut off
         found = newest_good(folder.weights)
         checkpoint = found.checkpoint
         settings = from_plain(Settings, checkpoint.settings)
