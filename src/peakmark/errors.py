@@ -6,7 +6,8 @@ that escapes is a defect of ours. This file knows no other file of the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class PeakmarkError(Exception):
@@ -41,3 +42,26 @@ class TrainingError(PeakmarkError):
     """A run had to end before its time; what stood on disk still stands and the run can be gone on with."""
 
     exit_code = 4
+
+
+class Mistakes:
+    """Gathers what a user has to mend, so that all of it is told at once."""
+
+    def __init__(self, found_before: Iterable[str] = ()) -> None:
+        texts = tuple(found_before)
+        self._errors: list[PeakmarkError] = [SettingsError(texts)] if texts else []
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keeps an error of the block for later."""
+        try:
+            yield
+        except PeakmarkError as error:
+            self._errors.append(error)
+
+    def tell(self) -> None:
+        """Raises what was found: one as it is, several as one list."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise SettingsError(str(error) for error in self._errors)

@@ -5,7 +5,7 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
-from peakmark.errors import ModelFileError, PeakmarkError, SettingsError
+from peakmark.errors import Mistakes, ModelFileError
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
@@ -43,7 +43,7 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.train.build import open_cache, open_index, open_validation_set, workers_of
-from peakmark.train.session import EndedRun, resume_run, start_run
+from peakmark.train.session import Artist, EndedRun, resume_run, start_run
 from peakmark.train.start import find_model, trained_model
 from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
 
@@ -86,7 +86,7 @@ class YOLO:
         Raises every mistake in settings, model and data at once, those in `mistakes` (found before) among them.
         """
         name = given.get("model", kind.model_fields["model"].default)
-        found = _Mistakes(mistakes)
+        found = Mistakes(mistakes)
         with found.gathered():
             parse(kind, given)
         model = None
@@ -129,16 +129,15 @@ class YOLO:
         at once, and other PeakmarkErrors; what stands on disk then still stands.
         """
         parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
-        wishes = parsed.settings
         with _watching(observer) as observe:
-            ended = start_run(parsed, self._source, spec, observe, TrainBatchPainter(), _draw_ended)
+            ended = start_run(parsed, self._source, spec, observe, _artist())
         return self._become(ended)
 
     def resume(self, run: str | Path, *, observer: Observer | None = None) -> TrainResults:
         """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it."""
         folder = _run_folder(Path(run).expanduser())
         with _watching(observer) as observe:
-            ended = resume_run(folder, observe, TrainBatchPainter(), _draw_ended)
+            ended = resume_run(folder, observe, _artist())
         return self._become(ended)
 
     def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
@@ -147,14 +146,15 @@ class YOLO:
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
         checkpoint = self._checkpoint("validated")
-        given = {"data": checkpoint.provenance["data"]["yaml"], **settings, "model": self._source.name}
+        data_yaml = settings.get("data") or checkpoint.provenance["data"]["yaml"]
+        given = {**settings, "data": data_yaml, "model": self._source.name}
         parsed, spec = _checked(ValSettings, given)
         wishes, trained = parsed.settings, checkpoint.settings
         with _watching(observer) as observe:
             arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
             data = _validation_set(checkpoint, wishes, spec)
             folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
-            for note in (*data.index.warnings, *said):
+            for note in (*parsed.notes, *data.index.warnings, *said):
                 observe(Notice(note))
             evaluation = validate_weights(
                 self.model,
@@ -187,8 +187,11 @@ class YOLO:
         DataError; where anything is saved, MachineError as well.
         """
         checkpoint = self._checkpoint("used for prediction")
-        wishes = parse(PredictSettings, {**settings, "model": self._source.name}).settings
-        results = self._predicted(source, checkpoint, wishes, observer or _say_nothing)
+        parsed = parse(PredictSettings, {**settings, "model": self._source.name})
+        observe = observer or _say_nothing
+        for note in parsed.notes:
+            observe(Notice(note))
+        results = self._predicted(source, checkpoint, parsed.settings, observe)
         return results if stream else list(results)
 
     def _predicted(
@@ -268,21 +271,22 @@ def inspect(file: str | Path) -> dict[str, Any]:
 
 def _checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], DatasetSpec]:
     """Checks settings and the data.yaml they name, and raises every mistake of both at once."""
-    mistakes: list[str] = []
+    found = Mistakes()
     parsed: Parsed[M] | None = None
     spec: DatasetSpec | None = None
-    try:
+    with found.gathered():
         parsed = parse(kind, given)
-    except SettingsError as error:
-        mistakes += error.violations
-    if given.get("data"):
-        try:
-            spec = read_dataset(given["data"])
-        except PeakmarkError as error:
-            mistakes.append(str(error))
-    if parsed is None or spec is None:
-        raise SettingsError(mistakes)
+    with found.gathered():
+        spec = _read_data(given)
+    found.tell()
+    assert parsed is not None
+    assert spec is not None
     return parsed, spec
+
+
+def _read_data(given: Mapping[str, Any]) -> DatasetSpec | None:
+    """Reads the data.yaml that settings name; None where they name none, which `parse` complains of where it must."""
+    return read_dataset(given["data"]) if given.get("data") else None
 
 
 @contextmanager
@@ -293,14 +297,6 @@ def _watching(observer: Observer | None) -> Iterator[Observer]:
         return
     with ConsoleObserver() as console:
         yield console
-
-
-def _both(first: Observer, second: Observer) -> Observer:
-    def tell(event: Event) -> None:
-        first(event)
-        second(event)
-
-    return tell
 
 
 def _say_nothing(event: Event) -> None:
@@ -360,8 +356,8 @@ def _metrics_json(evaluation: Evaluation) -> str:
     )
 
 
-def _draw_nothing(ended: EndedRun) -> None:
-    """plots=False."""
+def _artist() -> Artist:
+    return Artist(TrainBatchPainter(), _draw_ended)
 
 
 def _draw_ended(ended: EndedRun) -> None:

@@ -1,6 +1,6 @@
-"""Which words can a user type? Each command checks its settings, then hands them to the facade.
+"""Which words can a user type? Each command reads its pairs, hands them to the facade and shows what comes of it.
 
-It starts fast: nothing here loads torch before the settings are known to be right. It must not compute anything.
+It starts fast: nothing here loads torch for a help, or for words that are no pairs. It must not compute anything.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,13 +16,13 @@ from rich.console import Console
 import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
-from peakmark.cli.show import show_description, show_error, show_evaluation, show_notes
+from peakmark.cli.show import show_description, show_error, show_evaluation
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.nouns import Event, RunEnded
+from peakmark.record.unfinished import newest_unfinished
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
-from peakmark.settings.parse import parse
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
@@ -71,10 +71,27 @@ def train(context: typer.Context) -> None:
         return
     with _told_plainly():
         pairs = read_pairs(context.args)
-        parse(Settings, pairs)
+        model = peakmark.YOLO.from_settings(Settings, pairs)
+        pairs.pop("model", None)
         with ConsoleObserver(_out()) as observer:
             watched = _Ending(observer)
-            peakmark.YOLO(pairs.pop("model", Settings.model_fields["model"].default)).train(observer=watched, **pairs)
+            model.train(observer=watched, **pairs)
+        raise typer.Exit(watched.exit_code)
+
+
+@app.command()
+def resume(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run's folder, or last.pt in it; without it the newest run that was stopped."),
+    ] = None,
+) -> None:
+    """Go on with a stopped run, exactly where it stopped: peakmark resume runs/detect/train"""
+    with _told_plainly():
+        stopped = run or _newest_unfinished()
+        with ConsoleObserver(_out()) as observer:
+            watched = _Ending(observer)
+            peakmark.YOLO().resume(stopped, observer=watched)
         raise typer.Exit(watched.exit_code)
 
 
@@ -87,9 +104,10 @@ def val(context: typer.Context) -> None:
         return
     with _told_plainly():
         pairs = read_pairs(context.args)
-        show_notes(_err(), parse(ValSettings, pairs).notes)
+        model = peakmark.YOLO.from_settings(ValSettings, pairs)
+        del pairs["model"]
         with ConsoleObserver(_out()) as observer:
-            evaluation = peakmark.YOLO(pairs.pop("model")).val(observer=observer, **pairs)
+            evaluation = model.val(observer=observer, **pairs)
         show_evaluation(_out(), evaluation)
 
 
@@ -101,9 +119,12 @@ def predict(context: typer.Context) -> None:
     with _told_plainly():
         pairs = read_pairs(context.args)
         source = pairs.pop("source", None)
-        show_notes(_err(), _checked_with_source(pairs, source))
-        for result in peakmark.YOLO(pairs.pop("model")).predict(source, stream=True, **pairs):
-            _out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)
+        missing = () if source else (f"source is missing; {_SOURCE}",)
+        model = peakmark.YOLO.from_settings(PredictSettings, pairs, mistakes=missing)
+        del pairs["model"]
+        with ConsoleObserver(_out()) as observer:
+            for result in model.predict(source, stream=True, observer=observer, **pairs):
+                _out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -119,15 +140,12 @@ def inspect(
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
-def _checked_with_source(pairs: dict[str, Any], source: str | None) -> tuple[str, ...]:
-    missing = [] if source else [f"source is missing; {_SOURCE}"]
-    try:
-        notes = parse(PredictSettings, pairs).notes
-    except SettingsError as error:
-        raise SettingsError([*error.violations, *missing]) from None
-    if missing:
-        raise SettingsError(missing)
-    return notes
+def _newest_unfinished() -> Path:
+    project = Path(Settings.model_fields["project"].default)
+    found = newest_unfinished(project)
+    if found is None:
+        raise SettingsError([f"No run in {project} was stopped before its end; name one: peakmark resume FOLDER."])
+    return found
 
 
 def _help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:

@@ -29,12 +29,6 @@ def show_error(console: Console, error: PeakmarkError) -> None:
         _line(console, Text(f"  - {line}"))
 
 
-def show_notes(console: Console, notes: tuple[str, ...]) -> None:
-    """Prints what the user should read before anything starts."""
-    for note in notes:
-        _line(console, Text.assemble(("Note: ", "bold yellow"), note))
-
-
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Prints the classes rounded, then every number to its last digit, with the protocol they are by."""
     table = Table(box=None, padding=(0, 2, 0, 0))

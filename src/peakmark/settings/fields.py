@@ -185,7 +185,6 @@ class ValSettings(SettingsModel):
     batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
     device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
     workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
-    cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
     verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
 
     project: Text = setting("runs/detect", "folder that the validation's folder lies in", OUTPUT, "output")

@@ -86,6 +86,8 @@ class Loop:
         """Runs until the last epoch, an early stop, or a request to stop; gives which it was."""
         state = self.state
         while state.position.epoch < self.settings.epochs:
+            if self._stopped_early():
+                return "early_stopped"
             if state.position.phase == "train" and not self._train_epoch():
                 self.keeper.keep_position(state)
                 return self.stop.reason or "interrupted"
@@ -94,11 +96,15 @@ class Loop:
             except ValidationStopped:
                 self.keeper.keep_position(state)
                 return self.stop.reason or "interrupted"
-            if decision.stop:
-                return "early_stopped"
-            if self.stop.requested() and state.position.epoch < self.settings.epochs:
+            if self.stop.requested() and not decision.stop and state.position.epoch < self.settings.epochs:
                 return self.stop.reason or "interrupted"
         return "finished"
+
+    def _stopped_early(self) -> bool:
+        """Whether the last epoch was to be the last. Asked of the history, not remembered: a crash may lie between."""
+        position, history = self.state.position, self.state.history
+        between_epochs = position.phase == "train" and position.images == 0
+        return between_epochs and bool(history.records) and self.decide(history).stop
 
     def _train_epoch(self) -> bool:
         """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
@@ -154,6 +160,7 @@ class Loop:
         position = state.position
         self.observe(StepSkipped(position.epoch, position.images, attempt.what, attempt.files, state.skipped_in_a_row))
         if state.skipped_in_a_row >= self.settings.max_nonfinite:
+            self.keeper.keep_position(state)
             raise TrainingError(
                 f"{state.skipped_in_a_row} updates in a row were not finite ({attempt.what}, epoch"
                 f" {position.epoch + 1}, images {', '.join(attempt.files[:4])}): the run ends here, last.pt holds the"

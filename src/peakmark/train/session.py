@@ -59,12 +59,18 @@ class EndedRun:
         return self.run.state.history
 
 
-Draw = Callable[[EndedRun], None]
-"""Draws an ended run into its folder."""
+@dataclass(frozen=True, slots=True)
+class Artist:
+    """Who draws a run; asked only where plots=True, at the start and at a resume alike."""
+
+    watch: Observer
+    """Draws while it goes."""
+    draw: Callable[[EndedRun], None]
+    """Draws an ended run into its folder."""
 
 
 def start_run(
-    parsed: Parsed[Settings], source: ModelSource, spec: DatasetSpec, observe: Observer, draw: Draw
+    parsed: Parsed[Settings], source: ModelSource, spec: DatasetSpec, observe: Observer, artist: Artist
 ) -> EndedRun:
     """Trains from the beginning, in a new folder."""
     settings = parsed.settings
@@ -73,10 +79,10 @@ def start_run(
     folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
     with RunLock(folder.path):
         write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
-        return _go(run, folder, observe, draw, (*parsed.notes, *run.notes, *said))
+        return _go(run, folder, observe, artist, (*parsed.notes, *run.notes, *said))
 
 
-def resume_run(folder: RunFolder, observe: Observer, draw: Draw) -> EndedRun:
+def resume_run(folder: RunFolder, observe: Observer, artist: Artist) -> EndedRun:
     """Goes on with a run where it stopped, in place and with its own settings.
 
     Raises ModelFileError where there is nothing to go on with, and MachineError where the machine or the data are not
@@ -94,7 +100,7 @@ def resume_run(folder: RunFolder, observe: Observer, draw: Draw) -> EndedRun:
         restore(checkpoint, run.state)
         if digests(capture(run.state, facts_of(run))) != digests(checkpoint):
             raise ModelFileError(f"{found.path}: the state could not be restored exactly; nothing was changed.")
-        return _go(run, folder, observe, draw, found.refused)
+        return _go(run, folder, observe, artist, found.refused)
 
 
 def _check_same_data(checkpoint: Checkpoint, run: PreparedRun) -> None:
@@ -128,12 +134,14 @@ def _check_memory(run: PreparedRun) -> None:
         )
 
 
-def _go(run: PreparedRun, folder: RunFolder, observe: Observer, draw: Draw, notes: tuple[str, ...]) -> EndedRun:
+def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, notes: tuple[str, ...]) -> EndedRun:
     """Runs the loop and brings its end into order."""
     journal = Journal(folder.journal)
 
     def tell(event: Event) -> None:
         journal(event)
+        if run.settings.plots:
+            artist.watch(event)
         observe(event)
 
     limit_h = run.settings.time
@@ -143,6 +151,7 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, draw: Draw, note
         try:
             outcome = loop.run()
         except TrainingError as error:
+            write_text(folder.summary, render_summary(_summary(run, "not_finite", str(error))))
             tell(_ended(run, folder, "not_finite", str(error)))
             raise
         except (RuntimeError, MemoryError) as error:
@@ -154,10 +163,10 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, draw: Draw, note
             ) from error
         finally:
             keeper.close()
-        return _bring_to_an_end(run, folder, outcome, tell, draw)
+        return _bring_to_an_end(run, folder, outcome, tell, artist)
 
 
-def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, draw: Draw) -> EndedRun:
+def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist) -> EndedRun:
     """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
     over = outcome in ("finished", "early_stopped")
     best = read(folder.best) if best_record(run.state.history.records) else None
@@ -166,8 +175,8 @@ def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell
     summary = _summary(run, outcome, text)
     write_text(folder.summary, render_summary(summary))
     ended = EndedRun(folder, outcome, run, best, evaluation, summary)
-    if over:
-        draw(ended)
+    if over and run.settings.plots:
+        artist.draw(ended)
     tell(_ended(run, folder, outcome, text))
     return ended
 

@@ -1,6 +1,7 @@
 """Each command checks, hands on to the facade, shows, and ends with the right exit code. The facade is a fake here."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 
 import peakmark
 from peakmark.cli.main import app
-from peakmark.errors import DataError, MachineError, TrainingError
-from peakmark.nouns import Curves, Evaluation, Observer, Outcome, Position, RunEnded
+from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
+from peakmark.nouns import Curves, Evaluation, Notice, Observer, Outcome, Position, RunEnded
 
 
 def _evaluation() -> Evaluation:
@@ -29,8 +30,15 @@ class _Facade:
     raises: BaseException | None = None
     outcome: Outcome = "finished"
 
-    def __init__(self, model):
-        self.calls.append(("YOLO", model))
+    def __init__(self):
+        pass
+
+    @classmethod
+    def from_settings(cls, kind, given, mistakes=()):
+        cls.calls.append((kind.__name__, dict(given)))
+        if mistakes:
+            raise SettingsError(mistakes)
+        return cls()
 
     def _called(self, name: str, observer: Observer | None, settings: dict[str, Any]) -> None:
         self.calls.append((name, settings))
@@ -42,12 +50,16 @@ class _Facade:
     def train(self, observer=None, **settings):
         self._called("train", observer, settings)
 
+    def resume(self, run, observer=None):
+        self._called("resume", observer, {"run": run})
+
     def val(self, observer=None, **settings):
         self._called("val", None, settings)
         return _evaluation()
 
-    def predict(self, source, stream=False, **settings):
+    def predict(self, source, stream=False, observer=None, **settings):
         self._called("predict", None, {"source": source, "stream": stream, **settings})
+        observer(Notice("Written to runs/detect/predict"))
         yield SimpleNamespace(path="a.jpg", verbose=lambda: "4 RBCs")
 
 
@@ -74,22 +86,19 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str,
 def test_train_hands_on_the_pairs(facade, capsys):
     code, out, err = _run(capsys, "train", "data=d.yaml", "model=yolov8s.yaml", "epochs=3")
     assert (code, err) == (0, "")
-    assert facade.calls == [("YOLO", "yolov8s.yaml"), ("train", {"data": "d.yaml", "epochs": "3"})]
+    given = {"data": "d.yaml", "model": "yolov8s.yaml", "epochs": "3"}
+    assert facade.calls == [("Settings", given), ("train", {"data": "d.yaml", "epochs": "3"})]
     assert "Finished. All done." in out
 
 
-def test_train_takes_the_smallest_model_by_default(facade, capsys):
-    _run(capsys, "train", "data=d.yaml")
-    assert facade.calls[0] == ("YOLO", "yolov8n.yaml")
-
-
+@pytest.mark.parametrize("words", [("train", "data=d.yaml"), ("resume", "runs/detect/train")])
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [("finished", 0), ("early_stopped", 0), ("out_of_time", 0), ("interrupted", 130), ("not_finite", 4)],
 )
-def test_the_end_of_a_run_is_the_exit_code(facade, capsys, outcome, code):
+def test_the_end_of_a_run_is_the_exit_code(facade, capsys, words, outcome, code):
     facade.outcome = outcome
-    assert _run(capsys, "train", "data=d.yaml")[0] == code
+    assert _run(capsys, *words)[0] == code
 
 
 @pytest.mark.parametrize(
@@ -115,16 +124,42 @@ def test_a_defect_keeps_its_traceback(facade):
         app(["train", "data=d.yaml"])
 
 
-def test_wrong_settings_never_reach_the_facade(facade, capsys):
-    code, out, err = _run(capsys, "train", "epochs=0", "batch_size=4")
+def test_what_is_no_pair_never_reaches_the_facade(facade, capsys):
+    code, out, err = _run(capsys, "train", "--epochs", "3")
     assert (code, out, facade.calls) == (2, "", [])
-    assert err.startswith("Error: 3 things to mend\n  - batch_size is no setting")
+    assert "settings are written without dashes or spaces: epochs=3" in err
+
+
+def test_resume_hands_on_the_run(facade, capsys):
+    assert _run(capsys, "resume", "runs/detect/train2")[0] == 0
+    assert facade.calls == [("resume", {"run": Path("runs/detect/train2")})]
+
+
+def test_resume_without_a_run_takes_the_newest_that_was_stopped(facade, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for age_s, (name, outcome) in enumerate({"train": "interrupted", "train2": "out_of_time", "train3": None}.items()):
+        last = tmp_path / "runs/detect" / name / "weights/last.pt"
+        last.parent.mkdir(parents=True)
+        last.write_bytes(b"")
+        os.utime(last, (1e9 - age_s, 1e9 - age_s))
+        if outcome:
+            (last.parents[1] / "summary.json").write_text(json.dumps({"outcome": outcome}))
+    (tmp_path / "runs/detect/val").mkdir()
+    for over in ("finished", "early_stopped", "not_finite"):
+        _run(capsys, "resume")
+        newest = facade.calls.pop()[1]["run"]
+        (newest / "summary.json").write_text(json.dumps({"outcome": over}))
+        facade.calls.append(newest.name)
+    assert facade.calls == ["train", "train2", "train3"]
+    code, _, err = _run(capsys, "resume")
+    assert code == 2
+    assert err == "Error: No run in runs/detect was stopped before its end; name one: peakmark resume FOLDER.\n"
 
 
 def test_val_prints_every_number_to_its_last_digit_and_names_the_protocol(facade, capsys):
     code, out, _ = _run(capsys, "val", "model=best.pt", "split=test")
     assert code == 0
-    assert facade.calls == [("YOLO", "best.pt"), ("val", {"split": "test"})]
+    assert facade.calls == [("ValSettings", {"model": "best.pt", "split": "test"}), ("val", {"split": "test"})]
     assert repr(0.41234567890123456) in out
     assert "COCO: 10 IoU thresholds" in out
     assert "[WBC]" in out
@@ -132,15 +167,14 @@ def test_val_prints_every_number_to_its_last_digit_and_names_the_protocol(facade
 
 def test_predict_streams_and_tells_each_image(facade, capsys):
     code, out, _ = _run(capsys, "predict", "model=best.pt", "source=images", "conf=0.5")
-    assert (code, out) == (0, "a.jpg: 4 RBCs\n")
+    assert (code, out) == (0, "Note: Written to runs/detect/predict\na.jpg: 4 RBCs\n")
     assert facade.calls[1] == ("predict", {"source": "images", "stream": True, "conf": "0.5"})
 
 
 def test_predict_tells_all_that_is_missing(facade, capsys):
-    code, _, err = _run(capsys, "predict")
+    code, _, err = _run(capsys, "predict", "model=best.pt")
     assert code == 2
-    assert "model is missing" in err
-    assert "source is missing" in err
+    assert err.startswith("Error: source is missing; source=... is an image, a video")
 
 
 def test_inspect_as_json_is_json(facade, capsys):

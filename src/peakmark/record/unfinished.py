@@ -1,0 +1,32 @@
+"""Which run was stopped before its end? Read from what the runs left in their folders, for a resume that names none.
+
+It must not know how a run is gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from peakmark.record.folder import RunFolder
+
+_RESUMABLE = ("interrupted", "out_of_time")
+
+
+def newest_unfinished(project: Path) -> Path | None:
+    """Gives the folder in `project` whose last.pt is the newest among the runs that did not come to an end, if any."""
+    if not project.is_dir():
+        return None
+    runs = [RunFolder(path) for path in project.iterdir()]
+    stopped = [run for run in runs if run.last.is_file() and _was_stopped(run)]
+    newest = max(stopped, key=lambda run: run.last.stat().st_mtime_ns, default=None)
+    return newest.path if newest else None
+
+
+def _was_stopped(run: RunFolder) -> bool:
+    """Whether a run can go on: its summary says so, or it was ended before it could write one that is whole."""
+    try:
+        summary = json.loads(run.summary.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(summary, dict) or summary.get("outcome") in _RESUMABLE
