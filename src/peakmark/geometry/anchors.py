@@ -36,7 +36,7 @@ def boxes_from_distributions(box_logits_BAR4: torch.Tensor, grid: AnchorGrid) ->
     Each side's distance is the mean of its distribution over the bins 0..R-1, in strides (arXiv 2006.04388, eq. 3).
     """
     batch, anchors, width = box_logits_BAR4.shape
-    bins = torch.arange(width // 4, dtype=torch.float32, device=box_logits_BAR4.device)
+    bins = torch.arange(width // 4, dtype=box_logits_BAR4.dtype, device=box_logits_BAR4.device)
     shares = box_logits_BAR4.view(batch, anchors, 4, width // 4).softmax(dim=-1)
     distances_px = (shares @ bins) * grid.strides_A[:, None]
     return torch.cat((grid.points_px_A2 - distances_px[..., :2], grid.points_px_A2 + distances_px[..., 2:]), dim=-1)
