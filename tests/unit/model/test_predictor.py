@@ -1,0 +1,92 @@
+"""The one predict function: no number depends on how images were grouped, thresholds mean what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from peakmark.machine.devices import Arithmetic
+from peakmark.model.detector import Detector, build_detector
+from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.model.scales import SCALES
+
+ARITHMETIC = Arithmetic("cpu", "test", "float32", 1, True, True)
+
+
+@pytest.fixture(scope="module")
+def model() -> Detector:
+    model = build_detector(SCALES["yolov8n"], 3, seed=0)
+    for branch in model.head.cls:
+        branch[-1].bias.data.fill_(0.0)  # type: ignore[index,union-attr]
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (5, 3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+def predictor(
+    model: Detector,
+    *,
+    confidence: float = 0.5,
+    iou: float = 0.7,
+    most: int = 20,
+    chunk: int = 2,
+    one_class_per_box: bool = False,
+) -> Predictor:
+    thresholds = Thresholds(confidence, iou, most)
+    return Predictor(model, ARITHMETIC, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
+
+
+def test_grouping_moves_no_bit(model: Detector, images: torch.Tensor):
+    detect = predictor(model)
+    whole = detect(images)
+    alone = [detect(image[None])[0] for image in images]
+    shifted = detect(images[1:])
+    for one, other in ((whole, alone), (whole[1:], shifted)):
+        for a, b in zip(one, other, strict=True):
+            assert a.boxes_xyxy_px.tobytes() == b.boxes_xyxy_px.tobytes()
+            assert a.scores.tobytes() == b.scores.tobytes()
+            assert a.classes.tolist() == b.classes.tolist()
+    assert all(len(found) for found in whole)
+
+
+def test_padding_is_cut_off_again(model: Detector, images: torch.Tensor):
+    outputs = list(predictor(model, chunk=4).outputs(images))
+    assert [len(output.class_logits_BAC) for output in outputs] == [4, 1]
+
+
+def test_scores_fall_and_lie_above_the_confidence(model: Detector, images: torch.Tensor):
+    for confidence in (0.5, 0.501):
+        for found in predictor(model, confidence=confidence)(images):
+            assert (found.scores > confidence).all()
+            assert (found.scores[1:] <= found.scores[:-1]).all()
+    assert all(len(found) == 0 for found in predictor(model, confidence=0.9999)(images))
+
+
+def test_at_most_so_many_are_kept_the_best_ones(model: Detector, images: torch.Tensor):
+    many, few = predictor(model)(images), predictor(model, most=3)(images)
+    for one, other in zip(many, few, strict=True):
+        assert len(other) == 3
+        assert one.scores[:3].tolist() == other.scores.tolist()
+
+
+def test_a_box_for_a_person_has_one_class(model: Detector, images: torch.Tensor):
+    several, single = (
+        predictor(model, iou=1.0, confidence=0.0, most=10_000, one_class_per_box=one)(images[:1])[0]
+        for one in (False, True)
+    )
+    anchors = 64 + 16 + 4
+    assert len(several) == 3 * anchors
+    assert len(single) == anchors
+    assert single.scores[0] == several.scores[0]
+
+
+def test_the_model_that_is_trained_on_is_not_touched(model: Detector, images: torch.Tensor):
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    predictor(model)(images)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
