@@ -20,6 +20,9 @@ from peakmark.settings.fields import Settings
 Matrix = NDArray[np.float64]
 """3 x 3, homogeneous: from px of one image to px of another."""
 
+_MOST_TILT = 0.9
+"""How far towards the horizon, 1, perspective may tilt a corner of the canvas."""
+
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
@@ -132,8 +135,11 @@ def _draw_warp(settings: Settings, rng: np.random.Generator, base_px: int, side_
     place = rng.uniform(0.5 - settings.translate, 0.5 + settings.translate, 2) * side_px
     flip_x, flip_y = rng.random() < settings.fliplr, rng.random() < settings.flipud
 
+    # A corner of the canvas that tilts as far as the horizon has no place in the image, and one beyond it comes out
+    # mirrored: boxes would lie where no pixel of theirs is.
+    reach = float(np.abs(tilt).sum()) * canvas_px / 2
     perspective = np.eye(3)
-    perspective[2, :2] = tilt
+    perspective[2, :2] = tilt * (_MOST_TILT / max(reach, _MOST_TILT))
     cosine, sine = gain * math.cos(angle), gain * math.sin(angle)
     rotate = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     shear = np.array([[1.0, shear_x, 0.0], [shear_y, 1.0, 0.0], [0.0, 0.0, 1.0]])

@@ -1,0 +1,194 @@
+"""Batches are the same for any number of workers and from any position; errors arrive, threads go home."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from peakmark.data import cache as cache_module
+from peakmark.data.apply import BACKGROUND
+from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import Index, build_index
+from peakmark.data.loader import Microbatch, TrainLoader, mosaic_is_open, validation_batches
+from peakmark.data.order import epoch_order
+from peakmark.errors import DataError
+from peakmark.nouns import Batch
+from peakmark.settings.fields import Settings
+
+COUNT = 21
+PARTS = [Microbatch(first, min(4, COUNT - first)) for first in range(0, COUNT, 4)]
+
+
+@pytest.fixture
+def index(make_dataset: Callable[..., DatasetSpec]) -> Index:
+    labels = {3: "", 5: "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.25 0.25\n", 20: ""}
+    return build_index(make_dataset(COUNT, labels), "train", workers=1)
+
+
+def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
+    settings = Settings(**({"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes))
+    return TrainLoader(index, ImageCache(index, 32), settings, workers)
+
+
+def assert_equal(first: Batch, second: Batch) -> None:
+    assert first.files == second.files
+    for name in ("images_BCHW", "boxes_xyxy_px", "classes", "image_index"):
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+
+
+def loader_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("peakmark-loader")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    yield
+    deadline_s = time.monotonic() + 5
+    while loader_threads() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not loader_threads()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(index: Index, workers: int):
+    expected = list(loader(index, 0).batches(1, PARTS))
+    found = list(loader(index, workers).batches(1, PARTS))
+    assert len(found) == len(PARTS)
+    for one, other in zip(expected, found, strict=True):
+        assert_equal(one, other)
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_any_position_gives_what_comes_from_there(index: Index, workers: int):
+    whole = list(loader(index, 0, multi_scale=0.5).batches(0, PARTS))
+    for start in range(len(PARTS) + 1):
+        rest = list(loader(index, workers, multi_scale=0.5).batches(0, PARTS[start:]))
+        assert len(rest) == len(PARTS) - start
+        for one, other in zip(whole[start:], rest, strict=True):
+            assert_equal(one, other)
+
+
+def test_epochs_differ(index: Index):
+    batches = [next(iter(loader(index, 0).batches(epoch, PARTS))) for epoch in (0, 1)]
+    assert batches[0].files != batches[1].files
+
+
+def test_batches_are_what_their_type_says(index: Index):
+    order = epoch_order(0, 0, COUNT)
+    for part, batch in zip(PARTS, loader(index, 0).batches(0, PARTS), strict=True):
+        assert batch.files == tuple(str(index.path(image)) for image in order[part.first : part.first + part.count])
+        assert len(batch) == part.count
+        assert batch.images_BCHW.dtype == torch.uint8
+        assert batch.images_BCHW.shape[1:] == (3, 32, 32)
+        assert batch.images_BCHW.is_contiguous(memory_format=torch.channels_last)
+        assert (batch.boxes_xyxy_px.dtype, batch.classes.dtype) == (torch.float32, torch.int64)
+        assert batch.boxes_xyxy_px.shape == (len(batch.classes), 4)
+        assert batch.image_index.tolist() == sorted(batch.image_index.tolist())
+        assert set(batch.image_index.tolist()) <= set(range(part.count))
+
+
+def test_truths_stay_with_their_image(index: Index):
+    still = {"mosaic": 0, "translate": 0, "scale": 0, "fliplr": 0}
+    order = epoch_order(0, 0, COUNT)
+    for part, batch in zip(PARTS, loader(index, 0, **still).batches(0, PARTS), strict=True):
+        for place in range(part.count):
+            image = int(order[part.first + place])
+            own = batch.image_index == place
+            expected = ImageCache(index, 32).letterbox(image).to_square(index.truths_px(image).boxes_xyxy_px)
+            np.testing.assert_allclose(batch.boxes_xyxy_px[own].numpy(), expected, atol=1e-4)
+            assert batch.classes[own].tolist() == index.truths_px(image).classes.tolist()
+
+
+def test_sides_of_a_batch_are_equal_multiples_of_32(index: Index):
+    found = {
+        tuple(batch.images_BCHW.shape[2:])
+        for epoch in range(3)
+        for batch in loader(index, 0, imgsz=64, multi_scale=0.5).batches(epoch, PARTS)
+    }
+    assert found == {(32, 32), (64, 64), (96, 96)}
+
+
+def test_mosaic_closes_as_a_function_of_the_epoch(index: Index):
+    settings = Settings(data="x.yaml", epochs=10, close_mosaic=3)
+    assert [mosaic_is_open(settings, epoch) for epoch in range(10)] == [True] * 7 + [False] * 3
+    # In the last epoch each image is alone: with nothing else drawn, its own pixels are there.
+    still = {"translate": 0, "scale": 0, "fliplr": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
+    batch = next(iter(loader(index, 0, **still).batches(2, PARTS)))
+    image = int(epoch_order(0, 2, COUNT)[0])
+    assert np.array_equal(batch.images_BCHW[0].permute(1, 2, 0).numpy()[8:24], ImageCache(index, 32).load(image))
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_closing_early_sends_the_threads_home(index: Index, taken: int):
+    batches = loader(index, 3).batches(0, PARTS)
+    for _ in range(taken):
+        next(batches)
+    if taken:
+        assert loader_threads()
+    batches.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_is_gone_is_named_and_nothing_replaces_it(
+    index: Index, workers: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", ())
+    gone = index.path(int(epoch_order(0, 0, COUNT)[5]))
+    gone.unlink()
+    batches = loader(index, workers, mosaic=0).batches(0, PARTS)
+    assert len(next(batches)) == 4
+    with pytest.raises(DataError, match=gone.name):
+        next(batches)
+
+
+def test_nothing_is_prepared_beyond_what_is_asked_for(index: Index, monkeypatch: pytest.MonkeyPatch):
+    loaded: list[int] = []
+    load = ImageCache.load
+
+    def note(self: ImageCache, number: int) -> Any:
+        loaded.append(number)
+        return load(self, number)
+
+    monkeypatch.setattr(ImageCache, "load", note)
+    list(loader(index, 2, mosaic=0).batches(0, PARTS[:2]))
+    assert sorted(loaded) == sorted(epoch_order(0, 0, COUNT)[:8].tolist())
+
+
+# --- validation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "images_ahead"), [(0, 4), (1, 1), (3, 40)])
+def test_validation_takes_every_image_once_in_chunks_that_never_change(index: Index, workers: int, images_ahead: int):
+    batches = list(
+        validation_batches(index, ImageCache(index, 64), side_px=64, workers=workers, images_ahead=images_ahead)
+    )
+    assert [len(one.batch) for one in batches] == [16, 5]
+    files = [file for one in batches for file in one.batch.files]
+    assert files == [str(index.path(number)) for number in range(COUNT)]
+
+
+def test_validation_images_are_letterboxed_and_their_truths_are_the_original_ones(index: Index):
+    (first, _) = validation_batches(index, ImageCache(index, 64), side_px=64, workers=0, images_ahead=16)
+    for place, (box, truths) in enumerate(zip(first.letterboxes, first.truths, strict=True)):
+        image = first.batch.images_BCHW[place].permute(1, 2, 0).numpy()
+        assert (image[: box.top_px] == BACKGROUND).all()
+        assert (image[box.top_px + box.inner_height_px :] == BACKGROUND).all()
+        inner = image[box.top_px : box.top_px + box.inner_height_px]
+        assert np.array_equal(inner, ImageCache(index, 64).load(place))
+        assert truths.boxes_xyxy_px.tolist() == index.truths_px(place).boxes_xyxy_px.tolist()
+        own = first.batch.image_index == place
+        assert first.batch.boxes_xyxy_px[own].numpy().tolist() == box.to_square(truths.boxes_xyxy_px).tolist()
+
+
+def test_a_validation_that_is_given_up_sends_the_threads_home(index: Index, tmp_path: Path):
+    batches = validation_batches(index, ImageCache(index, 64), side_px=64, workers=2, images_ahead=4)
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
