@@ -1,12 +1,154 @@
-"""What tests of several rooms share."""
+"""What tests of several rooms share: one core, a cache of their own, a tiny data set, cheap trainings on it."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from peakmark.checkpoint.format import Checkpoint, snapshot
-from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
+from peakmark.nouns import EpochRecord, Event, History, Losses, Position, Segment
+
+if TYPE_CHECKING:
+    from peakmark import TrainResults
+
+Train = Callable[..., "TrainResults"]
+
+CHEAP: Mapping[str, Any] = {"imgsz": 32, "epochs": 2, "batch": 4, "nbs": 8, "plots": False, "workers": 0}
+"""A training of about a second."""
+SIDE_PX = 64
+NAMES = ("light", "red")
+COLOURS_BGR = ((250, 250, 250), (0, 0, 200))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """Holds the tests, and the processes that they start, on one core: runs take their threads from what they may use.
+
+    Tests that run beside each other take different cores.
+    """
+    before = os.sched_getaffinity(0)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(before)[worker % len(before)]})
+    torch.set_num_threads(1)
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the tests out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PEAKMARK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def write_set() -> Callable[..., Path]:
+    """Writes a YOLO data set of light and red squares on dark ground and gives its data.yaml."""
+
+    def write(root: Path, *, train: int = 10, val: int = 19, seed: int = 0, names: tuple[str, ...] = NAMES) -> Path:
+        for number, (split, count) in enumerate({"train": train, "val": val}.items()):
+            for index in range(count):
+                image, label = _picture(np.random.default_rng((seed, number, index)), objects=1 + index % 2)
+                for kind in ("images", "labels"):
+                    (root / kind / split).mkdir(parents=True, exist_ok=True)
+                (root / f"images/{split}/{index:02d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+                (root / f"labels/{split}/{index:02d}.txt").write_text(label)
+        data_yaml = root / "data.yaml"
+        data_yaml.write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(names)}]\n")
+        return data_yaml
+
+    return write
+
+
+def _picture(rng: np.random.Generator, objects: int) -> tuple[np.ndarray, str]:
+    """An image with an object in each half that has one, and its label text."""
+    image = rng.integers(70, 110, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+    lines = []
+    for half in range(objects):
+        kind, side_px = int(rng.integers(2)), int(rng.integers(16, 28))
+        left, top = half * SIDE_PX // 2 + int(rng.integers(32 - side_px)), int(rng.integers(SIDE_PX - side_px))
+        image[top : top + side_px, left : left + side_px] = COLOURS_BGR[kind]
+        numbers = (left + side_px / 2, top + side_px / 2, side_px, side_px)
+        lines.append(f"{kind} " + " ".join(str(number / SIDE_PX) for number in numbers))
+    return image, "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory, write_set: Callable[..., Path]) -> Path:
+    """The data.yaml of 10 images of 64 px to train on and 19 to validate on: no multiple of the chunk of 16."""
+    return write_set(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def train_in(tiny_data: Path) -> Callable[..., TrainResults]:
+    """Trains cheaply into a folder; settings may be given on top. What happens goes to `observer`, if one is given."""
+    from peakmark import YOLO
+
+    def train(project: Path, *, observer: Callable[[Event], None] | None = None, **settings: Any) -> TrainResults:
+        wishes = {**CHEAP, "data": tiny_data, "project": project, **settings}
+        return YOLO(wishes.pop("model", "yolov8n.yaml")).train(observer=observer or _look_away, **wishes)
+
+    return train
+
+
+def _look_away(event: Event) -> None:
+    pass
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    """A folder for runs that is gone after the test: each holds 100 MB of checkpoints."""
+    folder = tmp_path / "runs"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def train(train_in: Callable[..., TrainResults], runs: Path) -> Train:
+    """Trains cheaply into the test's own `runs`."""
+
+    def train_here(**settings: Any) -> TrainResults:
+        return train_in(runs, **settings)
+
+    return train_here
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, train_in: Callable[..., TrainResults]
+) -> Iterator[tuple[TrainResults, list[Event]]]:
+    """A run that has learnt something, with its pictures, and all that it told. Nothing may be written into it."""
+    project = tmp_path_factory.mktemp("trained")
+    events: list[Event] = []
+    learns = {"optimizer": "AdamW", "lr0": 0.005, "warmup_epochs": 0, "nbs": 4, "scale": 0.2}
+    length = {"epochs": 14, "val_period": 5, "save_period": 5, "close_mosaic": 12, "imgsz": 64}
+    yield train_in(project, observer=events.append, **{**learns, **length, "plots": True}), events
+    shutil.rmtree(project)
+
+
+@pytest.fixture(scope="session")
+def peakmark() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own."""
+
+    def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "peakmark", *words]
+        environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+        return subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

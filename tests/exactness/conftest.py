@@ -1,0 +1,47 @@
+"""What makes two runs the same run, and how to stop one at a chosen moment."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peakmark.checkpoint.digest import everything
+from peakmark.checkpoint.reader import read
+from peakmark.nouns import Event
+
+
+def facts_of(run: Path) -> dict[str, Any]:
+    """All that must be equal where two folders hold the same run: each file's state, results.csv but for its times."""
+    with open(run / "results.csv", newline="") as table:
+        rows = [{name: value for name, value in row.items() if name != "time"} for row in csv.DictReader(table)]
+    weights = {path.name: everything(read(path, verify=False)) for path in sorted((run / "weights").glob("*.pt"))}
+    return {"weights": weights, "results.csv": rows}
+
+
+class StopAt:
+    """An observer that presses Ctrl-C at the n-th event of a kind."""
+
+    def __init__(self, kind: type[Event], number: int) -> None:
+        self._kind = kind
+        self._left = number
+
+    def __call__(self, event: Event) -> None:
+        self._left -= isinstance(event, self._kind)
+        if self._left == 0 and isinstance(event, self._kind):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="session")
+def stop_at() -> type[StopAt]:
+    return StopAt
+
+
+@pytest.fixture(scope="session")
+def facts() -> Callable[[Path], dict[str, Any]]:
+    return facts_of

@@ -1,0 +1,49 @@
+"""Does the same wish give the same run? For any number of workers, any cache, in any process, and only for one seed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from peakmark import inspect
+
+AUGMENTED = {"mixup": 0.5, "degrees": 10, "multi_scale": 1.0, "close_mosaic": 1, "warmup_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def first_run(train_in, tmp_path_factory):
+    """Without workers, and its images in memory."""
+    return train_in(tmp_path_factory.mktemp("reference"), cache="ram", **AUGMENTED).save_dir
+
+
+@pytest.fixture(scope="module")
+def reference(first_run, facts):
+    return facts(first_run)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_seed_is_one_run_for_any_number_of_workers(train, facts, reference, workers):
+    assert facts(train(workers=workers, **AUGMENTED).save_dir) == reference
+
+
+@pytest.mark.parametrize("cache", ["off", "disk"])
+def test_a_cache_changes_no_bit(train, facts, reference, cache):
+    assert facts(train(cache=cache, **AUGMENTED).save_dir) == reference
+
+
+def test_another_seed_is_another_run(train, first_run):
+    other = inspect(train(seed=1, **AUGMENTED).last)["digests"]
+    for name, digest in inspect(first_run / "weights/last.pt")["digests"].items():
+        assert digest != other[name], name
+
+
+def test_a_fresh_process_computes_the_same(peakmark, facts, first_run, reference, tiny_data: Path, runs: Path):
+    settings = {"imgsz": 32, "epochs": 2, "batch": 4, "nbs": 8, "plots": False, **AUGMENTED}
+    words = [f"{name}={value}" for name, value in settings.items()]
+    ended = peakmark("train", f"data={tiny_data}", f"project={runs}", *words, cwd=runs.parent)
+    assert ended.returncode == 0, ended.stderr
+    assert facts(runs / "train") == reference
+    summary = json.loads((runs / "train/summary.json").read_text())
+    assert summary["digests"] == inspect(first_run / "weights/last.pt")["digests"]

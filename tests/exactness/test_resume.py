@@ -1,0 +1,204 @@
+"""Is a run that was stopped and gone on with the same run? Bit for bit, wherever it was stopped and however often.
+
+Each test is worth only as much as its opposite: where a part of the state is spoilt, the same comparison must fail.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from typing import Any
+
+import pytest
+
+from peakmark import YOLO, inspect
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.writer import save
+from peakmark.errors import MachineError, ModelFileError
+from peakmark.nouns import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunStarted, ValidationProgress
+
+# Five microbatches an epoch: in windows of one and two of them while it warms up, then of two, two and one.
+WISHES = {
+    "epochs": 2, "batch": 2, "nbs": 4, "warmup_epochs": 1, "mosaic": 0.7, "mixup": 0.5, "close_mosaic": 1,
+    "multi_scale": 1.0, "save_interval": 0,
+}  # fmt: skip
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(train_in, tmp_path_factory):
+    return train_in(tmp_path_factory.mktemp("uninterrupted"), **WISHES).save_dir
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole, facts):
+    return facts(whole)
+
+
+@pytest.fixture(scope="module")
+def unspoilt(whole):
+    """The four digests of the uninterrupted run's end."""
+    return inspect(whole / "weights/last.pt")["digests"]
+
+
+@pytest.fixture
+def stopped(train, stop_at):
+    """Trains until the n-th event of a kind, and gives the folder of the run that was stopped there."""
+
+    def train_until(kind, number, **settings):
+        results = train(observer=stop_at(kind, number), **{**WISHES, **settings})
+        assert results.outcome == "interrupted"
+        return results.save_dir
+
+    return train_until
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "where"),
+    [
+        pytest.param(EpochStarted, 1, (0, 0, "train"), id="before the first image", marks=pytest.mark.slow),
+        pytest.param(MicrobatchDone, 2, (0, 4, "train"), id="at a window's start"),
+        pytest.param(MicrobatchDone, 8, (1, 4, "train"), id="inside a window"),
+        pytest.param(MicrobatchDone, 5, (0, 10, "validate"), id="after the last image of an epoch"),
+        pytest.param(ValidationProgress, 1, (0, 10, "validate"), id="in a validation"),
+        pytest.param(EpochEnded, 1, (1, 0, "train"), id="at an epoch's end"),
+        pytest.param(ValidationProgress, 3, (1, 10, "validate"), id="in the last validation", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stop_changes_nothing(stopped, facts, uninterrupted, kind, number, where):
+    run = stopped(kind, number)
+    position = read(run / "weights/last.pt").position
+    assert (position.epoch, position.images, position.phase) == where
+    assert YOLO().resume(run, observer=_ignore).outcome == "finished"
+    assert facts(run) == uninterrupted
+
+
+def test_a_chain_of_stops_with_other_numbers_of_workers(stopped, stop_at, facts, uninterrupted, monkeypatch):
+    run = stopped(MicrobatchDone, 3, workers=1)
+    for workers, (kind, number) in enumerate([(ValidationProgress, 1), (MicrobatchDone, 2), (MicrobatchDone, 2)]):
+        monkeypatch.setattr("peakmark.train.build.workers_of", lambda settings, count=workers: count)
+        assert YOLO().resume(run, observer=stop_at(kind, number)).outcome == "interrupted"
+    assert YOLO().resume(run, observer=_ignore).outcome == "finished"
+    assert facts(run) == uninterrupted
+
+
+def test_saving_inside_an_epoch_changes_nothing(train, facts, uninterrupted):
+    run = train(**{**WISHES, "save_interval": 1e-6}).save_dir
+    assert facts(run) == uninterrupted
+
+
+def test_a_run_that_is_over_stays_as_it_is(whole, uninterrupted, runs, facts):
+    run = shutil.copytree(whole, runs / "train")
+    assert YOLO().resume(run / "weights/last.pt", observer=_ignore).outcome == "finished"
+    assert facts(run) == uninterrupted
+
+
+def test_patience_holds_where_the_run_was_killed_before_its_end(train, facts, monkeypatch):
+    """Between the epoch that uses patience up and the end of the run lies a moment in which it can be killed."""
+    impatient = {"epochs": 4, "patience": 1, "lr0": 1e-5, "optimizer": "SGD", "val_period": 1}
+    run = train(**impatient)
+    assert run.outcome == "early_stopped"
+    before = facts(run.save_dir)
+    run.save_dir.joinpath("summary.json").unlink()
+    again = YOLO().resume(run.save_dir, observer=_ignore)
+    assert again.outcome == "early_stopped"
+    assert facts(run.save_dir) == before
+
+
+# --- opposites ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stopped_once(train_in, stop_at, tmp_path_factory):
+    """A run that was stopped inside its second epoch; to be copied, not changed."""
+    project = tmp_path_factory.mktemp("stopped")
+    return train_in(project, observer=stop_at(MicrobatchDone, 8), **WISHES).save_dir
+
+
+def _without_optimizer_state(checkpoint: Checkpoint) -> Checkpoint:
+    return dataclasses.replace(checkpoint, optimizer={**checkpoint.optimizer, "state": {}})
+
+
+def _with_ema_at_its_start(checkpoint: Checkpoint) -> Checkpoint:
+    return dataclasses.replace(checkpoint, ema_updates=0)
+
+
+def _with_moved_buffers(checkpoint: Checkpoint) -> Checkpoint:
+    weights = {
+        name: tensor + 0.01 if name.endswith("running_mean") else tensor
+        for name, tensor in checkpoint.training_weights.items()
+    }
+    return dataclasses.replace(checkpoint, training_weights=weights)
+
+
+def _with_another_seed(checkpoint: Checkpoint) -> Checkpoint:
+    return dataclasses.replace(checkpoint, settings={**checkpoint.settings, "seed": 1})
+
+
+def _one_window_further(checkpoint: Checkpoint) -> Checkpoint:
+    further = dataclasses.replace(checkpoint.position, images=checkpoint.position.images + 4)
+    return dataclasses.replace(checkpoint, position=further)
+
+
+def _as_it_is(checkpoint: Checkpoint) -> Checkpoint:
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("spoil", "differing"),
+    [
+        (_as_it_is, set()),
+        (_without_optimizer_state, {"model", "training_weights", "optimizer", "everything"}),
+        (_with_ema_at_its_start, {"model", "everything"}),
+        (_with_moved_buffers, {"model", "training_weights", "everything"}),
+        (_with_another_seed, {"model", "training_weights", "optimizer", "everything"}),
+        (_one_window_further, {"model", "training_weights", "optimizer", "everything"}),
+    ],
+)
+def test_a_spoilt_state_gives_another_run(stopped_once, unspoilt, runs, spoil, differing):
+    run = shutil.copytree(stopped_once, runs / "train")
+    last = run / "weights/last.pt"
+    save(spoil(read(last)), last)
+    YOLO().resume(run, observer=_ignore)
+    mine = inspect(last)["digests"]
+    assert {name for name, digest in mine.items() if digest != unspoilt[name]} == differing
+
+
+# --- what a resume refuses and says ---------------------------------------------------------------------------------
+
+
+def test_other_data_is_refused(train, stop_at, write_set, tmp_path):
+    data = write_set(tmp_path / "set", train=6, val=2)
+    run = train(data=data, observer=stop_at(MicrobatchDone, 1)).save_dir
+    (tmp_path / "set/labels/train/03.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(MachineError, match="The train images or labels are not the ones"):
+        YOLO().resume(run, observer=_ignore)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ModelFileError, match=r"this is no run; give a run's folder such as runs/detect/train"):
+        YOLO().resume(tmp_path, observer=_ignore)
+
+
+def test_a_damaged_last_is_passed_over_and_said(stopped_once, runs, facts, uninterrupted):
+    run = shutil.copytree(stopped_once, runs / "train")
+    last = run / "weights/last.pt"
+    data = bytearray(last.read_bytes())
+    data[len(data) // 2] ^= 1
+    last.write_bytes(data)
+    events: list[Any] = []
+    YOLO().resume(run, observer=events.append)
+    notes = [note for event in events if isinstance(event, RunStarted) for note in event.notes]
+    notes += [event.text for event in events if isinstance(event, Notice)]
+    assert any(f"{last} is damaged" in note for note in notes)
+    assert facts(run) == uninterrupted
+
+
+def test_a_resume_draws_only_where_the_run_does(stopped_once, runs):
+    run = shutil.copytree(stopped_once, runs / "train")
+    YOLO().resume(run, observer=_ignore)
+    assert list(run.glob("*.jpg")) == list(run.glob("*.png")) == []
