@@ -162,5 +162,14 @@ def draw_side(settings: Settings, *, epoch: int, first_image: int) -> int:
     """Draws the side of the images of one microbatch with multi-scale, a multiple of 32 px; else imgsz itself."""
     if settings.multi_scale == 0:
         return settings.imgsz
-    share = stream(settings.seed, "multi-scale", epoch, first_image).uniform(-1, 1) * settings.multi_scale
-    return max(32, round(settings.imgsz * (1 + share) / 32) * 32)
+    share = stream(settings.seed, "multi-scale", epoch, first_image).uniform(-1, 1)
+    return _scaled_side(settings, share)
+
+
+def least_side(settings: Settings) -> int:
+    """Gives the smallest side that `draw_side` can draw."""
+    return _scaled_side(settings, -1.0)
+
+
+def _scaled_side(settings: Settings, share: float) -> int:
+    return max(32, round(settings.imgsz * (1 + share * settings.multi_scale) / 32) * 32)

@@ -28,10 +28,12 @@ from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.index import Index, build_index
 from peakmark.data.loader import TrainLoader
+from peakmark.data.plan import least_side
+from peakmark.errors import SettingsError
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
-from peakmark.model.detector import Detector
+from peakmark.model.detector import STRIDES, Detector
 from peakmark.nouns import History, Observer, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
@@ -77,6 +79,7 @@ def prepare(
     names = ("object",) if settings.single_cls else spec.names
     train_index = training_index(settings, spec)
     val_index = open_index(settings, spec, "val") if settings.val else None
+    _check_no_lone_value(settings, len(train_index))
     arithmetic = arithmetic or settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
     arithmetic.apply()
     model, notes = starting_model(source, settings.pretrained, names, settings.seed)
@@ -93,6 +96,17 @@ def prepare(
         provenance=provenance(spec, train_index, val_index),
         notes=(*notes, *train_index.warnings, *(val_index.warnings if val_index else ())),
     )
+
+
+def _check_no_lone_value(settings: Settings, images: int) -> None:
+    """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread."""
+    if least_side(settings) == STRIDES[-1] and (settings.batch == 1 or images % settings.batch == 1):
+        raise SettingsError(
+            [
+                f"batch={settings.batch}: one of the {images} training images would be alone in its microbatch, and at"
+                f" {least_side(settings)} px there is nothing to normalise it by; take another batch or a larger imgsz."
+            ]
+        )
 
 
 def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, chosen: Recipe) -> RunState:

@@ -45,7 +45,7 @@ def augmented(settings: Settings, image: int, epoch: int = 0, side_px: int = BAS
 
 
 def make(**changes: Any) -> Settings:
-    return Settings(**({"data": "x.yaml", "imgsz": BASE_PX} | changes))
+    return Settings.model_validate({"data": "x.yaml", "imgsz": BASE_PX} | changes)
 
 
 def extent(image: ImageArray, colour: np.ndarray) -> np.ndarray | None:
@@ -62,7 +62,7 @@ def extent(image: ImageArray, colour: np.ndarray) -> np.ndarray | None:
 @pytest.mark.parametrize("image", range(4))
 def test_without_augmentation_the_letterboxed_image_comes_out_exactly(image: int):
     _, sample = augmented(make(**STILL), image)
-    box = Letterbox(*(int(length) for length in SIZES_PX[image]), BASE_PX)
+    box = Letterbox(int(SIZES_PX[image, 0]), int(SIZES_PX[image, 1]), BASE_PX)
     expected = np.full((BASE_PX, BASE_PX, 3), BACKGROUND, dtype=np.uint8)
     expected[box.top_px : box.top_px + box.inner_height_px, box.left_px : box.left_px + box.inner_width_px] = picture(
         image

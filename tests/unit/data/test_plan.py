@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peakmark.data.plan import AugmentPlan, draw_plan, draw_side
+from peakmark.data.plan import AugmentPlan, draw_plan, draw_side, least_side
 from peakmark.settings.fields import Settings
 
 SIZES_PX = np.array([[64, 64], [64, 48], [30, 64], [200, 100], [64, 64]], dtype=np.int64)
 
 
 def make_settings(**changes: Any) -> Settings:
-    return Settings(**({"data": "x.yaml", "imgsz": 64} | changes))
+    return Settings.model_validate({"data": "x.yaml", "imgsz": 64} | changes)
 
 
 def plan(
@@ -136,6 +136,8 @@ def test_multi_scale_draws_multiples_of_32_in_its_range():
     settings = make_settings(imgsz=320, multi_scale=0.5)
     sides = {draw_side(settings, epoch=epoch, first_image=first) for epoch in range(40) for first in range(0, 160, 16)}
     assert sides == set(range(160, 481, 32))
+    assert least_side(settings) == 160
+    assert least_side(make_settings(imgsz=96)) == 96
     assert draw_side(settings, epoch=3, first_image=16) == draw_side(settings, epoch=3, first_image=16)
     assert min(draw_side(make_settings(imgsz=32, multi_scale=1.0), epoch=e, first_image=0) for e in range(50)) == 32
     assert {draw_side(make_settings(), epoch=epoch, first_image=0) for epoch in range(5)} == {64}
