@@ -196,7 +196,7 @@ def slow_terms(output: HeadOutput, batch: Batch) -> tuple[float, float, float, f
     targets = {(image, anchor, int(classes[truth])): score for (image, anchor, truth), score in positives.items()}
     cls = 0.0
     for place_, score in np.ndenumerate(scores.numpy()):
-        target = targets.get(place_, 0.0)  # type: ignore[call-overload]
+        target = targets.get(place_, 0.0)
         cls -= target * math.log(score) + (1 - target) * math.log(1 - score)
     box = dfl = 0.0
     for (image, anchor, truth), weight in positives.items():

@@ -62,7 +62,8 @@ def restore(checkpoint: Checkpoint, state: RunState) -> None:
     """Puts a checkpoint's state into live objects that were built from its settings."""
     state.model.load_state_dict(checkpoint.training_weights)
     state.ema.load_state_dict(checkpoint.model)
-    state.optimizer.load_state_dict(checkpoint.optimizer)
+    # A copy: on a processor the optimizer would take the checkpoint's own tensors and go on writing into them.
+    state.optimizer.load_state_dict(snapshot(checkpoint.optimizer))
     if state.scaler and checkpoint.scaler is not None:
         state.scaler.load_state_dict(checkpoint.scaler)
     state.ema_updates = checkpoint.ema_updates

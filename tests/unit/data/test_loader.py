@@ -34,7 +34,9 @@ def index(make_dataset: Callable[..., DatasetSpec]) -> Index:
 
 
 def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
-    settings = Settings.model_validate({"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes)
+    settings = Settings.model_validate(
+        {"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes
+    )
     return TrainLoader(index, ImageCache(index, 32), settings, workers)
 
 

@@ -43,7 +43,7 @@ def test_no_boxes_give_an_empty_table():
 def test_complete_iou_and_its_gradient_are_finite(first: str, second: str):
     boxes = torch.tensor([DEGENERATE[first]], requires_grad=True)
     found = complete_iou(boxes, torch.tensor([DEGENERATE[second]]))
-    found.sum().backward()
+    torch.autograd.backward(found.sum())
     assert bool(found.isfinite().all())
     assert boxes.grad is not None
     assert bool(boxes.grad.isfinite().all())
@@ -51,7 +51,7 @@ def test_complete_iou_and_its_gradient_are_finite(first: str, second: str):
 
 def test_the_gradient_pulls_towards_the_truth_also_without_overlap():
     apart = torch.tensor([[20.0, 0.0, 30.0, 10.0]], requires_grad=True)
-    complete_iou(apart, UNIT).sum().backward()
+    torch.autograd.backward(complete_iou(apart, UNIT).sum())
     assert apart.grad is not None
     left, _, right, _ = apart.grad[0].tolist()
     assert left + right < 0  # moving the box to the left, towards the truth, raises it
@@ -60,7 +60,7 @@ def test_the_gradient_pulls_towards_the_truth_also_without_overlap():
 def test_alpha_takes_no_part_in_the_gradient():
     box = torch.tensor([[0.0, 0.0, 12.0, 5.0]], dtype=torch.float64, requires_grad=True)
     true = torch.tensor([[1.0, 1.0, 6.0, 9.0]], dtype=torch.float64)
-    complete_iou(box, true).sum().backward()
+    torch.autograd.backward(complete_iou(box, true).sum())
     # The same with alpha as a constant, by finite differences.
     with torch.no_grad():
 

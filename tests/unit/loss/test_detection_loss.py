@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from peakmark.geometry.anchors import anchor_grid
+from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.loss.detection import detection_loss
 from peakmark.nouns import Batch, HeadOutput, LossSums
 
@@ -40,7 +40,7 @@ def total(sums: LossSums) -> torch.Tensor:
 
 def test_gradient_equals_finite_differences():
     output, batch = make(torch.float64)
-    total(detection_loss(output, batch)).backward()
+    torch.autograd.backward(total(detection_loss(output, batch)))
     # Of the class term only the logits' own part is differentiated, targets are constants. An anchor that answers for a
     # truth moves its target with its logit, so the check is made where targets stay: at the background.
     answered = _answered(output, batch)
@@ -61,7 +61,7 @@ def _answered(output: HeadOutput, batch: Batch) -> set[tuple[int, int]]:
     """Image and anchor of every positive: those whose box logits receive a gradient."""
     logits = output.box_logits_BAR4.detach().clone().requires_grad_()
     alone = HeadOutput(logits, output.class_logits_BAC.detach(), output.grid)
-    total(detection_loss(alone, batch)).backward()
+    torch.autograd.backward(total(detection_loss(alone, batch)))
     assert logits.grad is not None
     return {(int(i), int(a)) for i, a in logits.grad.abs().sum(dim=2).nonzero()}
 
@@ -73,7 +73,7 @@ def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeyp
     output, batch = make(torch.float64)
     held = assign(
         output.class_logits_BAC.detach().sigmoid(),
-        detection.boxes_from_distributions(output.box_logits_BAR4.detach(), output.grid),
+        boxes_from_distributions(output.box_logits_BAR4.detach(), output.grid),
         output.grid,
         batch.boxes_xyxy_px,
         batch.classes,
@@ -82,7 +82,7 @@ def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeyp
     monkeypatch.setattr(detection, "assign", lambda *_: held)
     # The aspect term's alpha is a constant in the gradient, which a difference can't hold; truths of the aspect that is
     # predicted have none. So the distribution term is looked at on its own, and the overlap term by its direction.
-    detection_loss(output, batch).dfl.backward()
+    torch.autograd.backward(detection_loss(output, batch).dfl)
     image, anchor = int(held.image_M[0]), int(held.anchor_M[0])
     step = 1e-6
     for column in (0, 17, 40, 63):
@@ -98,7 +98,7 @@ def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeyp
 def test_descending_the_gradient_lowers_the_loss():
     output, batch = make(torch.float64)
     before = detection_loss(output, batch)
-    (7.5 * before.box + 1.5 * before.dfl).backward()
+    torch.autograd.backward(7.5 * before.box + 1.5 * before.dfl)
     assert output.box_logits_BAR4.grad is not None
     moved = (output.box_logits_BAR4 - 0.05 * output.box_logits_BAR4.grad).detach()
     after = detection_loss(dataclasses.replace(output, box_logits_BAR4=moved), batch)
@@ -110,7 +110,7 @@ def test_descending_the_gradient_lowers_the_loss():
 def test_images_without_truths_give_a_finite_loss_and_gradient(truths: int):
     output, batch = make(truths=truths)  # with one truth, the second image is the background
     sums = detection_loss(output, batch)
-    total(sums).backward()
+    torch.autograd.backward(total(sums))
     assert bool(torch.isfinite(total(sums)))
     assert sums.cls.item() > 0
     for logits in (output.box_logits_BAR4, output.class_logits_BAC):

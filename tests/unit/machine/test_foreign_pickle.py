@@ -100,7 +100,7 @@ def test_state_can_replace_no_method_of_what_stands_for_an_object(tmp_path: Path
 
 def test_objects_keep_state_and_tensors_come_from_the_raw_bytes(tmp_path: Path):
     values = torch.arange(12, dtype=torch.float32).reshape(3, 4)
-    stored = {
+    stored: dict[str, Any] = {
         "thing": Thing(),
         "view": values[1:, ::2],
         "half": values.half(),

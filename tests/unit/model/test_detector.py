@@ -85,7 +85,10 @@ def test_first_scores_expect_about_five_objects_an_image(classes: int):
         assert expected_objects == pytest.approx(5, rel=1e-3)
     for branch in head.box:
         assert isinstance(branch, nn.Sequential)
-        assert bool((branch[-1].bias == 1).all())
+        last = branch[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        assert bool((last.bias == 1).all())
 
 
 def test_layers_are_numbered_as_published(model: Detector):

@@ -1,0 +1,107 @@
+"""The arithmetic is settled from settings and machine alone, stored as plain values, and refuses what isn't there."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+import pytest
+import torch
+
+from peakmark.errors import MachineError
+from peakmark.machine import devices
+from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
+
+
+def make(**changes: object) -> Arithmetic:
+    given = {"device": "cpu", "device_name": "x", "precision": "float32", "threads": 1}
+    return Arithmetic.from_plain({**given, "channels_last": True, "deterministic": True, **changes})
+
+
+def test_it_survives_being_stored():
+    settled = settle(device="cpu", amp=True, deterministic=True)
+    assert Arithmetic.from_plain(settled.to_plain()) == settled
+    assert all(type(value) in (str, int, bool) for value in settled.to_plain().values())
+
+
+def test_threads_are_those_that_the_process_may_use():
+    available = os.sched_getaffinity(0)
+    one = {min(available)}
+    try:
+        os.sched_setaffinity(0, one)
+        assert settle(device="cpu", amp=False, deterministic=True).threads == 1
+    finally:
+        os.sched_setaffinity(0, available)
+    assert settle(device="cpu", amp=False, deterministic=True).threads == len(available)
+    assert settle(device="cpu", amp=False, deterministic=True, threads=7).threads == 7
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_mixed_precision_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, native: bool, precision: str):
+    monkeypatch.setattr(devices, "_native_bfloat16", lambda: native)
+    assert settle(device="cpu", amp=True, deterministic=True).precision == precision
+    assert settle(device="cpu", amp=False, deterministic=True).precision == "float32"
+
+
+@pytest.mark.parametrize("device", ["cpu", " CPU "])
+def test_the_processor_is_always_there(device: str):
+    assert settle(device=device, amp=False, deterministic=True).device == "cpu"
+
+
+@pytest.mark.parametrize("device", ["tpu", "0,1", "cuda:x", "-1"])
+def test_unknown_devices_are_refused(device: str):
+    with pytest.raises(MachineError, match=r"unknown device; write cpu"):
+        settle(device=device, amp=False, deterministic=True)
+
+
+@pytest.mark.parametrize("device", [0, "0", "cuda", "cuda:3"])
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, device: str | int):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(MachineError, match=r"this machine has 0 CUDA devices"):
+        settle(device=device, amp=False, deterministic=True)
+
+
+def test_without_a_wish_and_a_gpu_it_is_the_processor(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert settle(device=None, amp=False, deterministic=True).device == "cpu"
+
+
+def test_applying_sets_the_threads():
+    before = torch.get_num_threads()
+    try:
+        make(threads=1).apply()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_autocast_computes_in_the_precision(precision: str, expected: torch.dtype):
+    arithmetic = make(precision=precision)
+    with arithmetic.autocast():
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == expected
+    assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
+    assert not arithmetic.needs_scaler
+    assert make(precision="float16").needs_scaler
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_images_become_floats_from_0_to_1_in_the_layout(channels_last: bool):
+    images = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 3, 16, 16)
+    arithmetic = make(channels_last=channels_last)
+    found = arithmetic.prepare(images)
+    assert found.dtype == torch.float32
+    assert (found.min().item(), found.max().item()) == (0.0, 1.0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert found.is_contiguous(memory_format=layout)
+    assert images.dtype == torch.uint8
+    convolution = arithmetic.place(torch.nn.Conv2d(3, 8, 3))
+    assert convolution.weight.is_contiguous(memory_format=layout)
+
+
+def test_memory_in_use_grows_with_what_is_held():
+    before = memory_in_use_bytes(make())
+    # Straight from the system: what an allocator hands out may be what it kept from before.
+    with mmap.mmap(-1, 64 * 2**20) as held:
+        held.write(b"x" * len(held))
+        assert memory_in_use_bytes(make()) - before > 32 * 2**20
