@@ -152,7 +152,7 @@ class YOLO:
         wishes, trained = parsed.settings, checkpoint.settings
         with _watching(observer) as observe:
             arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
-            data = _validation_set(checkpoint, wishes, spec)
+            data = _validation_set(checkpoint, wishes, spec, arithmetic)
             folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
             for note in (*parsed.notes, *data.index.warnings, *said):
                 observe(Notice(note))
@@ -327,7 +327,9 @@ def _arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Ob
     return chosen
 
 
-def _validation_set(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec) -> ValidationSet:
+def _validation_set(
+    checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic
+) -> ValidationSet:
     """Opens a split, as the checkpoint's run saw it."""
     single = bool(checkpoint.settings["single_cls"])
     if not single and spec.names != checkpoint.names:
@@ -339,7 +341,7 @@ def _validation_set(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSp
     index = index.as_single_class() if single else index
     side_px = wishes.imgsz or checkpoint.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
-    return ValidationSet(index, cache, side_px, workers_of(wishes), 2 * wishes.batch, checkpoint.names)
+    return ValidationSet(index, cache, side_px, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)
 
 
 def _metrics_json(evaluation: Evaluation) -> str:

@@ -174,7 +174,7 @@ def _draw_shape(rng: np.random.Generator, shrink: float, onto: _Shape | None) ->
     """Draws kind, size, place and turn of an object: anywhere, or so that it meets the shape `onto`."""
     kind = NAMES[int(rng.integers(len(NAMES)))]
     # Nearly even in the logarithm: many small objects, but most of them large enough to learn from.
-    diameter_px = _SMALLEST_PX * (_LARGEST_PX / _SMALLEST_PX) ** (rng.random() ** 0.8)
+    diameter_px = _SMALLEST_PX * (_LARGEST_PX / _SMALLEST_PX) ** (rng.random() ** 0.65)
     stretch = float(np.exp(rng.uniform(-0.12, 0.12)))
     shape = _Shape(kind, 0, 0, max(_SMALLEST_PX, diameter_px * shrink) / 2, stretch, rng.uniform(0, 2 * math.pi))
     place_px = rng.uniform(0, SIDE_PX, 2)

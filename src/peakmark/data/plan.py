@@ -75,7 +75,9 @@ def draw_plan(
     # Every draw is made whether it is used or not, so that one probability moved leaves the other draws as they were.
     mixes, other, share = rng.random(), int(rng.integers(len(sizes_px))), float(rng.beta(32.0, 32.0))
     if mosaic_open and mixes < settings.mixup:
-        layers.append(_draw_layer(settings, sizes_px, rng, other, base_px, side_px, mosaic_open))
+        # From a stream of its own: it would move the colours' draws along, which come after it.
+        own = stream(settings.seed, "mixup", epoch, image)
+        layers.append(_draw_layer(settings, sizes_px, own, other, base_px, side_px, mosaic_open))
         blend = share
     gains = rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v) + 1
     return AugmentPlan(side_px, tuple(layers), blend, HsvGains(*(float(gain) for gain in gains)))

@@ -43,7 +43,7 @@ _CACHE = "where decoded images are kept: auto, False, ram (or True), disk"
 _VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
 _EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 _BEST_DEVICE = "the best there is"
-_BY_MACHINE = "by the number of processor cores"
+_BY_MACHINE = "by the machine: none on a few cores, up to 8 beside a GPU"
 
 
 class Settings(SettingsModel):

@@ -156,9 +156,15 @@ def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -
     }
 
 
-def workers_of(settings: Settings | ValSettings) -> int:
-    """Threads that prepare images; where the user doesn't say, one a core. They change no number, only the pace."""
-    return min(_MOST_WORKERS, os.cpu_count() or 1) if settings.workers is None else settings.workers
+def workers_of(settings: Settings | ValSettings, arithmetic: Arithmetic) -> int:
+    """Threads that prepare images, where the user doesn't say how many. They change no number, only the pace.
+
+    On a processor the network uses every core, and a thread that takes one away for a moment makes the others wait: on
+    2 cores an epoch without workers is faster than with one. Beside a GPU the cores have nothing else to do.
+    """
+    if settings.workers is not None:
+        return settings.workers
+    return min(_MOST_WORKERS, arithmetic.threads if arithmetic.on_gpu else arithmetic.threads // 4)
 
 
 def facts_of(run: PreparedRun) -> RunFacts:
@@ -171,7 +177,9 @@ def open_validation_set(run: PreparedRun) -> ValidationSet:
     assert run.val_index is not None
     settings = run.settings
     cache = open_cache(run.val_index, settings.imgsz, settings.cache)
-    return ValidationSet(run.val_index, cache, settings.imgsz, workers_of(settings), 2 * settings.batch, run.names)
+    return ValidationSet(
+        run.val_index, cache, settings.imgsz, workers_of(settings, run.arithmetic), 2 * settings.batch, run.names
+    )
 
 
 def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
@@ -212,7 +220,7 @@ def assemble(
             run.train_index,
             open_cache(run.train_index, settings.imgsz, settings.cache),
             settings,
-            workers_of(settings),
+            workers_of(settings, run.arithmetic),
         ),
         stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
         validate=validator,
