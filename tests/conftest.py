@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 from peakmark.checkpoint.format import Checkpoint, snapshot
-from peakmark.nouns import EpochRecord, Event, History, Losses, Position, Segment
+from peakmark.nouns import Batch, EpochRecord, Event, HeadOutput, History, Losses, LossSums, Position, Segment
 
 if TYPE_CHECKING:
     from peakmark import TrainResults
@@ -119,9 +121,26 @@ def train(train_in: Callable[..., TrainResults], runs: Path) -> Train:
     """Trains cheaply into the test's own `runs`."""
 
     def train_here(**settings: Any) -> TrainResults:
-        return train_in(runs, **settings)
+        return train_in(settings.pop("project", runs), **settings)
 
     return train_here
+
+
+@pytest.fixture
+def plant_nan(monkeypatch: pytest.MonkeyPatch) -> Callable[[Collection[int]], None]:
+    """Makes the loss of some microbatches of a training NaN, counted from 0 over the run."""
+    from peakmark.loss.detection import detection_loss
+
+    def plant(microbatches: Collection[int]) -> None:
+        numbers = itertools.count()
+
+        def planted(output: HeadOutput, batch: Batch) -> LossSums:
+            sums = detection_loss(output, batch)
+            return dataclasses.replace(sums, box=sums.box * float("nan")) if next(numbers) in microbatches else sums
+
+        monkeypatch.setattr("peakmark.train.step.detection_loss", planted)
+
+    return plant
 
 
 @pytest.fixture(scope="session")

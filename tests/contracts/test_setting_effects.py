@@ -1,0 +1,304 @@
+"""Has every setting an effect? Each of the declared ones has an entry here, and a setting without one fails.
+
+A setting that bears on the result must change the weights that a short run ends with, set beside a run that differs in
+nothing else. The others are shown to do what they declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from peakmark import TrainResults
+from peakmark.checkpoint.background import BackgroundWriter
+from peakmark.checkpoint.reader import read
+from peakmark.data.images import decode
+from peakmark.errors import MachineError, TrainingError
+from peakmark.machine.devices import Arithmetic
+from peakmark.nouns import CheckpointSaved, EpochEnded, StepSkipped
+from peakmark.settings.description import describe
+from peakmark.settings.fields import Settings
+
+# Two epochs of three updates: the first warms up and has mosaics, the second has neither.
+BASELINE: dict[str, Any] = {
+    "epochs": 2, "batch": 2, "nbs": 4, "fraction": 0.8, "warmup_epochs": 1, "close_mosaic": 1, "val": False,
+    "save_interval": 0,
+}  # fmt: skip
+
+QUICK = {**BASELINE, "epochs": 1, "close_mosaic": 0}
+"""Where one epoch shows it."""
+
+WEIGHTS_DIFFER: dict[str, tuple[Any, dict[str, Any]]] = {
+    # setting: (another value, what its baseline needs besides the common one)
+    "imgsz": (64, {}),
+    "fraction": (0.4, {}),
+    "single_cls": (True, {}),
+    "seed": (1, {}),
+    "epochs": (3, {}),
+    "batch": (3, {}),
+    "nbs": (8, {}),
+    "optimizer": ("SGD", {}),
+    "lr0": (0.005, {}),
+    "lrf": (0.5, {}),
+    # Half-way through the run a line and a cosine meet, so it takes three epochs to tell them apart.
+    "cos_lr": (True, {"epochs": 3, "close_mosaic": 2}),
+    "momentum": (0.5, {}),
+    "weight_decay": (0.1, {}),
+    "warmup_epochs": (2, {}),
+    "warmup_momentum": (0.5, {}),
+    "warmup_bias_lr": (0.1, {}),
+    "clip_grad": (0.01, {}),
+    "freeze": (3, {}),
+    "mosaic": (0.0, {}),
+    "close_mosaic": (2, {}),
+    "mixup": (1.0, {}),
+    "hsv_h": (0.5, {}),
+    "hsv_s": (0.1, {}),
+    "hsv_v": (0.1, {}),
+    "degrees": (45, {}),
+    "translate": (0.4, {}),
+    "scale": (0.1, {}),
+    "shear": (20, {}),
+    "perspective": (0.001, {}),
+    "fliplr": (0.0, {}),
+    "flipud": (1.0, {}),
+    "multi_scale": (1.0, {}),
+    "box": (1.0, {}),
+    "cls": (2.0, {}),
+    "dfl": (0.1, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def weights_of(train_in, tmp_path_factory):
+    """The digest of the weights that a short run ends with; a baseline is trained once."""
+    project = tmp_path_factory.mktemp("effects")
+    known: dict[str, str] = {}
+
+    def digest(**settings: Any) -> str:
+        key = repr(sorted(settings.items()))
+        if key not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                # The digest is in the summary; to write two checkpoints takes longer than such a run.
+                patch.setattr(BackgroundWriter, "submit", lambda self, checkpoint, *targets: None)
+                known[key] = weights(train_in(project, **{**BASELINE, **settings}))
+        return known[key]
+
+    return digest
+
+
+@pytest.mark.parametrize("name", WEIGHTS_DIFFER)
+def test_another_value_gives_other_weights(weights_of, name):
+    value, needed = WEIGHTS_DIFFER[name]
+    assert weights_of(**{**needed, name: value}) != weights_of(**needed)
+
+
+def test_the_comparison_can_tell_equal_from_different(weights_of, train):
+    again = train(**BASELINE, save_period=1, workers=1, cache="disk", verify="fast", name="other", exist_ok=True)
+    assert weights(again) == weights_of()
+
+
+# --- where the weights come from ------------------------------------------------------------------------------------
+
+
+def weights(results: TrainResults) -> str:
+    return str(results.summary["digests"]["training_weights"])
+
+
+def recorded(function: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
+    """The function, with the arguments of each call written down."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    return call
+
+
+def check_model(train, trained, weights_of, **_):
+    assert weights(train(**BASELINE, model=trained[0].best)) != weights_of()
+
+
+def check_pretrained(train, trained, weights_of, **_):
+    from_model, from_pretrained = (train(**BASELINE, **{name: trained[0].best}) for name in ("model", "pretrained"))
+    assert weights(from_pretrained) == weights(from_model) != weights_of()
+
+
+def check_data(train, write_set, tmp_path, weights_of, **_):
+    other = write_set(tmp_path / "other", val=1, seed=1)
+    assert weights(train(**BASELINE, data=other)) != weights_of()
+
+
+# --- validation and selection ---------------------------------------------------------------------------------------
+
+
+def validated_epochs(train, **settings: Any) -> list[int]:
+    events: list[Any] = []
+    train(**{**QUICK, "val": True, **settings}, observer=events.append)
+    return [event.record.epoch for event in events if isinstance(event, EpochEnded) and event.record.metrics]
+
+
+def check_val(train, **_):
+    assert validated_epochs(train, val=True) == [0]
+    assert validated_epochs(train, val=False) == []
+
+
+def check_val_period(train, **_):
+    assert validated_epochs(train, epochs=3, val_period=2) == [1, 2]
+
+
+def check_fitness(train, trained, **_):
+    """From a model that finds something, so that the three forms differ."""
+    start = {**QUICK, "val": True, "lr0": 1e-6, "imgsz": 64, "model": trained[0].best}
+    fitness = {form: train(**start, fitness=form) for form in ("map50_95", "map50", "classic")}
+    metrics = fitness["map50"].metrics
+    assert metrics["map50"] > metrics["map50_95"] > 0
+    assert fitness["map50"].fitness == metrics["map50"]
+    assert fitness["map50_95"].fitness == metrics["map50_95"]
+    assert fitness["classic"].fitness == pytest.approx(0.1 * metrics["map50"] + 0.9 * metrics["map50_95"])
+
+
+def check_patience(train, **_):
+    stuck = {**BASELINE, "val": True, "epochs": 3, "lr0": 1e-6}
+    assert train(**stuck, patience=1).outcome == "early_stopped"
+    assert train(**stuck, patience=0).outcome == "finished"
+
+
+def check_time(train, **_):
+    results = train(**BASELINE, time=1e-6)
+    assert results.outcome == "out_of_time"
+    assert read(results.last).position.epoch == 0
+
+
+# --- machine --------------------------------------------------------------------------------------------------------
+
+
+def check_amp(train, monkeypatch, **_):
+    monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: True)
+    mixed, plain = train(**QUICK), train(**QUICK, amp=False)
+    assert read(mixed.last).arithmetic["precision"] == "bfloat16"
+    assert read(plain.last).arithmetic["precision"] == "float32"
+    assert weights(plain) != weights(mixed)
+
+
+def check_deterministic(train, monkeypatch, **_):
+    """It chooses among a GPU's kernels; what it tells torch is the same without one."""
+    for wish in (True, False):
+        stored = read(train(**QUICK, deterministic=wish).last).arithmetic
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", wish)
+        try:
+            Arithmetic.from_plain({**stored, "device": "cuda:0"}).apply()
+            assert torch.are_deterministic_algorithms_enabled() == wish
+            assert torch.backends.cudnn.benchmark != wish
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+
+def check_device(train, **_):
+    assert read(train(**QUICK, device="cpu").last).arithmetic["device"] == "cpu"
+    with pytest.raises(MachineError, match="device=cuda:7"):
+        train(**QUICK, device="7")
+
+
+def check_workers(train, monkeypatch, **_):
+    pools: list[Any] = []
+    monkeypatch.setattr("peakmark.data.loader.ThreadPoolExecutor", recorded(ThreadPoolExecutor, pools))
+    train(**QUICK, workers=0)
+    assert pools == []
+    train(**QUICK, workers=3)
+    assert set(pools) == {(3,)}
+
+
+def check_cache(train, monkeypatch, **_):
+    reads: list[Any] = []
+    monkeypatch.setattr("peakmark.data.cache.decode", recorded(decode, reads))
+
+    def count(mode: str) -> int:
+        reads.clear()
+        train(**QUICK, cache=mode)
+        return len(reads)
+
+    each_once = count("ram")
+    assert each_once == len(set(reads)) == count("disk")
+    assert count("off") > 2 * each_once
+
+
+def check_verify(train, **_):
+    for verify in ("fast", "full"):
+        fingerprint = train(**QUICK, verify=verify).summary["data"]["train"]
+        assert fingerprint.startswith("fast:") == (verify == "fast")
+
+
+# --- what goes wrong, what is kept ----------------------------------------------------------------------------------
+
+
+def check_max_nonfinite(train, plant_nan, **_):
+    plant_nan(range(100))
+    events: list[Any] = []
+    with pytest.raises(TrainingError, match=r"^2 updates in a row were not finite"):
+        train(**QUICK, max_nonfinite=2, observer=events.append)
+    assert [event.in_a_row for event in events if isinstance(event, StepSkipped)] == [1, 2]
+
+
+def check_project(train, tmp_path, **_):
+    assert train(**QUICK, project=tmp_path / "elsewhere").save_dir == tmp_path / "elsewhere/train"
+
+
+def check_name(train, runs, **_):
+    assert train(**QUICK, name="mine").save_dir == runs / "mine"
+
+
+def check_exist_ok(train, runs, **_):
+    first, second = train(**QUICK), train(**QUICK)
+    third = train(**QUICK, exist_ok=True)
+    assert [each.save_dir.name for each in (first, second, third)] == ["train", "train2", "train"]
+    assert (runs / "train3/weights/last.pt").is_file()
+
+
+def check_save_period(train, **_):
+    kept = train(**QUICK, save_period=1).save_dir.glob("weights/*.pt")
+    assert sorted(file.name for file in kept) == ["epoch1.pt", "last.pt"]
+
+
+def check_save_interval(train, **_):
+    def inside(interval: float) -> int:
+        events: list[Any] = []
+        train(**{**QUICK, "save_interval": interval}, observer=events.append)
+        return sum(isinstance(event, CheckpointSaved) and event.position.images > 0 for event in events)
+
+    assert inside(0) == 0
+    assert inside(1e-6) > 0
+
+
+def check_plots(train, **_):
+    assert list(train(**QUICK).save_dir.glob("*.jpg")) == []
+    assert len(list(train(**{**QUICK, "plots": True}).save_dir.glob("train_batch?.jpg"))) == 3
+
+
+TRAINING_CHECKS = {
+    name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")
+}
+
+
+@pytest.fixture
+def parts(train, runs, trained, weights_of, write_set, tmp_path, monkeypatch, plant_nan) -> dict[str, Any]:
+    """What a check may need."""
+    return {
+        "train": train, "runs": runs, "trained": trained, "weights_of": weights_of, "write_set": write_set,
+        "tmp_path": tmp_path, "monkeypatch": monkeypatch, "plant_nan": plant_nan,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAINING_CHECKS)
+def test_a_training_setting_does_what_it_declares(parts, name):
+    TRAINING_CHECKS[name](**parts)
+
+
+def test_every_training_setting_has_an_entry():
+    assert {*WEIGHTS_DIFFER, *TRAINING_CHECKS} == set(describe(Settings))
+    bearing = {name for name, setting in describe(Settings).items() if setting.bears_on == "result"}
+    assert set(WEIGHTS_DIFFER) <= bearing, "what moves the weights belongs into the digest"

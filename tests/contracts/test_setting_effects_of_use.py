@@ -1,0 +1,298 @@
+"""Has every setting of `val` and `predict` an effect? Each has an entry here, and a setting without one fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from peakmark import YOLO
+from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.writer import save
+from peakmark.data.images import probe
+from peakmark.data.loader import _made_ahead
+from peakmark.errors import MachineError
+from peakmark.model.predictor import Predictor
+from peakmark.settings.description import describe
+from peakmark.settings.fields import PredictSettings, ValSettings
+
+
+@pytest.fixture(scope="module")
+def eager(trained, tmp_path_factory):
+    """A checkpoint that finds something almost everywhere: thresholds have much to do."""
+    checkpoint = read(trained[0].best)
+    weights = {
+        name: tensor + 3 if name.startswith("head.cls") and name.endswith("2.bias") else tensor
+        for name, tensor in checkpoint.model.items()
+    }
+    file = tmp_path_factory.mktemp("eager") / "eager.pt"
+    save(dataclasses.replace(checkpoint, model=weights), file)
+    yield file
+    file.unlink()
+
+
+# --- val ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def val(eager, runs) -> Callable[..., Any]:
+    def validate(model: Any = eager, **settings: Any) -> Any:
+        return YOLO(model).val(observer=_look_away, **{"project": runs, "plots": False, "workers": 0, **settings})
+
+    return validate
+
+
+def _look_away(event: object) -> None:
+    pass
+
+
+def recorded(function: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
+    """The function, with the arguments of each call written down."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    return call
+
+
+def val_model(val, trained, **_):
+    assert val().metrics != val(model=trained[0].best).metrics
+
+
+def val_data(val, write_set, tmp_path, **_):
+    assert val(data=write_set(tmp_path / "other", val=5)).images == 5
+    assert val().images == 19
+
+
+def val_split(val, **_):
+    assert val(split="train").images == 10
+
+
+def val_imgsz(val, **_):
+    assert val(imgsz=96).metrics != val().metrics
+
+
+def val_conf(val, **_):
+    assert 0 < val(conf=0.3).detections < val().detections
+
+
+def val_iou(val, **_):
+    assert 0 < val(iou=0.2).detections < val().detections
+
+
+def val_max_det(val, **_):
+    assert val(max_det=2).detections == 2 * 19 < val().detections
+
+
+def val_batch(val, monkeypatch, **_):
+    calls: list[Any] = []
+    monkeypatch.setattr("peakmark.data.loader._made_ahead", recorded(_made_ahead, calls))
+    val(batch=3)
+    val(batch=5)
+    assert [images_ahead for *_, images_ahead in calls] == [6, 10]
+
+
+def val_device(val, **_):
+    with pytest.raises(MachineError, match="device=cuda:7"):
+        val(device="cuda:7")
+
+
+def val_workers(val, monkeypatch, **_):
+    pools: list[Any] = []
+    monkeypatch.setattr("peakmark.data.loader.ThreadPoolExecutor", recorded(ThreadPoolExecutor, pools))
+    val(workers=0)
+    val(workers=3)
+    assert pools == [(3,)]
+
+
+def val_verify(val, write_set, tmp_path, monkeypatch, **_):
+    looks: list[Any] = []
+    monkeypatch.setattr("peakmark.data.survey.probe", recorded(probe, looks))
+    val(data=write_set(tmp_path / "fresh"), verify="fast")
+    assert {verify for _, verify in looks} == {"fast"}
+
+
+def val_project(val, tmp_path, **_):
+    val(project=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere/val/metrics.json").is_file()
+
+
+def val_name(val, runs, **_):
+    val(name="mine")
+    assert (runs / "mine/metrics.json").is_file()
+
+
+def val_exist_ok(val, runs, **_):
+    val()
+    val(exist_ok=True)
+    assert sorted(path.name for path in runs.iterdir()) == ["val", "val2"]
+    val()
+    assert (runs / "val3").is_dir()
+
+
+def val_plots(val, runs, **_):
+    val()
+    val(plots=True)
+    assert list((runs / "val").glob("*.png")) == []
+    assert (runs / "val2/confusion_matrix.png").is_file()
+
+
+VAL_CHECKS = {name.removeprefix("val_"): check for name, check in list(globals().items()) if name.startswith("val_")}
+
+
+@pytest.fixture
+def parts(runs, trained, tiny_data, write_set, tmp_path, monkeypatch) -> dict[str, Any]:
+    """What a check may need."""
+    return {
+        "runs": runs, "trained": trained, "tiny_data": tiny_data, "write_set": write_set, "tmp_path": tmp_path,
+        "monkeypatch": monkeypatch,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VAL_CHECKS)
+def test_a_setting_of_val_does_what_it_declares(parts, val, name):
+    VAL_CHECKS[name](val=val, **parts)
+
+
+def test_every_setting_of_val_has_an_entry():
+    assert set(VAL_CHECKS) == set(describe(ValSettings))
+
+
+# --- predict --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def find(eager, tiny_data, runs) -> Callable[..., Any]:
+    """Predicts on one image of the set; gives the results."""
+
+    def predict(source: Any = tiny_data.parent / "images/val/01.png", model: Any = eager, **settings: Any) -> Any:
+        return YOLO(model).predict(source, **{"project": runs, "conf": 0.01, **settings})
+
+    return predict
+
+
+def _count(results: Any) -> int:
+    return sum(len(result.boxes) for result in results)
+
+
+def predict_model(find, trained, **_):
+    assert find()[0].to_json() != find(model=trained[0].best)[0].to_json()
+
+
+def predict_imgsz(find, **_):
+    assert find()[0].to_json() != find(imgsz=96)[0].to_json()
+
+
+def predict_conf(find, **_):
+    assert 0 < _count(find(conf=0.3)) < _count(find())
+
+
+def predict_iou(find, **_):
+    assert 0 < _count(find(iou=0.2)) < _count(find())
+
+
+def predict_max_det(find, **_):
+    assert _count(find(max_det=1)) == 1
+
+
+def predict_classes(find, **_):
+    assert set(find()[0].boxes.cls.tolist()) == {0, 1}
+    assert set(find(classes=[1])[0].boxes.cls.tolist()) == {1}
+
+
+def predict_batch(find, monkeypatch, tiny_data, **_):
+    calls: list[Any] = []
+    monkeypatch.setattr(Predictor, "__call__", recorded(Predictor.__call__, calls))
+    find(tiny_data.parent / "images/train", batch=4)
+    assert [len(images) for _, images in calls] == [4, 4, 2]
+
+
+def predict_vid_stride(find, video, **_):
+    assert len(find(video)) == 7
+    assert len(find(video, vid_stride=3)) == 3
+
+
+def predict_device(find, **_):
+    with pytest.raises(MachineError, match="device=cuda:7"):
+        find(device="cuda:7")
+
+
+def predict_save(find, runs, **_):
+    find(save=True)
+    assert (runs / "predict/01.png").is_file()
+
+
+def predict_save_txt(find, runs, **_):
+    find(save_txt=True)
+    assert len((runs / "predict/labels/01.txt").read_text().split("\n")[0].split()) == 5
+
+
+def predict_save_conf(find, runs, **_):
+    find(save_txt=True, save_conf=True)
+    assert len((runs / "predict/labels/01.txt").read_text().split("\n")[0].split()) == 6
+
+
+def predict_save_json(find, runs, **_):
+    find(save_json=True)
+    assert json.loads((runs / "predict/predictions.json").read_text())
+
+
+def predict_save_csv(find, runs, **_):
+    find(save_csv=True)
+    assert len((runs / "predict/predictions.csv").read_text().splitlines()) > 1
+
+
+def predict_line_width(find, runs, **_):
+    find(save=True, line_width=1)
+    find(save=True, line_width=5)
+    assert (runs / "predict/01.png").read_bytes() != (runs / "predict2/01.png").read_bytes()
+
+
+def predict_project(find, tmp_path, **_):
+    find(save=True, project=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere/predict/01.png").is_file()
+
+
+def predict_name(find, runs, **_):
+    find(save=True, name="mine")
+    assert (runs / "mine/01.png").is_file()
+
+
+def predict_exist_ok(find, runs, **_):
+    find(save=True)
+    find(save=True, exist_ok=True)
+    find(save=True)
+    assert sorted(path.name for path in runs.iterdir()) == ["predict", "predict2", "predict3"]
+
+
+PREDICT_CHECKS = {
+    name.removeprefix("predict_"): check for name, check in list(globals().items()) if name.startswith("predict_")
+}
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Seven frames."""
+    file = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 64))
+    for frame in range(7):
+        writer.write(np.full((64, 64, 3), 20 * frame, np.uint8))
+    writer.release()
+    return file
+
+
+@pytest.mark.parametrize("name", PREDICT_CHECKS)
+def test_a_setting_of_predict_does_what_it_declares(parts, find, video, name):
+    PREDICT_CHECKS[name](find=find, video=video, **parts)
+
+
+def test_every_setting_of_predict_has_an_entry():
+    assert set(PREDICT_CHECKS) == set(describe(PredictSettings))
