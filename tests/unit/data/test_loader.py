@@ -138,6 +138,24 @@ def test_closing_early_sends_the_threads_home(index: Index, taken: int):
     batches.close()  # type: ignore[attr-defined]
 
 
+def test_what_is_queued_is_dropped_when_closed_early(index: Index, monkeypatch: pytest.MonkeyPatch):
+    loaded: list[int] = []
+    load = ImageCache.load
+
+    def slow(self: ImageCache, number: int) -> Any:
+        loaded.append(number)
+        time.sleep(0.02)
+        return load(self, number)
+
+    monkeypatch.setattr(ImageCache, "load", slow)
+    batches = loader(index, 1, mosaic=0).batches(0, PARTS)
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    while loader_threads():
+        time.sleep(0.01)
+    assert 4 <= len(loaded) < 10  # 4 were taken, 8 more were queued
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_is_gone_is_named_and_nothing_replaces_it(
     index: Index, workers: int, monkeypatch: pytest.MonkeyPatch

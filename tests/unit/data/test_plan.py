@@ -86,7 +86,21 @@ def test_mixup_adds_a_layer_and_leaves_the_first_alone():
         assert before.blend == 1
         assert len(after.layers) == 2
         assert 0.2 < after.blend < 0.8
-        assert as_text(AugmentPlan(64, after.layers[:1], 1.0, before.hsv)) == as_text(before)
+        assert as_text(AugmentPlan(64, after.layers[:1], 1.0, after.hsv)) == as_text(before)
+
+
+def test_a_chance_moved_changes_only_the_images_that_it_decides_otherwise():
+    never, sometimes, always = (make_settings(mosaic=chance) for chance in (0.0, 0.5, 1.0))
+    kinds = set()
+    for epoch in range(20):
+        alone, drawn, tiled = (plan(settings, epoch) for settings in (never, sometimes, always))
+        assert as_text(drawn) in (as_text(alone), as_text(tiled))
+        assert alone.hsv == drawn.hsv == tiled.hsv
+        kinds.add(len(drawn.layers[0]))
+    assert kinds == {1, 4}
+    mixed = [(plan(make_settings(), epoch), plan(make_settings(mixup=0.5), epoch)) for epoch in range(20)]
+    assert {len(after.layers) for _, after in mixed} == {1, 2}
+    assert all(as_text(before) == as_text(after) for before, after in mixed if len(after.layers) == 1)
 
 
 def test_mosaic_has_the_image_itself_first_and_closes():

@@ -9,6 +9,7 @@ from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import Predictor, Thresholds
 from peakmark.model.scales import SCALES
+from peakmark.nouns import HeadOutput
 
 ARITHMETIC = Arithmetic("cpu", "test", "float32", 1, True, True)
 
@@ -53,8 +54,19 @@ def test_grouping_moves_no_bit(model: Detector, images: torch.Tensor):
     assert all(len(found) for found in whole)
 
 
-def test_padding_is_cut_off_again(model: Detector, images: torch.Tensor):
+def test_the_network_always_sees_whole_chunks_and_padding_is_cut_off_again(
+    model: Detector, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+    forward = Detector.forward
+
+    def note(self: Detector, images: torch.Tensor) -> HeadOutput:
+        seen.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Detector, "forward", note)
     outputs = list(predictor(model, chunk=4).outputs(images))
+    assert seen == [4, 4]
     assert [len(output.class_logits_BAC) for output in outputs] == [4, 1]
 
 
