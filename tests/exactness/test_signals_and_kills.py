@@ -1,0 +1,104 @@
+"""What becomes of a training whose process is asked to end, or is ended? It says how to go on, and goes on as if not.
+
+Each run here is one of the command line in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from peakmark import YOLO
+from peakmark.checkpoint.reader import read
+
+PROGRAM = Path(__file__).parent / "stopping_at.py"
+WISHES = {
+    "epochs": 3, "imgsz": 32, "batch": 2, "nbs": 4, "warmup_epochs": 1, "close_mosaic": 1, "mixup": 0.5,
+    "plots": False, "workers": 1,
+}  # fmt: skip
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def words(tiny_data):
+    return ["train", f"data={tiny_data}", *(f"{name}={value}" for name, value in WISHES.items())]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(train_in, facts, tmp_path_factory):
+    return facts(train_in(tmp_path_factory.mktemp("uninterrupted"), **WISHES).save_dir)
+
+
+def stopped_by(number: signal.Signals, kind: str, count: int, words: list[str], cwd: Path) -> tuple[int, str]:
+    """Sends a signal at the n-th event of a kind; gives the exit code and what was printed."""
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), kind, str(count), *words],
+        cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line == "WAITING\n":
+            break
+    assert printed[-1:] == ["WAITING\n"], "".join(printed)
+    process.send_signal(number)
+    rest, _ = process.communicate("\n", timeout=60)
+    return process.returncode, "".join(printed) + rest
+
+
+def test_signals_say_how_to_go_on_and_the_run_goes_on(words, peakmark, runs, facts, uninterrupted):
+    runs.mkdir()
+    stops = [
+        (signal.SIGINT, "MicrobatchDone", 4, words),  # inside a window, which is dropped
+        (signal.SIGINT, "ValidationProgress", 1, ["resume"]),
+        (signal.SIGTERM, "MicrobatchDone", 2, ["resume", "runs/detect/train/weights/last.pt"]),
+    ]
+    where = []
+    for number, kind, count, command in stops:
+        code, printed = stopped_by(number, kind, count, command, cwd=runs)
+        assert code == 130, printed
+        assert "Go on with: peakmark resume runs/detect/train" in printed
+        assert "Traceback" not in printed
+        position = read(runs / "runs/detect/train/weights/last.pt").position
+        where.append((position.epoch, position.images, position.phase))
+    assert where == [(0, 6, "train"), (0, 10, "validate"), (1, 4, "train")]
+    ended = peakmark("resume", cwd=runs)
+    assert ended.returncode == 0, ended.stderr
+    assert "Finished" in ended.stdout
+    assert facts(runs / "runs/detect/train") == uninterrupted
+
+
+def killed_after_first_save(words: list[str], cwd: Path, more_s: float) -> None:
+    """Starts a training that saves all the time and takes its process away `more_s` after its first save."""
+    command = [sys.executable, "-m", "peakmark", *words, "save_interval=0.000001"]
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    last = cwd / "runs/detect/train/weights/last.pt"
+    give_up_at = time.monotonic() + 60
+    while not last.exists() and time.monotonic() < give_up_at:
+        time.sleep(0.005)
+    time.sleep(more_s)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 2 else pytest.mark.slow) for seed in range(20)])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(words, runs, facts, uninterrupted, seed):
+    runs.mkdir()
+    killed_after_first_save(words, runs, more_s=random.Random(seed).uniform(0, 2.5))
+    run = runs / "runs/detect/train"
+    assert YOLO().resume(run, observer=_ignore).outcome == "finished"
+    assert facts(run) == uninterrupted
+    # What the crash left behind half-written is cleared away.
+    assert [path.name for path in (run / "weights").iterdir() if path.suffix != ".pt" or path.name[0] == "."] == []
