@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from peakmark.data.loader import Microbatch, mosaic_is_open
-from peakmark.errors import TrainingError
+from peakmark.errors import DataError, TrainingError
 from peakmark.nouns import (
     Batch,
     BatchShown,
@@ -119,6 +119,9 @@ class Loop:
                     return False
                 if self.keeper.due():
                     self.keeper.keep_position(state)
+        except DataError:
+            self.keeper.keep_position(state)  # the run ends here, and goes on from here once the image is back
+            raise
         finally:
             getattr(batches, "close", lambda: None)()  # sends the workers home, also when a stop came first
         state.position = dataclasses.replace(state.position, phase="validate")

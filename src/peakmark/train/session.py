@@ -6,6 +6,7 @@ It knows no picture and no terminal; whoever watches is handed in.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +150,9 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, 
         tell(_started(run, folder, notes))
         loop, keeper = assemble(run, folder, stop, tell)
         try:
-            outcome = loop.run()
+            # Closed before anything is told of the end: what the words say is saved is on the disk by then.
+            with closing(keeper):
+                outcome = loop.run()
         except TrainingError as error:
             write_text(folder.summary, render_summary(_summary(run, "not_finite", str(error))))
             tell(_ended(run, folder, "not_finite", str(error)))
@@ -161,8 +164,6 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, 
                 f"The memory is used up at batch={run.settings.batch}, imgsz={run.settings.imgsz}: take a smaller"
                 f" batch, imgsz or model. What was saved in {folder.weights} stands."
             ) from error
-        finally:
-            keeper.close()
         return _bring_to_an_end(run, folder, outcome, tell, artist)
 
 

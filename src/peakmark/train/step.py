@@ -62,25 +62,44 @@ class Stepper:
         watch: Callable[[Batch, Losses], None],
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        """Takes the window's batches from `batches` and makes one update of them."""
+        """Takes the window's batches from `batches` and makes one update of them; an error changes nothing either."""
         set_aside = [buffer.clone() for buffer in self._buffers]
+        try:
+            attempt = self._try(window, batches, rates, watch, stop_requested)
+        except BaseException:
+            # An image that can't be read any more, a second Ctrl-C: what was trained before must still be saved whole.
+            self._put_back(set_aside)
+            raise
+        if attempt.outcome != "updated":
+            self._put_back(set_aside)
+        return attempt
+
+    def _try(
+        self,
+        window: Window,
+        batches: Iterator[Batch],
+        rates: Rates,
+        watch: Callable[[Batch, Losses], None],
+        stop_requested: Callable[[], bool],
+    ) -> Attempt:
         done: list[tuple[Losses, int]] = []
         files: list[str] = []
         for _ in window.microbatches:
             if stop_requested():
-                return self._drop(set_aside, Attempt("stopped"))
+                return Attempt("stopped")
             batch = next(batches)
             losses = self._accumulate(batch)
             if losses is None:
-                what = "the loss"
-                self._drain(batches, len(window.microbatches) - len(done) - 1)
-                return self._drop(set_aside, Attempt("skipped", tuple(done), what, batch.files))
+                for _ in range(len(window.microbatches) - len(done) - 1):
+                    next(batches)  # the window's other batches are dropped with it
+                return Attempt("skipped", tuple(done), "the loss", batch.files)
             done.append((losses, len(batch)))
             files.extend(batch.files)
             watch(batch, losses)
         if not self._update(rates):
-            overflow = self._state.scaler is not None
-            return self._drop(set_aside, Attempt("skipped", tuple(done), "the gradient", tuple(files), overflow))
+            return Attempt(
+                "skipped", tuple(done), "the gradient", tuple(files), overflow=self._state.scaler is not None
+            )
         return Attempt("updated", tuple(done))
 
     def _accumulate(self, batch: Batch) -> Losses | None:
@@ -116,19 +135,13 @@ class Stepper:
         update_ema(state.ema, state.model, state.ema_updates)
         return True
 
-    def _drop(self, set_aside: list[torch.Tensor], attempt: Attempt) -> Attempt:
-        """Puts everything back to the window's start; the weights and the optimizer were never touched."""
+    def _put_back(self, set_aside: list[torch.Tensor]) -> None:
+        """Takes everything back to the window's start; the weights and the optimizer were never touched."""
         self._state.optimizer.zero_grad(set_to_none=True)
         # Batch norm moved its statistics in every microbatch already seen.
         with torch.no_grad():
             for buffer, before in zip(self._buffers, set_aside, strict=True):
                 buffer.copy_(before)
-        return attempt
-
-    @staticmethod
-    def _drain(batches: Iterator[Batch], count: int) -> None:
-        for _ in range(count):
-            next(batches)
 
 
 def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:
