@@ -12,7 +12,7 @@ import torch
 from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
-from peakmark.errors import SettingsError
+from peakmark.errors import DataError, SettingsError
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import Batch, HeadOutput, Losses, LossSums
@@ -163,6 +163,22 @@ def test_a_stop_within_a_window_leaves_its_start(
     before = everything(state)
     batches = [make_batch(number) for number in range(3)]
     assert attempt(state, arithmetic, batches, stop_after=stop_after) == Attempt("stopped")
+    assert everything(state) == before
+    assert all(parameter.grad is None for parameter in state.model.parameters())
+
+
+def test_a_batch_that_raises_leaves_the_windows_start(
+    state: RunState, make_batch: MakeBatch, arithmetic: Arithmetic
+) -> None:
+    attempt(state, arithmetic, [make_batch(0)])
+    before = everything(state)
+
+    def breaking() -> Iterator[Batch]:
+        yield make_batch(1)
+        raise DataError("gone.jpg can't be read any more")
+
+    with pytest.raises(DataError, match=r"gone\.jpg"):
+        attempt(state, arithmetic, [make_batch(1), make_batch(2)], rest=breaking())
     assert everything(state) == before
     assert all(parameter.grad is None for parameter in state.model.parameters())
 
