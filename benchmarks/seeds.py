@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("--seeds", type=int, default=9)
     parser.add_argument("settings", nargs="*", help="key=value, as on the command line")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     settings = dict(pair.split("=", 1) for pair in arguments.settings)
     rows = [_row(arguments.data, arguments.project, seed, settings) for seed in range(arguments.seeds)]
 
