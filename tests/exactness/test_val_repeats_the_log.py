@@ -22,8 +22,10 @@ def logged(trained):
     return {record.epoch: record for record in records if record.metrics is not None}
 
 
-@pytest.mark.parametrize("name", ["best.pt", "last.pt"])
-@pytest.mark.parametrize(("batch", "workers"), WAYS)
+@pytest.mark.parametrize(
+    ("name", "batch", "workers"),
+    [*((name, *way) for name in ("best.pt", "last.pt") for way in WAYS), ("epoch10.pt", 4, 1)],
+)
 def test_val_gives_the_logged_numbers(trained, logged, runs, name, batch, workers):
     file = trained[0].save_dir / "weights" / name
     record = logged[inspect(file)["epoch"] - 1]
