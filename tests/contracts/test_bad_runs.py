@@ -1,0 +1,182 @@
+"""What does a user read when a run can't start? One clear sentence for each mistake, all of them at once, no traceback.
+
+Mistakes in labels and images are in `test_bad_data.py`, misspelt words in `test_command_line.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peakmark import YOLO
+from peakmark.cli.main import app
+from peakmark.errors import DataError, MachineError, ModelFileError, SettingsError
+from peakmark.nouns import Notice, RunStarted
+
+
+def _command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, str]:
+    with pytest.raises(SystemExit) as ended:
+        app(list(words))
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    return ended.value.code, told.err
+
+
+def test_settings_model_and_data_are_told_at_once(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, err = _command(capsys, "train", "model=nope.pt", "data=nope.yaml", "epoch=3", "batch=0")
+    assert code == 2
+    first, *lines = err.splitlines()
+    assert first == "Error: 4 things to mend"
+    assert lines[0] == "  - epoch is no setting; the nearest one is epochs: write epochs=3."
+    assert lines[1] == "  - batch=0 is out of range; batch is a whole number from 1 (images)."
+    assert lines[2].startswith("  - model=nope.pt: there is no such file. Nothing is downloaded: give the path of")
+    assert lines[3].startswith("  - data=nope.yaml: there is no such file.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_is_told_at_once_as_well():
+    with pytest.raises(SettingsError) as caught:
+        YOLO().train(data="nope.yaml", epoch=3)
+    assert len(caught.value.violations) == 2
+
+
+@pytest.mark.parametrize(("command", "words"), [("val", ["data=nope.yaml", "conf=2"]), ("predict", ["conf=2"])])
+def test_val_and_predict_tell_at_once(capsys, command, words):
+    code, err = _command(capsys, command, "model=nope.pt", *words)
+    assert code == 2
+    for said in ("conf=2 is out of range", "model=nope.pt: there is no such file"):
+        assert said in err
+    assert ("data=nope.yaml: there is no such file" in err) == (command == "val")
+    assert ("source is missing" in err) == (command == "predict")
+
+
+def test_data_missing(capsys):
+    code, err = _command(capsys, "train", "epochs=3")
+    assert (code, err) == (
+        2,
+        "Error: data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"hello, this is text", "is not a model file"),
+        (b"PK\x03\x04 and then nothing", "is cut off or damaged"),
+        (b"\x80\x02ccollections\nOrderedDict\nq\x00)Rq\x01.", "pickle of another program"),
+    ],
+)
+def test_a_model_file_that_is_none(tmp_path, tiny_data, runs, content, said):
+    file = tmp_path / "best.pt"
+    file.write_bytes(content)
+    with pytest.raises(ModelFileError, match=said) as caught:
+        YOLO(file)
+    assert str(file) in str(caught.value)
+    with pytest.raises(ModelFileError, match=said):
+        YOLO().train(data=tiny_data, pretrained=file, project=runs)
+    assert not runs.exists()
+
+
+def test_another_architecture_is_named_with_those_there_are():
+    with pytest.raises(ModelFileError, match=r"model=yolov9c.yaml: not one of the architectures .* yolov8n.yaml"):
+        YOLO("yolov9c.yaml")
+
+
+def test_imgsz_is_rounded_up_and_said(train, trained, tiny_data, runs):
+    events: list[Any] = []
+    said = "imgsz=40 is not a multiple of 32; 64 is used instead."
+    results = train(imgsz=40, epochs=1, val=False, observer=events.append)
+    assert results.summary["settings"]["imgsz"] == 64
+    assert said in next(event for event in events if isinstance(event, RunStarted)).notes
+    model = YOLO(trained[0].best)
+    for use in (
+        lambda observer: model.val(imgsz=40, project=runs, plots=False, observer=observer),
+        lambda observer: model.predict(tiny_data.parent / "images/val", imgsz=40, observer=observer),
+    ):
+        notices: list[Any] = []
+        use(notices.append)
+        assert said in [notice.text for notice in notices if isinstance(notice, Notice)]
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5, "many"])
+def test_batch_that_is_no_number_of_images(tiny_data, batch):
+    with pytest.raises(SettingsError, match=f"^batch={batch} .*batch is a whole number from 1"):
+        YOLO().train(data=tiny_data, batch=batch)
+
+
+def test_a_folder_that_cannot_be_written(train, trained, tiny_data, tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("mine")
+    model = YOLO(trained[0].best)
+    for use in (
+        lambda: train(project=in_the_way),
+        lambda: model.val(project=in_the_way, observer=lambda event: None),
+        lambda: model.predict(tiny_data.parent / "images/val", save=True, project=in_the_way),
+    ):
+        with pytest.raises(MachineError, match=f"Can't write {in_the_way}") as caught:
+            use()
+        assert "." in str(caught.value).partition("Can't write")[2]
+    assert in_the_way.read_text() == "mine"
+
+
+def test_a_name_that_is_a_path(train):
+    with pytest.raises(SettingsError, match=r"name=a/b is not the name of a folder. Put the folders above it into"):
+        train(name="a/b")
+
+
+def test_too_little_memory(train, runs, monkeypatch):
+    monkeypatch.setattr("peakmark.train.session.available_bytes", lambda: 300 * 2**20)
+    with pytest.raises(MachineError, match=r"batch=4 at imgsz=32 with yolov8n needs about .* GiB of memory, and 0.3"):
+        train()
+    assert not runs.exists()
+
+
+def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch):
+    from peakmark.loss.detection import detection_loss
+
+    steps = iter(range(100))
+
+    def greedy(output: Any, batch: Any) -> Any:
+        if next(steps) == 4:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+        return detection_loss(output, batch)
+
+    monkeypatch.setattr("peakmark.train.step.detection_loss", greedy)
+    folders: list[Path] = []
+
+    def observe(event: object) -> None:
+        if isinstance(event, RunStarted):
+            folders.append(event.folder)
+
+    with pytest.raises(MachineError, match="The memory is used up at batch=4, imgsz=32: take a smaller batch"):
+        train(observer=observe)
+    monkeypatch.undo()
+    assert YOLO().resume(folders[0], observer=lambda event: None).outcome == "finished"
+
+
+def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, write_set, tmp_path):
+    data = write_set(tmp_path / "set")
+    image = tmp_path / "set/images/train/03.png"
+    folders: list[Path] = []
+
+    def lose_it(event: object) -> None:
+        if isinstance(event, RunStarted):
+            folders.append(event.folder)
+            image.rename(image.with_suffix(".lost"))
+
+    with pytest.raises(DataError, match=str(image)):
+        train(data=data, cache="off", epochs=1, mosaic=0, observer=lose_it)
+    image.with_suffix(".lost").rename(image)
+    assert (folders[0] / "settings.yaml").is_file()
+
+
+def test_a_run_in_use_is_left_alone(train, trained):
+    results = trained[0]
+    from peakmark.machine.lock import RunLock
+
+    with RunLock(results.save_dir), pytest.raises(MachineError, match="is in use by process"):
+        YOLO().resume(results.save_dir, observer=lambda event: None)
