@@ -8,12 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from peakmark import YOLO
+from peakmark import YOLO, inspect
+from peakmark.checkpoint.reader import read
 from peakmark.cli.main import app
+from peakmark.data.order import epoch_order
 from peakmark.errors import DataError, MachineError, ModelFileError, SettingsError
-from peakmark.nouns import Notice, RunStarted
+from peakmark.loss.detection import detection_loss
+from peakmark.machine.lock import RunLock
+from peakmark.nouns import EpochStarted, Notice, RunStarted
 
 
 def _command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, str]:
@@ -136,8 +141,6 @@ def test_too_little_memory(train, runs, monkeypatch):
 
 
 def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch):
-    from peakmark.loss.detection import detection_loss
-
     steps = iter(range(100))
 
     def greedy(output: Any, batch: Any) -> Any:
@@ -158,25 +161,33 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
     assert YOLO().resume(folders[0], observer=lambda event: None).outcome == "finished"
 
 
-def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, write_set, tmp_path):
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, write_set, tmp_path, split):
     data = write_set(tmp_path / "set")
-    image = tmp_path / "set/images/train/03.png"
-    folders: list[Path] = []
+    image = tmp_path / f"set/images/{split}/03.png"
+    wishes = {"data": data, "cache": "off", "mosaic": 0, "batch": 2, "nbs": 2}
+    whole = inspect(train(**wishes).last)["digests"]
+    events: list[Any] = []
 
     def lose_it(event: object) -> None:
-        if isinstance(event, RunStarted):
-            folders.append(event.folder)
+        events.append(event)
+        if isinstance(event, EpochStarted) and event.epoch == 1:
             image.rename(image.with_suffix(".lost"))
 
     with pytest.raises(DataError, match=str(image)):
-        train(data=data, cache="off", epochs=1, mosaic=0, observer=lose_it)
+        train(**wishes, observer=lose_it)
+    folder = events[0].folder
+    assert events[-1].text.endswith(f"go on with: peakmark resume {folder}")
+    position = read(folder / "weights/last.pt").position
+    before_it = int(np.flatnonzero(epoch_order(0, 1, 10) == 3)[0]) // 2 * 2
+    where = (1, before_it, "train") if split == "train" else (1, 10, "validate")
+    assert (position.epoch, position.images, position.phase) == where
     image.with_suffix(".lost").rename(image)
-    assert (folders[0] / "settings.yaml").is_file()
+    resumed = YOLO().resume(folder, observer=lambda event: None)
+    assert inspect(resumed.last)["digests"] == whole
 
 
-def test_a_run_in_use_is_left_alone(train, trained):
+def test_a_run_in_use_is_left_alone(trained):
     results = trained[0]
-    from peakmark.machine.lock import RunLock
-
     with RunLock(results.save_dir), pytest.raises(MachineError, match="is in use by process"):
         YOLO().resume(results.save_dir, observer=lambda event: None)

@@ -96,6 +96,9 @@ class Loop:
             except ValidationStopped:
                 self.keeper.keep_position(state)
                 return self.stop.reason or "interrupted"
+            except DataError:
+                self.keeper.keep_position(state)  # what was trained stands; the resume validates it
+                raise
             if self.stop.requested() and not decision.stop and state.position.epoch < self.settings.epochs:
                 return self.stop.reason or "interrupted"
         return "finished"

@@ -15,7 +15,7 @@ from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.errors import MachineError, ModelFileError, TrainingError
+from peakmark.errors import DataError, MachineError, ModelFileError, TrainingError
 from peakmark.evaluate.fitness import describe as describe_fitness
 from peakmark.machine.devices import Arithmetic
 from peakmark.machine.durable import clean_leftovers, write_text
@@ -156,6 +156,10 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, 
         except TrainingError as error:
             write_text(folder.summary, render_summary(_summary(run, "not_finite", str(error))))
             tell(_ended(run, folder, "not_finite", str(error)))
+            raise
+        except DataError:
+            text = "All that was trained is saved. With the data as it was, go on with: peakmark resume"
+            tell(Notice(f"{text} {folder.path}", serious=True))
             raise
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
