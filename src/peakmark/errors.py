@@ -64,4 +64,4 @@ class Mistakes:
         if len(self._errors) == 1:
             raise self._errors[0]
         if self._errors:
-            raise SettingsError(str(error) for error in self._errors)
+            raise SettingsError(line for error in self._errors for line in str(error).splitlines())
