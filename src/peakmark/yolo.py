@@ -73,7 +73,10 @@ class YOLO:
     """
 
     def __init__(self, model: str | Path = "yolov8n.yaml") -> None:
-        """Raises ModelFileError where `model` is neither an architecture nor a checkpoint of ours."""
+        """Raises ModelFileError where `model` is no architecture, no checkpoint of ours and no other program's weights.
+
+        Another program's .pt can be fine-tuned from; its weights are read without running anything in it.
+        """
         self._source = find_model(model)
         self._model: Detector | None = None
 

@@ -7,6 +7,7 @@ triangle. Everything is drawn from the generator it is given; files are none of 
 
 from __future__ import annotations
 
+import colorsys
 import math
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,11 @@ _SMALLEST_HIDDEN_PX = 28.0
 _LEAST_CONTRAST = 90.0
 """Distance in RGB between an object's colour and the mean of what is under it."""
 _NOISE = np.float32(5)
+
+_HUES = {"circle": 0.0, "square": 0.3, "triangle": 0.6, "star": 0.13}
+"""Where on the colour circle (0 to 1, red at 0) a class's fills lie: things differ in more than their outline."""
+_HUE_SPREAD = 0.06
+"""Either way; outlines, lights and grounds have every colour, so a colour alone says little."""
 
 _SIDES = {"square": (4, math.cos(math.pi / 4)), "triangle": (3, 0.5), "star": (5, 0.45)}
 """Corners of a shape, and how far out it reaches midway between two of them, as a share of the way to a corner."""
@@ -117,7 +123,8 @@ class _Canvas:
             shape = _draw_shape(self._rng, 0.93**attempt, onto)
             cover = _cover(shape)
             if self._hides_a_part(cover) if onto else self._is_free(shape):
-                self._paint(cover, _paint_for(cover, self._colours[cover.window], self._rng), len(self._shapes))
+                paint = _paint_for(shape.kind, cover, self._colours[cover.window], self._rng)
+                self._paint(cover, paint, len(self._shapes))
                 self._shapes.append(shape)
                 self._areas_px.append(int(cover.inside.sum()))
                 return
@@ -234,10 +241,10 @@ def _depth(shape: _Shape, along: FloatArray, across: FloatArray) -> FloatArray:
     return (normal_x * radius - normal_x * out * np.cos(turn) - normal_y * out * np.sin(turn)).astype(np.float32)
 
 
-def _paint_for(cover: _Cover, under: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _paint_for(kind: str, cover: _Cover, under: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Colours an object: plain or shaded, with or without an outline, never nearly the colour of what is under it."""
     ground = under[cover.inside].mean(axis=0)
-    colour = _contrasting_colour(ground, rng)
+    colour = _contrasting(_fills(kind, rng), ground)
     height, width = cover.depth_px.shape
     shading = np.zeros((height, width, 1), np.float32)
     if rng.random() < 0.4:
@@ -247,14 +254,30 @@ def _paint_for(cover: _Cover, under: FloatArray, rng: np.random.Generator) -> Fl
     painted = colour + shading
     if rng.random() < 0.5:
         line_px = rng.uniform(0.08, 0.18) * cover.depth_px.max() + 1
-        painted = np.where(cover.depth_px[..., None] < line_px, _contrasting_colour(ground, rng), painted)
+        painted = np.where(cover.depth_px[..., None] < line_px, _contrasting(_any_colours(rng), ground), painted)
     return painted.astype(np.float32)
 
 
-def _contrasting_colour(ground: FloatArray, rng: np.random.Generator) -> FloatArray:
-    candidates: FloatArray = rng.uniform(0, 255, (16, 3)).astype(np.float32)
+def _fills(kind: str, rng: np.random.Generator) -> FloatArray:
+    """Draws 16 candidate fills of a class, RGB from 0 to 255: its hue, more or less, from pale to dark."""
+    hues = (_HUES[kind] + rng.uniform(-_HUE_SPREAD, _HUE_SPREAD, 16)) % 1
+    saturations, values = rng.uniform(0.45, 1, 16), rng.uniform(0.35, 1, 16)
+    colours = [
+        colorsys.hsv_to_rgb(*hsv) for hsv in zip(hues.tolist(), saturations.tolist(), values.tolist(), strict=True)
+    ]
+    return np.array(colours, np.float32) * 255
+
+
+def _any_colours(rng: np.random.Generator) -> FloatArray:
+    return rng.uniform(0, 255, (16, 3)).astype(np.float32)
+
+
+def _contrasting(candidates: FloatArray, ground: FloatArray) -> FloatArray:
+    """The first candidate that is far enough from the ground; the farthest where none is."""
     distances = np.linalg.norm(candidates - ground, axis=1)
-    return np.asarray(candidates[int(np.argmax(distances > _LEAST_CONTRAST))])
+    far_enough = distances > _LEAST_CONTRAST
+    chosen = np.argmax(far_enough) if far_enough.any() else np.argmax(distances)
+    return np.asarray(candidates[int(chosen)])
 
 
 def _texture(rng: np.random.Generator) -> FloatArray:
