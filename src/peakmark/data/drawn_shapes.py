@@ -21,7 +21,7 @@ NAMES = ("circle", "square", "triangle", "star")
 SIDE_PX = 320
 
 _MOST_OBJECTS = 12
-_SMALLEST_PX, _LARGEST_PX = 12.0, 175.0
+_SMALLEST_PX, _LARGEST_PX = 12.0, 160.0
 """Diameters of the circles that shapes are drawn in, before they are stretched."""
 _ATTEMPTS = 30
 _ONTO_SHARE, _BAR_SHARE = 0.35, 0.35

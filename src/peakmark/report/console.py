@@ -123,7 +123,9 @@ class ConsoleObserver:
     def _run_ended(self, event: RunEnded) -> None:
         colour = "green" if event.outcome in ("finished", "early_stopped") else "yellow"
         self._print()
-        self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=event.text, words=True)
+        # What was not finite is raised as an error as well, and would be read twice.
+        text = "" if event.outcome == "not_finite" else event.text
+        self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=text, words=True)
         if event.best_epoch is not None:
             self._fact("best", self._best_in_words(event.best_epoch, event.best_fitness))
             self._fact("weights", str(event.folder / "weights" / "best.pt"))

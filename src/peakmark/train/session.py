@@ -174,8 +174,8 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, 
 def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist) -> EndedRun:
     """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
     over = outcome in ("finished", "early_stopped")
-    best = read(folder.best) if best_record(run.state.history.records) else None
-    evaluation = _proof(run, best, tell) if over and best and run.val_index else None
+    best = _read_best(run, folder, tell) if over else None
+    evaluation = _proof(run, best, tell) if best and run.val_index else None
     text = _last_words(run, folder, outcome)
     summary = _summary(run, outcome, text)
     write_text(folder.summary, render_summary(summary))
@@ -184,6 +184,17 @@ def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell
         artist.draw(ended)
     tell(_ended(run, folder, outcome, text))
     return ended
+
+
+def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoint | None:
+    """Reads best.pt where an epoch was best; a file that somebody took away meanwhile must not cost the run's end."""
+    if best_record(run.state.history.records) is None:
+        return None
+    try:
+        return read(folder.best)
+    except ModelFileError as error:
+        tell(Notice(f"The best epoch's weights can't be read back. {error}", serious=True))
+        return None
 
 
 def _proof(run: PreparedRun, best: Checkpoint, tell: Observer) -> Evaluation:
