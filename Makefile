@@ -31,6 +31,7 @@ exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, man
 	.venv/bin/python -m pytest -q tests/exactness tests/crash
 
 bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
+	.venv/bin/python benchmarks/step.py
 	.venv/bin/python benchmarks/coco_metrics.py
 
 clean:  ## remove .venv and what the tools left
