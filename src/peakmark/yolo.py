@@ -137,10 +137,16 @@ class YOLO:
         return self._become(ended)
 
     def resume(self, run: str | Path, *, observer: Observer | None = None) -> TrainResults:
-        """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it."""
-        folder = _run_folder(Path(run).expanduser())
+        """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it.
+
+        Raises ModelFileError where there is nothing to go on with or the file is older than the run's newest state.
+        """
+        given = Path(run).expanduser()
+        folder = _run_folder(given)
         with _watching(observer) as observe:
-            ended = resume_run(folder, observe, _artist())
+            ended = resume_run(
+                folder, None if given.suffix != ".pt" or given.name == folder.last.name else given, observe, _artist()
+            )
         return self._become(ended)
 
     def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
@@ -307,10 +313,10 @@ def _say_nothing(event: Event) -> None:
 
 
 def _run_folder(given: Path) -> RunFolder:
-    path = given.parent.parent if given.suffix == ".pt" else given
-    if not (path / "weights").is_dir():
+    folder = RunFolder(given.parent.parent if given.suffix == ".pt" else given)
+    if not folder.weights.is_dir() and not folder.settings_yaml.is_file():
         raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")
-    return RunFolder(path)
+    return folder
 
 
 def _arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:

@@ -17,6 +17,7 @@ from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError
 from peakmark.nouns import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunStarted, ValidationProgress
+from peakmark.record.unfinished import newest_unfinished
 
 # Five microbatches an epoch: in windows of one and two of them while it warms up, then of two, two and one.
 WISHES = {
@@ -195,6 +196,31 @@ def test_a_damaged_last_is_passed_over_and_said(stopped_once, runs, facts, unint
     notes = [note for event in events if isinstance(event, RunStarted) for note in event.notes]
     notes += [event.text for event in events if isinstance(event, Notice)]
     assert any(f"{last} is damaged" in note for note in notes)
+    assert facts(run) == uninterrupted
+
+
+def test_a_run_without_a_checkpoint_starts_from_its_settings(whole, runs, facts, uninterrupted):
+    """As a kill before the first save leaves it."""
+    run = shutil.copytree(whole, runs / "train")
+    shutil.rmtree(run / "weights")
+    for name in ("results.csv", "summary.json"):
+        (run / name).unlink()
+    assert newest_unfinished(runs) == run
+    events: list[Any] = []
+    YOLO().resume(run, observer=events.append)
+    (started,) = (event for event in events if isinstance(event, RunStarted))
+    assert any("starts from its settings.yaml" in note for note in started.notes)
+    assert facts(run) == uninterrupted
+
+
+def test_a_file_older_than_the_run_is_refused_and_the_run_stays(whole, runs, facts, uninterrupted):
+    run = shutil.copytree(whole, runs / "train")
+    older = run / "weights/epoch1.pt"
+    last = read(run / "weights/last.pt")
+    save(dataclasses.replace(last, position=dataclasses.replace(last.position, epoch=1)), older)
+    with pytest.raises(ModelFileError, match=r"earlier place in the run than .*last\.pt.*never rewound"):
+        YOLO().resume(older, observer=_ignore)
+    older.unlink()
     assert facts(run) == uninterrupted
 
 

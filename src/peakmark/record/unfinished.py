@@ -14,13 +14,19 @@ _RESUMABLE = ("interrupted", "out_of_time")
 
 
 def newest_unfinished(project: Path) -> Path | None:
-    """Gives the folder in `project` whose last.pt is the newest among the runs that did not come to an end, if any."""
+    """Gives the folder in `project` that was written to last, among the runs that did not come to an end, if any."""
     if not project.is_dir():
         return None
     runs = [RunFolder(path) for path in project.iterdir()]
-    stopped = [run for run in runs if run.last.is_file() and _was_stopped(run)]
-    newest = max(stopped, key=lambda run: run.last.stat().st_mtime_ns, default=None)
+    stopped = [run for run in runs if run.settings_yaml.is_file() and _was_stopped(run)]
+    newest = max(stopped, key=_written_at, default=None)
     return newest.path if newest else None
+
+
+def _written_at(run: RunFolder) -> int:
+    """When the run's last state was saved; one that was ended before has only its settings."""
+    file = run.last if run.last.is_file() else run.settings_yaml
+    return file.stat().st_mtime_ns
 
 
 def _was_stopped(run: RunFolder) -> bool:

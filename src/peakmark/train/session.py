@@ -13,7 +13,7 @@ from pathlib import Path
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.reader import read, read_position
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError, MachineError, ModelFileError, TrainingError
 from peakmark.evaluate.fitness import describe as describe_fitness
@@ -26,6 +26,7 @@ from peakmark.model.scales import SCALES
 from peakmark.nouns import PROTOCOL, Evaluation, Event, History, Notice, Observer, Outcome, RunEnded, RunStarted
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal
+from peakmark.record.settings_yaml import read as read_settings
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.record.summary import Summary, summarise
 from peakmark.record.summary import render as render_summary
@@ -33,11 +34,11 @@ from peakmark.resume.capture import capture, restore
 from peakmark.selection.best import best_record
 from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings
-from peakmark.settings.parse import Parsed
+from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain, to_plain
 from peakmark.train.build import PreparedRun, assemble, facts_of, open_validation_set, prepare
 from peakmark.train.footprint import training_bytes
-from peakmark.train.start import ModelSource, trained_model
+from peakmark.train.start import ModelSource, find_model, trained_model
 from peakmark.train.validation import validate_weights
 
 _SECONDS_PER_HOUR = 3600
@@ -83,16 +84,25 @@ def start_run(
         return _go(run, folder, observe, artist, (*parsed.notes, *run.notes, *said))
 
 
-def resume_run(folder: RunFolder, observe: Observer, artist: Artist) -> EndedRun:
+def resume_run(folder: RunFolder, asked: Path | None, observe: Observer, artist: Artist) -> EndedRun:
     """Goes on with a run where it stopped, in place and with its own settings.
 
-    Raises ModelFileError where there is nothing to go on with, and MachineError where the machine or the data are not
-    the ones that the run was on, since the result would then be another one.
+    `asked` is the checkpoint that the user named, if any. Raises ModelFileError where there is nothing to go on with or
+    the run is further than that file, and MachineError where the data are not the ones that the run was on, since the
+    result would then be another one.
     """
     with RunLock(folder.path):
+        if not folder.weights.is_dir():
+            return _from_the_beginning(folder, observe, artist)
         clean_leftovers(folder.weights)  # of a save that a crash cut off
         found = newest_good(folder.weights)
         checkpoint = found.checkpoint
+        if asked is not None and read_position(asked) != checkpoint.position:
+            raise ModelFileError(
+                f"{asked} is of an earlier place in the run than {found.path}, and a run is never rewound in place. Go"
+                f" on with its newest state: peakmark resume {folder.path}; or start a new run from these weights:"
+                f" peakmark train model={asked} data=..."
+            )
         settings = from_plain(Settings, checkpoint.settings)
         spec = read_dataset(checkpoint.provenance["data"]["yaml"])
         arithmetic = Arithmetic.from_plain(checkpoint.arithmetic)
@@ -102,6 +112,14 @@ def resume_run(folder: RunFolder, observe: Observer, artist: Artist) -> EndedRun
         if digests(capture(run.state, facts_of(run))) != digests(checkpoint):
             raise ModelFileError(f"{found.path}: the state could not be restored exactly; nothing was changed.")
         return _go(run, folder, observe, artist, found.refused)
+
+
+def _from_the_beginning(folder: RunFolder, observe: Observer, artist: Artist) -> EndedRun:
+    """Starts a run again, in its folder, that was ended before its first save."""
+    settings = parse(Settings, read_settings(folder.settings_yaml)).settings
+    run = prepare(settings, find_model(settings.model), read_dataset(settings.data))
+    said = "This run was ended before anything was saved: it starts from its settings.yaml."
+    return _go(run, folder, observe, artist, (said, *run.notes))
 
 
 def _check_same_data(checkpoint: Checkpoint, run: PreparedRun) -> None:
