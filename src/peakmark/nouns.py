@@ -325,6 +325,8 @@ class RunEnded:
     best_fitness: float | None
     text: str
     """What ended the run and what to do next, in a sentence or two."""
+    pictures: bool
+    """Whether the folder holds the pictures and the report of the whole run."""
 
 
 Event = (

@@ -18,15 +18,14 @@ def newest_unfinished(project: Path) -> Path | None:
     if not project.is_dir():
         return None
     runs = [RunFolder(path) for path in project.iterdir()]
-    stopped = [run for run in runs if run.settings_yaml.is_file() and _was_stopped(run)]
-    newest = max(stopped, key=_written_at, default=None)
-    return newest.path if newest else None
+    written = {run.path: _written_at(run) for run in runs if _was_stopped(run)}
+    return max((path for path, at in written.items() if at), key=lambda path: written[path], default=None)
 
 
 def _written_at(run: RunFolder) -> int:
-    """When the run's last state was saved; one that was ended before has only its settings."""
-    file = run.last if run.last.is_file() else run.settings_yaml
-    return file.stat().st_mtime_ns
+    """When the run's last state was saved, in ns; one that was ended before has only its settings. 0 for no run."""
+    files = (file for file in (run.last, run.settings_yaml) if file.is_file())
+    return next((file.stat().st_mtime_ns for file in files), 0)
 
 
 def _was_stopped(run: RunFolder) -> bool:

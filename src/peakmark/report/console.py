@@ -131,7 +131,9 @@ class ConsoleObserver:
             self._fact("weights", str(event.folder / "weights" / "best.pt"))
         else:
             self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (no epoch was validated, so none is best)")
-        self._fact("pictures", f"{event.folder} (results.csv beside them)")
+        if event.pictures:
+            self._fact("pictures", f"{event.folder} (report.html shows them all)")
+        self._fact("numbers", f"{event.folder / 'results.csv'}")
         if event.best_epoch is not None and event.outcome in ("finished", "early_stopped"):
             self._fact(
                 "use it", f"peakmark predict model={event.folder / 'weights' / 'best.pt'} source=IMAGES save=True"

@@ -191,7 +191,7 @@ def _go(run: PreparedRun, folder: RunFolder, observe: Observer, artist: Artist, 
 
 def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist) -> EndedRun:
     """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
-    over = outcome in ("finished", "early_stopped")
+    over = _is_over(outcome)
     best = _read_best(run, folder, tell) if over else None
     evaluation = _proof(run, best, tell) if best and run.val_index else None
     text = _last_words(run, folder, outcome)
@@ -202,6 +202,10 @@ def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell
         artist.draw(ended)
     tell(_ended(run, folder, outcome, text))
     return ended
+
+
+def _is_over(outcome: Outcome) -> bool:
+    return outcome in ("finished", "early_stopped")
 
 
 def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoint | None:
@@ -262,6 +266,7 @@ def _ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> 
         best_epoch=best.epoch if best else None,
         best_fitness=best.fitness if best else None,
         text=text,
+        pictures=_is_over(outcome) and run.settings.plots,
     )
 
 

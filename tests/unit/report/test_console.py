@@ -103,7 +103,9 @@ def _run(watched: _Watched, epochs: int = 3) -> _Watched:
         watched.tell(*(_microbatch(done, epoch) for done in range(16, 201, 16)), pause_s=1.0)
         watched.tell(*(ValidationProgress(epoch, done, 87) for done in range(0, 87, 16)), pause_s=1.0)
         watched.tell(_ended(epoch, best=epoch == 0))
-    return watched.tell(RunEnded(Path("runs/detect/train"), "finished", Position(), 0, 0.4123, "All epochs are done."))
+    return watched.tell(
+        RunEnded(Path("runs/detect/train"), "finished", Position(), 0, 0.4123, "All epochs are done.", True)
+    )
 
 
 def test_a_log_has_plain_lines_only():
@@ -198,7 +200,7 @@ def test_the_end_names_the_best_epoch_its_numbers_and_their_protocol():
 
 
 def test_the_end_without_a_best_epoch_says_so():
-    ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, "Stopped by Ctrl-C.")
+    ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, "Stopped by Ctrl-C.", False)
     text = _Watched(terminal=False).tell(ended).text
     assert "no epoch was validated, so none is best" in text
     assert "best.pt" not in text
