@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import torch
 
 from peakmark.checkpoint.format import Checkpoint, to_plain
@@ -93,7 +94,10 @@ def check_finite(checkpoint: Checkpoint) -> None:
         "open_epoch": checkpoint.open_epoch,
     }
     for place, tensor in _tensors(state, ""):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # By NumPy, not torch: this runs in the writer's thread, where torch's first parallel operation would start a
+        # second team of threads. With more of them than cores, OpenMP puts every team to sleep between operations, and
+        # each training step took 1.7 times as long from the first save on (2 cores, yolov8n).
+        if tensor.is_floating_point() and not np.isfinite(tensor.numpy()).all():
             raise TrainingError(_not_finite(place))
     for place, number in _numbers(state, ""):
         if not math.isfinite(number):

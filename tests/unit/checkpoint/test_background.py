@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -180,3 +182,29 @@ def test_many_small_saves_lose_nothing(tmp_path, at):
     writer.close()
     assert read(last).position.epoch == 29
     assert read(best).position.epoch == 25
+
+
+_SAVES_AND_COUNTS_THREADS = """
+import dataclasses, pathlib, sys
+import psutil, torch
+from peakmark.checkpoint.background import BackgroundWriter
+from peakmark.checkpoint.reader import read
+torch.set_num_threads(2)
+torch.ones(1_000_000).isfinite().all()  # the main thread's own team
+golden, folder = map(pathlib.Path, sys.argv[1:])
+large = {"weight": torch.ones(1_000_000)}
+checkpoint = dataclasses.replace(read(golden), model=large, training_weights=large)
+before = psutil.Process().num_threads()
+writer = BackgroundWriter(folder / "last.pt", folder / "best.pt")
+writer.submit(checkpoint, folder / "last.pt")
+writer.flush()
+print(psutil.Process().num_threads() - before)
+"""
+
+
+def test_a_save_starts_no_threads_beside_its_own(tmp_path):
+    """A second team of OpenMP threads, on as many cores as the first, slows every training step down for good."""
+    golden = Path(__file__).resolve().parents[2] / "contracts/golden/checkpoint-1.pt"
+    command = [sys.executable, "-c", _SAVES_AND_COUNTS_THREADS, str(golden), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "1", done.stderr
