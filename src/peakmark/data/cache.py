@@ -81,10 +81,11 @@ class ImageCache:
                 f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, but was {box.width_px} x "
                 f"{box.height_px} when the data was indexed; don't change the data during a run, and start again."
             )
-        return _resize(image, box)
+        return resize_into(image, box)
 
 
-def _resize(image: ImageArray, box: Letterbox) -> ImageArray:
+def resize_into(image: ImageArray, box: Letterbox) -> ImageArray:
+    """Gives the image exactly as large as the inside of its letterbox; training, validation and prediction share it."""
     width_px, height_px = box.inner_width_px, box.inner_height_px
     if (box.width_px, box.height_px) == (width_px, height_px):
         return image

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from peakmark.data.apply import BACKGROUND
+from peakmark.data.cache import resize_into
 from peakmark.deploy.frames import Frame
 from peakmark.deploy.results import Boxes, Results
 from peakmark.geometry.letterbox import Letterbox
@@ -82,14 +83,10 @@ def _predict_batch(
 
 def put_into_square(image: ImageArray, letterbox: Letterbox) -> ImageArray:
     """Gives the picture scaled into the middle of a grey square, as the detector saw pictures when it was validated."""
-    inner_px = (letterbox.inner_width_px, letterbox.inner_height_px)
-    if inner_px != (letterbox.width_px, letterbox.height_px):
-        shrinks = letterbox.side_px < max(letterbox.width_px, letterbox.height_px)
-        resized = cv2.resize(image, inner_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        image = np.asarray(resized, dtype=np.uint8)
     square = np.full((letterbox.side_px, letterbox.side_px, 3), BACKGROUND, dtype=np.uint8)
     left, top = letterbox.left_px, letterbox.top_px
-    square[top : top + inner_px[1], left : left + inner_px[0]] = image
+    inner = square[top : top + letterbox.inner_height_px, left : left + letterbox.inner_width_px]
+    inner[:] = resize_into(image, letterbox)
     return square
 
 

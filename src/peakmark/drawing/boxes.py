@@ -50,7 +50,8 @@ def draw_boxes(
     for i in drawn:
         name = names[classes[i]] if 0 <= classes[i] < len(names) else str(classes[i])
         text = name if scores is None else f"{name} {scores[i]:.2f}"
-        _draw_name(picture, boxes_xyxy_px[i], text, class_colour(int(classes[i])), width)
+        if text:
+            _draw_name(picture, boxes_xyxy_px[i], text, class_colour(int(classes[i])), width)
     return picture
 
 

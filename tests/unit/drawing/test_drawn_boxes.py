@@ -109,3 +109,12 @@ def test_sheet_without_images_is_an_empty_cell():
 def test_a_landscape_row_takes_no_more_height_than_it_needs():
     wide = np.zeros((10, 100, 3), np.uint8)
     assert contact_sheet([wide], [""], columns=1, cell_px=100).shape[0] < 50
+
+
+def test_a_box_without_a_name_is_its_frame_alone() -> None:
+    blank = np.zeros((60, 60, 3), np.uint8)
+    box = np.array([[20.0, 30.0, 40.0, 50.0]], np.float32)
+    drawn = draw_boxes(blank, box, np.array([0]), [""], line_width_px=1)
+    assert drawn.any()
+    assert not drawn[:29].any()
+    assert not drawn[32:49, 22:39].any()
