@@ -199,6 +199,13 @@ def test_a_damaged_last_is_passed_over_and_said(stopped_once, runs, facts, unint
     assert facts(run) == uninterrupted
 
 
+def test_a_resume_needs_no_file_that_the_run_started_from(whole, train, stop_at, tmp_path):
+    started_from = shutil.copy(whole / "weights/best.pt", tmp_path / "start.pt")
+    run = train(**{**WISHES, "pretrained": str(started_from)}, observer=stop_at(MicrobatchDone, 8)).save_dir
+    started_from.unlink()
+    assert YOLO().resume(run, observer=_ignore).outcome == "finished"
+
+
 def test_a_run_without_a_checkpoint_starts_from_its_settings(whole, runs, facts, uninterrupted):
     """As a kill before the first save leaves it."""
     run = shutil.copytree(whole, runs / "train")

@@ -33,7 +33,7 @@ from peakmark.errors import SettingsError
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
-from peakmark.model.detector import STRIDES, Detector
+from peakmark.model.detector import STRIDES, Detector, build_detector
 from peakmark.nouns import History, Observer, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
@@ -80,9 +80,14 @@ def prepare(
     train_index = training_index(settings, spec)
     val_index = open_index(settings, spec, "val") if settings.val else None
     _check_no_lone_value(settings, len(train_index))
-    arithmetic = arithmetic or settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+    notes: tuple[str, ...] = ()
+    if arithmetic is None:
+        arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+        model, notes = starting_model(source, settings.pretrained, names, settings.seed)
+    else:
+        # Every weight will be restored: the file that the run once started from may be gone.
+        model = build_detector(source.scale, len(names), settings.seed)
     arithmetic.apply()
-    model, notes = starting_model(source, settings.pretrained, names, settings.seed)
     chosen = recipe(settings, classes=len(names), images=len(train_index))
     return PreparedRun(
         settings=settings,
