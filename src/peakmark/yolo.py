@@ -42,7 +42,7 @@ from peakmark.selection.best import best_record
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
-from peakmark.train.build import open_cache, open_index, open_validation_set, workers_of
+from peakmark.train.build import open_cache, open_index, workers_of
 from peakmark.train.session import Artist, EndedRun, resume_run, start_run
 from peakmark.train.start import find_model, trained_model
 from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
@@ -271,8 +271,9 @@ class YOLO:
 def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
     path = Path(file).expanduser()
-    best = best_record(read(path).history.records)
-    return describe(path) | {"best_epoch": best.epoch + 1 if best else None}
+    checkpoint = read(path)
+    best = best_record(checkpoint.history.records)
+    return describe(path, checkpoint) | {"best_epoch": best.epoch + 1 if best else None}
 
 
 # --- parts of the above ---------------------------------------------------------------------------------------------
@@ -387,8 +388,8 @@ def _draw_ended(ended: EndedRun) -> None:
         run.names,
         mosaic_closed_from=closed_from if settings.mosaic > 0 and 0 < closed_from < settings.epochs else None,
     )
-    if ended.evaluation is not None and ended.best is not None:
-        samples = sample_detections(trained_model(ended.best), open_validation_set(run), run.arithmetic)
+    if ended.evaluation is not None and ended.best is not None and run.validation is not None:
+        samples = sample_detections(trained_model(ended.best), run.validation, run.arithmetic)
         draw_evaluation(folder, ended.evaluation, samples)
     write_page(folder)
 

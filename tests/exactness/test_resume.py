@@ -180,6 +180,15 @@ def test_other_data_is_refused(train, stop_at, write_set, tmp_path):
         YOLO().resume(run, observer=_ignore)
 
 
+def test_a_device_that_is_gone_is_said(stopped_once, runs):
+    run = shutil.copytree(stopped_once, runs / "train")
+    last = run / "weights/last.pt"
+    elsewhere = read(last)
+    save(dataclasses.replace(elsewhere, arithmetic={**elsewhere.arithmetic, "device": "cuda:7"}), last)
+    with pytest.raises(MachineError, match=r"device=cuda:7: this machine has \d+ CUDA devices"):
+        YOLO().resume(run, observer=_ignore)
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ModelFileError, match=r"this is no run; give a run's folder such as runs/detect/train"):
         YOLO().resume(tmp_path, observer=_ignore)

@@ -56,12 +56,11 @@ def read_position(path: Path) -> Position:
         raise _unreadable(path, error) from error
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Gives what `peakmark inspect` shows: plain values only, digests worked out anew. Raises as `read` does.
+def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Gives what `peakmark inspect` shows of the checkpoint read from `path`: plain values, digests worked out anew.
 
     Numbers of epochs are 1-based here, as in every place where a person reads them.
     """
-    checkpoint = read(path)
     position, ended = checkpoint.position, checkpoint.weights_epoch
     return {
         "file": str(path),

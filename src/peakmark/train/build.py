@@ -60,13 +60,18 @@ class PreparedRun:
     settings: Settings
     names: tuple[str, ...]
     train_index: Index
-    val_index: Index | None
+    validation: ValidationSet | None
+    """Opened once: the epochs, the last look at best.pt and the pictures share its image cache."""
     arithmetic: Arithmetic
     recipe: Recipe
     state: RunState
     architecture: str
     provenance: dict[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def val_index(self) -> Index | None:
+        return self.validation.index if self.validation else None
 
 
 def prepare(
@@ -93,7 +98,7 @@ def prepare(
         settings=settings,
         names=names,
         train_index=train_index,
-        val_index=val_index,
+        validation=_open_validation_set(settings, val_index, names, arithmetic) if val_index else None,
         arithmetic=arithmetic,
         recipe=chosen,
         state=new_state(settings, model, arithmetic, chosen),
@@ -177,14 +182,11 @@ def facts_of(run: PreparedRun) -> RunFacts:
     return RunFacts(run.settings, run.names, run.architecture, run.arithmetic, run.provenance)
 
 
-def open_validation_set(run: PreparedRun) -> ValidationSet:
-    """The validation images of a run that has them."""
-    assert run.val_index is not None
-    settings = run.settings
-    cache = open_cache(run.val_index, settings.imgsz, settings.cache)
-    return ValidationSet(
-        run.val_index, cache, settings.imgsz, workers_of(settings, run.arithmetic), 2 * settings.batch, run.names
-    )
+def _open_validation_set(
+    settings: Settings, index: Index, names: tuple[str, ...], arithmetic: Arithmetic
+) -> ValidationSet:
+    cache = open_cache(index, settings.imgsz, settings.cache)
+    return ValidationSet(index, cache, settings.imgsz, workers_of(settings, arithmetic), 2 * settings.batch, names)
 
 
 def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
@@ -214,9 +216,8 @@ def assemble(
     )
     gains = (settings.box, settings.cls, settings.dfl)
     validator = None
-    if run.val_index is not None:
-        data = open_validation_set(run)
-        validator = EpochValidator(data, run.arithmetic, gains, settings.fitness, observe, stop.requested)
+    if run.validation is not None:
+        validator = EpochValidator(run.validation, run.arithmetic, gains, settings.fitness, observe, stop.requested)
     loop = Loop(
         state=run.state,
         settings=settings,

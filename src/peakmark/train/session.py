@@ -17,7 +17,7 @@ from peakmark.checkpoint.reader import read, read_position
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError, MachineError, ModelFileError, TrainingError
 from peakmark.evaluate.fitness import describe as describe_fitness
-from peakmark.machine.devices import Arithmetic
+from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
@@ -36,10 +36,10 @@ from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain, to_plain
-from peakmark.train.build import PreparedRun, assemble, facts_of, open_validation_set, prepare
+from peakmark.train.build import PreparedRun, assemble, facts_of, prepare
 from peakmark.train.footprint import training_bytes
 from peakmark.train.start import ModelSource, find_model, trained_model
-from peakmark.train.validation import validate_weights
+from peakmark.train.validation import ValidationSet, validate_weights
 
 _SECONDS_PER_HOUR = 3600
 
@@ -106,6 +106,7 @@ def resume_run(folder: RunFolder, asked: Path | None, observe: Observer, artist:
         settings = from_plain(Settings, checkpoint.settings)
         spec = read_dataset(checkpoint.provenance["data"]["yaml"])
         arithmetic = Arithmetic.from_plain(checkpoint.arithmetic)
+        settle(device=arithmetic.device, amp=settings.amp, deterministic=settings.deterministic)  # refuses if it's gone
         run = prepare(settings, ModelSource(settings.model, SCALES[checkpoint.architecture]), spec, arithmetic)
         _check_same_data(checkpoint, run)
         restore(checkpoint, run.state)
@@ -193,7 +194,7 @@ def _bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell
     """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
     over = _is_over(outcome)
     best = _read_best(run, folder, tell) if over else None
-    evaluation = _proof(run, best, tell) if best and run.val_index else None
+    evaluation = _proof(run, best, run.validation, tell) if best and run.validation else None
     text = _last_words(run, folder, outcome)
     summary = _summary(run, outcome, text)
     write_text(folder.summary, render_summary(summary))
@@ -219,11 +220,11 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
         return None
 
 
-def _proof(run: PreparedRun, best: Checkpoint, tell: Observer) -> Evaluation:
+def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer) -> Evaluation:
     """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit."""
     settings = run.settings
     gains = (settings.box, settings.cls, settings.dfl)
-    evaluation = validate_weights(trained_model(best), open_validation_set(run), run.arithmetic, gains)
+    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains)
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
     if differing:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from peakmark import inspect
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import to_plain
@@ -103,7 +104,7 @@ def test_missing_folder_empty_and_other_files_are_refused(tmp_path):
         "list.pt": "no checkpoint of Peakmark",
     }
     for name, sentence in sentences.items():
-        for reading in (read, read_position, describe):
+        for reading in (read, read_position, inspect):
             with pytest.raises(ModelFileError, match=sentence):
                 reading(tmp_path / name)
 
@@ -143,7 +144,7 @@ def test_ours_without_a_digest_is_damaged(tiny_checkpoint, tmp_path):
 
 
 def test_describe_is_for_people(saved, tiny_checkpoint):
-    described = describe(saved)
+    described = describe(saved, read(saved))
     assert described["epoch"] == 2
     assert described["weights"] == "after epoch 2, validated"
     assert described["next"] == {"epoch": 3, "phase": "train", "images_done": 0}
@@ -156,9 +157,11 @@ def test_describe_says_what_was_not_validated(tiny_checkpoint, tmp_path):
     unvalidated = replace(tiny_checkpoint, validated=False, metrics=None, fitness=None)
     save(unvalidated, tmp_path / "a.pt")
     save(replace(unvalidated, weights_epoch=None), tmp_path / "b.pt")
-    assert describe(tmp_path / "a.pt")["weights"].startswith("after epoch 2, not validated")
-    assert describe(tmp_path / "b.pt")["weights"].startswith("from within epoch 3, not validated")
-    assert describe(tmp_path / "b.pt")["metrics"] is None
+    assert describe(tmp_path / "a.pt", read(tmp_path / "a.pt"))["weights"].startswith("after epoch 2, not validated")
+    assert describe(tmp_path / "b.pt", read(tmp_path / "b.pt"))["weights"].startswith(
+        "from within epoch 3, not validated"
+    )
+    assert describe(tmp_path / "b.pt", read(tmp_path / "b.pt"))["metrics"] is None
 
 
 class TestNewestGood:
