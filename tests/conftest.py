@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from peakmark.checkpoint.format import Checkpoint, snapshot
-from peakmark.nouns import Batch, EpochRecord, Event, HeadOutput, History, Losses, LossSums, Position, Segment
+from peakmark.events import Event
+from peakmark.nouns import Batch, EpochRecord, HeadOutput, History, Losses, LossSums, Position, Segment
 
 if TYPE_CHECKING:
     from peakmark import TrainResults

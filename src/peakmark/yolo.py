@@ -23,11 +23,12 @@ from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.errors import Mistakes, ModelFileError
+from peakmark.events import Event, Notice, Observer, Outcome, ValidationProgress
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import Predictor, Thresholds
-from peakmark.nouns import Evaluation, Event, Notice, Observer, Outcome, ValidationProgress
+from peakmark.nouns import Evaluation
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.console import ConsoleObserver

@@ -16,9 +16,9 @@ from peakmark.checkpoint.reader import read
 from peakmark.cli.main import app
 from peakmark.data.order import epoch_order
 from peakmark.errors import DataError, MachineError, ModelFileError, SettingsError
+from peakmark.events import EpochStarted, Notice, RunStarted
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.lock import RunLock
-from peakmark.nouns import EpochStarted, Notice, RunStarted
 
 
 def _command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, str]:

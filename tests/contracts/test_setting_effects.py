@@ -18,8 +18,8 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode
 from peakmark.errors import MachineError, TrainingError
+from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped
 from peakmark.machine.devices import Arithmetic
-from peakmark.nouns import CheckpointSaved, EpochEnded, StepSkipped
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 

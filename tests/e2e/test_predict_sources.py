@@ -16,7 +16,8 @@ from peakmark.deploy.predict import predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
-from peakmark.nouns import Detections, Event, ImageArray, Notice
+from peakmark.events import Event, Notice
+from peakmark.nouns import Detections, ImageArray
 
 BOX_XYXY_PX = (20, 10, 60, 40)
 SIDE_PX = 64

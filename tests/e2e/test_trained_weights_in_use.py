@@ -12,7 +12,7 @@ import torch
 
 from peakmark import YOLO, inspect
 from peakmark.errors import ModelFileError
-from peakmark.nouns import Notice, RunStarted
+from peakmark.events import Notice, RunStarted
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from peakmark import YOLO, inspect
 from peakmark.checkpoint.reader import read
-from peakmark.nouns import EpochEnded, EpochStarted, MicrobatchDone, RunEnded, RunStarted
+from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, RunEnded, RunStarted
 
 
 def _only(kind: type, events: list[Any]) -> list[Any]:

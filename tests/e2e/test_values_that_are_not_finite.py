@@ -12,8 +12,8 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.cli.main import app
 from peakmark.errors import TrainingError
+from peakmark.events import EpochEnded, EpochStarted, RunEnded, StepSkipped
 from peakmark.machine.stopping import StopRequest
-from peakmark.nouns import EpochEnded, EpochStarted, RunEnded, StepSkipped
 
 # Without warm-up, so that the first window has two microbatches of two images.
 WISHES = {"batch": 2, "nbs": 4, "warmup_epochs": 0, "save_interval": 0}

@@ -13,7 +13,7 @@ import pytest
 
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read
-from peakmark.nouns import Event
+from peakmark.events import Event
 
 
 def facts_of(run: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError
-from peakmark.nouns import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunStarted, ValidationProgress
+from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunStarted, ValidationProgress
 from peakmark.record.unfinished import newest_unfinished
 
 # Five microbatches an epoch: in windows of one and two of them while it warms up, then of two, two and one.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from peakmark import YOLO, inspect
-from peakmark.nouns import EpochEnded, MicrobatchDone
+from peakmark.events import EpochEnded, MicrobatchDone
 
 WAYS = [(batch, workers) for batch in (1, 7, 16) for workers in (0, 2)]
 

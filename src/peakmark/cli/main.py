@@ -18,7 +18,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_description, show_error, show_evaluation
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
-from peakmark.nouns import Event, RunEnded
+from peakmark.events import Event, RunEnded
 from peakmark.record.unfinished import newest_unfinished
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.declaration import SettingsModel

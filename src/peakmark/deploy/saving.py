@@ -17,7 +17,7 @@ from peakmark.deploy.results import PICTURE_SUFFIXES, Results, write_picture
 from peakmark.deploy.tables import CsvTable, JsonTable
 from peakmark.deploy.video import VideoCopy
 from peakmark.errors import DataError
-from peakmark.nouns import Notice, Observer
+from peakmark.events import Notice, Observer
 
 
 def open_saver(

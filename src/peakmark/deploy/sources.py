@@ -22,7 +22,8 @@ from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
 from peakmark.errors import DataError
-from peakmark.nouns import ImageArray, Notice, Observer
+from peakmark.events import Notice, Observer
+from peakmark.nouns import ImageArray
 
 _ACCEPTED = (
     "Give an image or video file, a folder, a glob, a .txt list of files, a NumPy array (BGR, uint8), "

@@ -14,8 +14,9 @@ import numpy as np
 
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.errors import DataError, MachineError
+from peakmark.events import Notice, Observer
 from peakmark.machine import durable
-from peakmark.nouns import ImageArray, Notice, Observer
+from peakmark.nouns import ImageArray
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 

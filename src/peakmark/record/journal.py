@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peakmark.machine import durable
-from peakmark.nouns import (
+from peakmark.events import (
     EpochEnded,
     EpochStarted,
     Event,
@@ -25,6 +24,7 @@ from peakmark.nouns import (
     StepSkipped,
     ValidationProgress,
 )
+from peakmark.machine import durable
 from peakmark.record.plain_json import as_json
 
 

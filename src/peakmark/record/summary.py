@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from peakmark.nouns import EpochRecord, History, Outcome
+from peakmark.events import Outcome
+from peakmark.nouns import EpochRecord, History
 from peakmark.record.plain_json import as_json
 
 

@@ -14,13 +14,11 @@ from rich.control import Control
 from rich.segment import ControlType
 from rich.text import Text
 
-from peakmark.nouns import (
+from peakmark.events import (
     CheckpointSaved,
     EpochEnded,
-    EpochRecord,
     EpochStarted,
     Event,
-    Losses,
     MicrobatchDone,
     Notice,
     RunEnded,
@@ -28,6 +26,7 @@ from peakmark.nouns import (
     StepSkipped,
     ValidationProgress,
 )
+from peakmark.nouns import EpochRecord, Losses
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from peakmark.nouns import BatchShown, Evaluation, Event, History, RunStarted, Samples
+from peakmark.events import BatchShown, Event, RunStarted
+from peakmark.nouns import Evaluation, History, Samples
 from peakmark.report.confusion import draw_confusion
 from peakmark.report.curves import draw_results
 from peakmark.report.labels import SplitLabels, draw_labels

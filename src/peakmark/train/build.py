@@ -30,11 +30,12 @@ from peakmark.data.index import Index, build_index
 from peakmark.data.loader import TrainLoader
 from peakmark.data.plan import least_side
 from peakmark.errors import SettingsError
+from peakmark.events import Observer
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import STRIDES, Detector, build_detector
-from peakmark.nouns import History, Observer, Segment
+from peakmark.nouns import History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
 from peakmark.resume.state import RunState

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from peakmark.checkpoint.background import BackgroundWriter, Failed, Saved
 from peakmark.errors import MachineError
+from peakmark.events import CheckpointSaved, Notice, Observer
 from peakmark.machine.durable import write_text
-from peakmark.nouns import CheckpointSaved, Decision, Notice, Observer
+from peakmark.nouns import Decision
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render
 from peakmark.resume.capture import RunFacts, capture

@@ -12,22 +12,8 @@ from typing import Protocol
 
 from peakmark.data.loader import Microbatch, mosaic_is_open
 from peakmark.errors import DataError, TrainingError
-from peakmark.nouns import (
-    Batch,
-    BatchShown,
-    Decision,
-    EpochEnded,
-    EpochRecord,
-    EpochStarted,
-    Evaluation,
-    History,
-    Losses,
-    MicrobatchDone,
-    Observer,
-    Outcome,
-    Position,
-    StepSkipped,
-)
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Observer, Outcome, StepSkipped
+from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position
 from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
 from peakmark.train.recipe import Recipe

@@ -17,13 +17,14 @@ from peakmark.checkpoint.reader import read, read_position
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError, MachineError, ModelFileError, TrainingError
 from peakmark.evaluate.fitness import describe as describe_fitness
+from peakmark.events import Event, Notice, Observer, Outcome, RunEnded, RunStarted
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.scales import SCALES
-from peakmark.nouns import PROTOCOL, Evaluation, Event, History, Notice, Observer, Outcome, RunEnded, RunStarted
+from peakmark.nouns import PROTOCOL, Evaluation, History
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal
 from peakmark.record.settings_yaml import read as read_settings

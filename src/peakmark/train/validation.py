@@ -11,11 +11,12 @@ from peakmark.data.index import Index
 from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
 from peakmark.evaluate.fitness import fitness
 from peakmark.evaluate.validator import BatchPrediction, validate
+from peakmark.events import Observer, ValidationProgress
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import PROTOCOL_THRESHOLDS, Predictor, Thresholds
-from peakmark.nouns import Evaluation, Observer, Samples, Truths, ValidationBatch, ValidationProgress
+from peakmark.nouns import Evaluation, Samples, Truths, ValidationBatch
 from peakmark.resume.state import RunState
 from peakmark.train.loop import ValidationStopped
 

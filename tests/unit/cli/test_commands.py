@@ -12,7 +12,8 @@ import pytest
 import peakmark
 from peakmark.cli.main import app
 from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
-from peakmark.nouns import Curves, Evaluation, Notice, Observer, Outcome, Position, RunEnded
+from peakmark.events import Notice, Observer, Outcome, RunEnded
+from peakmark.nouns import Curves, Evaluation, Position
 
 
 def _evaluation() -> Evaluation:

@@ -14,7 +14,8 @@ from peakmark.deploy import sources
 from peakmark.deploy.frames import Frame
 from peakmark.deploy.sources import open_source
 from peakmark.errors import DataError, PeakmarkError
-from peakmark.nouns import Event, ImageArray, Notice
+from peakmark.events import Event, Notice
+from peakmark.nouns import ImageArray
 
 Colour = tuple[int, int, int]
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

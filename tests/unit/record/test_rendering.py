@@ -12,22 +12,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from peakmark.machine.streams import stream
-from peakmark.nouns import (
+from peakmark.events import (
     CheckpointSaved,
-    Decision,
     EpochEnded,
     EpochStarted,
-    History,
-    Losses,
     MicrobatchDone,
     Notice,
-    Position,
     RunEnded,
     RunStarted,
     StepSkipped,
     ValidationProgress,
 )
+from peakmark.machine.streams import stream
+from peakmark.nouns import Decision, History, Losses, Position
 from peakmark.record import results_csv, settings_yaml, summary
 from peakmark.record.journal import Journal
 from peakmark.record.plain_json import as_json

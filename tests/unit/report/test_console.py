@@ -9,22 +9,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from peakmark.nouns import (
+from peakmark.events import (
     CheckpointSaved,
-    Decision,
     EpochEnded,
-    EpochRecord,
     EpochStarted,
     Event,
-    Losses,
     MicrobatchDone,
     Notice,
-    Position,
     RunEnded,
     RunStarted,
     StepSkipped,
     ValidationProgress,
 )
+from peakmark.nouns import Decision, EpochRecord, Losses, Position
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock

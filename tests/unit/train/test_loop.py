@@ -11,20 +11,8 @@ import pytest
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.nouns import (
-    BatchShown,
-    Decision,
-    EpochEnded,
-    EpochStarted,
-    Evaluation,
-    Event,
-    History,
-    Losses,
-    MicrobatchDone,
-    Outcome,
-    Position,
-    StepSkipped,
-)
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Outcome, StepSkipped
+from peakmark.nouns import Decision, Evaluation, History, Losses, Position
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings

@@ -1,0 +1,136 @@
+"""What happens in a run? Events for whoever watches: told by loop and session, drawn by some, written by others.
+
+Importing this file loads no torch, so that the command line starts fast. It must not know who watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from peakmark.nouns import Batch, Decision, EpochRecord, Losses, Position
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    folder: Path
+    model: str
+    parameters: int
+    classes: tuple[str, ...]
+    train_images: int
+    val_images: int
+    """0 where nothing is validated."""
+    epochs: int
+    image_size_px: int
+    position: Position
+    device: str
+    precision: str
+    threads: int
+    optimizer: str
+    """Name and how it was chosen, for a person."""
+    notes: tuple[str, ...] = ()
+    """What the user should read before it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStarted:
+    epoch: int
+    epochs: int
+    images: int
+    mosaic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MicrobatchDone:
+    epoch: int
+    epochs: int
+    images_done: int
+    images: int
+    losses: Losses
+    """Means over the epoch so far."""
+    truths: int
+    """Of this microbatch."""
+    image_size_px: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShown:
+    """A training batch as the network sees it, for a picture: the first ones, and the first ones without mosaic."""
+
+    number: int
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """Something was not finite; the update was left out and nothing was harmed."""
+
+    epoch: int
+    images_done: int
+    what: str
+    files: tuple[str, ...]
+    in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationProgress:
+    epoch: int
+    images_done: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    record: EpochRecord
+    decision: Decision
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    files: tuple[str, ...]
+    """Names inside the weights folder."""
+    position: Position
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the user that belongs to no other event."""
+
+    text: str
+    serious: bool = False
+
+
+Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    folder: Path
+    outcome: Outcome
+    position: Position
+    best_epoch: int | None
+    best_fitness: float | None
+    text: str
+    """What ended the run and what to do next, in a sentence or two."""
+    pictures: bool
+    """Whether the folder holds the pictures and the report of the whole run."""
+
+
+Event = (
+    RunStarted
+    | EpochStarted
+    | MicrobatchDone
+    | BatchShown
+    | StepSkipped
+    | ValidationProgress
+    | EpochEnded
+    | CheckpointSaved
+    | Notice
+    | RunEnded
+)
+Observer = Callable[[Event], None]
