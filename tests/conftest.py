@@ -23,8 +23,12 @@ from peakmark.nouns import Batch, EpochRecord, HeadOutput, History, Losses, Loss
 
 if TYPE_CHECKING:
     from peakmark import TrainResults
+    from peakmark.settings.fields import Settings
 
 Train = Callable[..., "TrainResults"]
+RECIPE = {
+    "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "why": "as set",
+}  # fmt: skip
 
 CHEAP: Mapping[str, Any] = {"imgsz": 32, "epochs": 2, "batch": 4, "nbs": 8, "plots": False, "workers": 0}
 """A training of about a second."""
@@ -85,6 +89,19 @@ def _picture(rng: np.random.Generator, objects: int) -> tuple[np.ndarray, str]:
         numbers = (left + side_px / 2, top + side_px / 2, side_px, side_px)
         lines.append(f"{kind} " + " ".join(str(number / SIDE_PX) for number in numbers))
     return image, "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def segment_of() -> Callable[..., Segment]:
+    """Makes the first segment of a run with these settings, or with some of it changed."""
+    from peakmark.settings.recipe import recipe
+    from peakmark.train.build import first_segment
+
+    def make(settings: Settings, *, classes: int = 2, images: int = 100, **changes: Any) -> Segment:
+        segment = first_segment(settings, recipe(settings, classes=classes, images=images), "the same set")
+        return dataclasses.replace(segment, **changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -208,7 +225,7 @@ def tiny_checkpoint() -> Checkpoint:
         position=Position(epoch=2, images=0, phase="train", step=3),
         open_epoch={"box": 0.0, "cls": 0.0, "dfl": 0.0, "images": 0},
         counters={"skipped": 1, "skipped_in_a_row": 0},
-        history=History(records, (Segment(0, 0, bearing, "start"),)),
+        history=History(records, (Segment(0, 0, bearing, "start", dict(RECIPE), 3, "the same set"),)),
         settings=settings,
         result_settings=result_settings,
         names=("cat", "dog"),
@@ -223,6 +240,7 @@ def tiny_checkpoint() -> Checkpoint:
         weights_epoch=1,
         validated=True,
         fitness=0.25,
+        best_fitness=0.25,
         metrics=metrics,
     )
 

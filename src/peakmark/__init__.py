@@ -11,16 +11,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peakmark.yolo import YOLO, TrainResults, inspect
+    from peakmark.runs import inspect
+    from peakmark.yolo import YOLO, TrainResults
 
 __all__ = ["YOLO", "TrainResults", "__version__", "inspect"]
 __version__ = "0.1.0"
+_PLACES = {"YOLO": "yolo", "TrainResults": "yolo", "inspect": "runs"}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded at first use: importing the package and asking for help must not cost the seconds that torch takes.
-    if name in ("YOLO", "TrainResults", "inspect"):
-        return getattr(importlib.import_module("peakmark.yolo"), name)
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"peakmark.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'peakmark' has no attribute {name!r}")
 
 

@@ -5,12 +5,12 @@ Importing this file loads no torch, so that the command line starts fast. It mus
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from peakmark.nouns import Batch, Decision, EpochRecord, Losses, Position
+from peakmark.nouns import Batch, ChangePlan, Decision, EpochRecord, Losses, Position, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,28 @@ class RunStarted:
     threads: int
     optimizer: str
     """Name and how it was chosen, for a person."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Library versions and fingerprints of the data, as a checkpoint has them."""
     notes: tuple[str, ...] = ()
     """What the user should read before it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlanned:
+    """A run is about to be gone on with; told before anything is changed."""
+
+    folder: Path
+    plan: ChangePlan
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class SeamJudged:
+    """The first epochs after a resume were held against those before."""
+
+    verdict: Verdict
+    epoch: int
+    """The last one that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +125,8 @@ class Notice:
     serious: bool = False
 
 
-Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite"]
+Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite", "paused", "broken"]
+"""paused and broken: what on_break says is done where the epochs after a resume don't follow from those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +144,8 @@ class RunEnded:
 
 Event = (
     RunStarted
+    | ResumePlanned
+    | SeamJudged
     | EpochStarted
     | MicrobatchDone
     | BatchShown

@@ -8,7 +8,7 @@ Importing this file loads no torch, so that the command line starts fast. It mus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -157,14 +157,30 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the run under one set of settings."""
+    """A stretch of the run under one set of settings; what the settings alone don't say of it is settled here.
+
+    Rates, windows and augmentation are functions of the open segment and a position, so nothing is switched anywhere
+    and nothing can be forgotten at a resume.
+    """
 
     from_epoch: int
     from_images: int
+    """Of the epoch's images, those before it belong to the segment before."""
     settings: Mapping[str, Any]
     """The settings that bear on the result."""
     reason: str
-    """start, changed settings, extension ..."""
+    """start, or what was changed."""
+    recipe: Mapping[str, Any]
+    """The optimizer with every number filled in, as `settings.recipe` has it. Settled where the segment begins: a run
+    that is made longer doesn't get another automatic optimizer by it."""
+    horizon: int
+    """Epochs over which the rate falls and the phases are laid; later epochs are like the last of them."""
+    comparable: str
+    """What a validation is made of: data, image size, protocol. Epochs are compared only where it is the same."""
+    rewarm_epochs: float = 0.0
+    """Over which the rate rises from 0 to where it belongs, for an optimizer that starts anew."""
+    gone: tuple[int, ...] = ()
+    """Epochs that can't be best any more: the fitness was changed, and their weights are not on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +214,7 @@ class History:
 
     records: tuple[EpochRecord, ...] = ()
     segments: tuple[Segment, ...] = ()
+    """In order; the last one is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +232,89 @@ class Decision:
     """Epochs without a better one until the run stops; None where patience is off or nothing was validated yet."""
     reason: str
     """One sentence for a person."""
+
+
+# --- how a run is gone on with ------------------------------------------------------------------------------------
+
+Fate = Literal["carried over", "rescaled", "re-initialised", "changed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """What becomes of one part of a run at a resume; everything in words for a person."""
+
+    part: str
+    """weights, optimizer, learning rate ..."""
+    fate: Fate
+    why: str
+    moves: str = ""
+    """How much it may move the first epochs; empty for not at all."""
+    dangerous: bool = False
+    """A jump that experience calls dangerous: it needs the user's yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlan:
+    """What a resume will do, part by part; read before the first step."""
+
+    changes: tuple[str, ...]
+    """Settings that have another value, as `name: old -> new`."""
+    parts: tuple[PlannedPart, ...]
+    inexact: tuple[str, ...]
+    """Why the run can't be bit for bit the one without the stop; empty where it is."""
+    expected: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """How far the first epochs may leave their band because of this plan, below (negative) and above it, by the names
+    that `Verdict` uses."""
+
+    @property
+    def dangers(self) -> tuple[PlannedPart, ...]:
+        return tuple(part for part in self.parts if part.dangerous)
+
+    @property
+    def refusals(self) -> tuple[PlannedPart, ...]:
+        return tuple(part for part in self.parts if part.fate == "refused")
+
+
+VerdictKind = Literal["continuous", "drifting", "broken", "too early"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One number of one epoch after a resume, held against the band around the trend before it."""
+
+    epoch: int
+    name: str
+    """train/box, train/cls, train/dfl, val/box, val/cls, val/dfl or map50_95."""
+    value: float
+    expected: float
+    normal: float
+    """Half the width within which it is ordinary."""
+    alarm: float
+    """Half the width beyond which something is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What may have broken a run, with what speaks for it."""
+
+    name: str
+    """optimizer state missing, data changed ..."""
+    evidence: str
+    remedy: str
+    certainty: float
+    """0 to 1; by it causes are ranked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the epochs after a resume follow from those before it."""
+
+    kind: VerdictKind
+    text: str
+    """One sentence for a person."""
+    observed: tuple[Observed, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    """Likeliest first; looked for only where the verdict is broken."""
 
 
 # --- what an evaluation says ---------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.checkpoint.reader import describe, read
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import Index
 from peakmark.deploy.predict import predict as predict_frames
@@ -39,7 +38,6 @@ from peakmark.report.painter import (
     draw_run,
     write_page,
 )
-from peakmark.selection.best import best_record
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
@@ -267,14 +265,6 @@ class YOLO:
             fitness=best["fitness"] if best else None,
             summary=ended.summary,
         )
-
-
-def inspect(file: str | Path) -> dict[str, Any]:
-    """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
-    path = Path(file).expanduser()
-    checkpoint = read(path)
-    best = best_record(checkpoint.history.records)
-    return describe(path, checkpoint) | {"best_epoch": best.epoch + 1 if best else None}
 
 
 # --- parts of the above ---------------------------------------------------------------------------------------------

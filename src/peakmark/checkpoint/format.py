@@ -7,7 +7,6 @@ files, digests or when anything is saved.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
+from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Position, Segment
 
 FORMAT = "peakmark"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TIME_COLUMNS = ("train_s", "validation_s")
 """The parts of a record that differ between two runs of the same fold."""
 
@@ -56,6 +55,8 @@ class Checkpoint:
     """The epoch (0-based) whose training ended in these weights; None within an epoch."""
     validated: bool
     fitness: float | None
+    best_fitness: float | None
+    """Of the best epoch so far, as `selection` decided."""
     metrics: dict[str, float] | None
     """Of these very weights: None where they were not validated, whatever an epoch before them reached."""
 
@@ -92,7 +93,6 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "epoch": checkpoint.position.epoch if checkpoint.weights_epoch is None else checkpoint.weights_epoch,
-        "best_fitness": best_fitness(checkpoint.history),
         **fields,
         "position": dataclasses.asdict(checkpoint.position),
         "history": history_to_plain(checkpoint.history),
@@ -100,6 +100,12 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
         "names": list(checkpoint.names),
     }
     return {key: _plain(value, key) for key, value in plain.items()}
+
+
+def comparable(val_fingerprint: str | None, side_px: int) -> str:
+    """What a validation is made of, in words: epochs of equal words can be compared."""
+    data = f"validation data {val_fingerprint}" if val_fingerprint else "no validation data"
+    return f"{data}, {side_px} px, {PROTOCOL}"
 
 
 def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
@@ -112,17 +118,11 @@ def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(**own)
 
 
-def best_fitness(history: History) -> float | None:
-    """The highest fitness of the history; which epoch has it, and why, is for `selection` to say."""
-    fitnesses = [record.fitness for record in history.records if record.fitness is not None]
-    return max((fitness for fitness in fitnesses if math.isfinite(fitness)), default=None)
-
-
 def history_to_plain(history: History) -> dict[str, Any]:
     """Gives a history as lists, dicts and numbers."""
     return {
         "records": [_record_to_plain(record) for record in history.records],
-        "segments": [{**_shallow(segment), "settings": dict(segment.settings)} for segment in history.segments],
+        "segments": [_segment_to_plain(segment) for segment in history.segments],
     }
 
 
@@ -130,8 +130,17 @@ def history_from_plain(plain: Mapping[str, Any]) -> History:
     """The inverse of `history_to_plain`."""
     return History(
         records=tuple(_record_from_plain(record) for record in plain["records"]),
-        segments=tuple(Segment(**segment) for segment in plain["segments"]),
+        segments=tuple(Segment(**{**segment, "gone": tuple(segment["gone"])}) for segment in plain["segments"]),
     )
+
+
+def _segment_to_plain(segment: Segment) -> dict[str, Any]:
+    return {
+        **_shallow(segment),
+        "settings": dict(segment.settings),
+        "recipe": dict(segment.recipe),
+        "gone": list(segment.gone),
+    }
 
 
 def _record_to_plain(record: EpochRecord) -> dict[str, Any]:

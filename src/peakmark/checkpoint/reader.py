@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import torch
 
 from peakmark.checkpoint.digest import digests
-from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, Checkpoint, best_fitness, from_plain
+from peakmark.checkpoint.earlier import as_today
+from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, Checkpoint, from_plain
 from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
 from peakmark.errors import ModelFileError
 from peakmark.nouns import Position
@@ -77,7 +78,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "validated": checkpoint.validated,
         "fitness": checkpoint.fitness,
         "metrics": checkpoint.metrics,
-        "best_fitness": best_fitness(checkpoint.history),
+        "best_fitness": checkpoint.best_fitness,
         "epochs_recorded": len(checkpoint.history.records),
         "settings": checkpoint.settings,
         "arithmetic": checkpoint.arithmetic,
@@ -157,13 +158,13 @@ def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]
 
 def _checkpoint(path: Path, plain: Mapping[str, Any]) -> Checkpoint:
     version = plain.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in range(1, FORMAT_VERSION + 1):
         raise ModelFileError(
-            f"{path} has format version {version}; this Peakmark reads version {FORMAT_VERSION}. "
+            f"{path} has format version {version}; this Peakmark reads versions 1 to {FORMAT_VERSION}. "
             f"Use the Peakmark that wrote it, or a newer one."
         )
     try:
-        return from_plain(plain)
+        return from_plain(as_today(plain))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} is no complete checkpoint of Peakmark: {error!r}. {_RESTORE}") from error
 

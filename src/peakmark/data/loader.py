@@ -51,8 +51,10 @@ class _SampleKey:
 class TrainLoader:
     """Makes the training batches of an epoch, from any position on."""
 
-    def __init__(self, index: Index, cache: ImageCache, settings: Settings, workers: int) -> None:
+    def __init__(self, index: Index, cache: ImageCache, settings: Settings, workers: int, *, horizon: int) -> None:
+        """`horizon`: the epochs that the phases are laid over, as the open segment says."""
         self._index = index
+        self._horizon = horizon
         self._cache = cache
         self._settings = settings
         self._workers = workers
@@ -80,7 +82,7 @@ class TrainLoader:
             image=key.image,
             base_px=self._settings.imgsz,
             side_px=key.side_px,
-            mosaic_open=mosaic_is_open(self._settings, key.epoch),
+            mosaic_open=mosaic_is_open(self._settings, self._horizon, key.epoch),
         )
         return apply_plan(plan, self._cache.load, self._truths_of)
 
@@ -89,9 +91,12 @@ class TrainLoader:
         return Truths(self._cache.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
 
 
-def mosaic_is_open(settings: Settings, epoch: int) -> bool:
-    """Whether mosaic and mixup may happen in this epoch: a function of the epoch, so nothing has to be switched."""
-    return epoch < settings.epochs - settings.close_mosaic
+def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
+    """Whether mosaic and mixup may happen in this epoch: a function of the epoch, so nothing has to be switched.
+
+    Epochs beyond the horizon are in the phase of its last one.
+    """
+    return min(epoch, horizon - 1) < horizon - settings.close_mosaic
 
 
 def validation_batches(

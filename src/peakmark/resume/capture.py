@@ -11,6 +11,7 @@ from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import EpochRecord, Position
 from peakmark.resume.state import OpenEpoch, RunState
+from peakmark.selection.best import best_record
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
@@ -34,7 +35,7 @@ def result_settings() -> tuple[str, ...]:
 
 def capture(state: RunState, facts: RunFacts) -> Checkpoint:
     """Takes a picture of the state that shares no storage with it."""
-    record = _record_of_weights(state)
+    record, best = _record_of_weights(state), best_record(state.history)
     return Checkpoint(
         model=snapshot(state.ema.state_dict()),
         training_weights=snapshot(state.model.state_dict()),
@@ -54,6 +55,7 @@ def capture(state: RunState, facts: RunFacts) -> Checkpoint:
         weights_epoch=_weights_epoch(state),
         validated=record is not None and record.metrics is not None,
         fitness=record.fitness if record else None,
+        best_fitness=best.fitness if best else None,
         metrics=dict(record.metrics) if record and record.metrics is not None else None,
     )
 

@@ -5,6 +5,8 @@ A pure function of the history and three settings. It must not know any file or 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from peakmark.nouns import Decision, EpochRecord, History
 from peakmark.selection.best import best_record, counts, fitness_of
 from peakmark.selection.retention import is_kept
@@ -19,10 +21,11 @@ def decide(history: History, *, epochs: int, patience: int, save_period: int) ->
     `epochs` is how many the run was asked for: at the last one there is nothing left to stop.
     """
     records = history.records
-    current, best = records[-1], best_record(records)
+    current, best = records[-1], best_record(history)
+    best_before = best_record(replace(history, records=records[:-1]))
     is_last = current.epoch + 1 >= epochs
-    stop = not is_last and out_of_patience(records, patience)
-    left = patience_left(records, patience)
+    stop = not is_last and out_of_patience(history, patience)
+    left = patience_left(history, patience)
     return Decision(
         epoch=current.epoch,
         is_best=best is current,
@@ -31,7 +34,7 @@ def decide(history: History, *, epochs: int, patience: int, save_period: int) ->
         stop=stop,
         keep=is_kept(current.epoch, save_period),
         patience_left=left,
-        reason=_verdict(current, best, best_record(records[:-1])) + _outlook(current, best, left, is_last=is_last),
+        reason=_verdict(current, best, best_before) + _outlook(current, best, left, is_last=is_last),
     )
 
 

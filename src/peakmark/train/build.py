@@ -12,6 +12,7 @@ Nothing is written before step 5, so a refused run leaves nothing behind.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import platform
 import time
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 
 from peakmark.checkpoint.background import BackgroundWriter
+from peakmark.checkpoint.format import comparable
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.index import Index, build_index
@@ -42,9 +44,10 @@ from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.plain import to_plain
+from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.keeper import DiskKeeper
 from peakmark.train.loop import Loop
-from peakmark.train.recipe import Recipe, build_optimizer, recipe
+from peakmark.train.optimizer import build_optimizer
 from peakmark.train.start import ModelSource, starting_model
 from peakmark.train.step import Stepper, freeze
 from peakmark.train.validation import EpochValidator, ValidationSet
@@ -95,6 +98,7 @@ def prepare(
         model = build_detector(source.scale, len(names), settings.seed)
     arithmetic.apply()
     chosen = recipe(settings, classes=len(names), images=len(train_index))
+    segment = first_segment(settings, chosen, val_index.fingerprint if val_index else None)
     return PreparedRun(
         settings=settings,
         names=names,
@@ -102,7 +106,7 @@ def prepare(
         validation=_open_validation_set(settings, val_index, names, arithmetic) if val_index else None,
         arithmetic=arithmetic,
         recipe=chosen,
-        state=new_state(settings, model, arithmetic, chosen),
+        state=new_state(settings, model, arithmetic, segment),
         architecture=source.scale.name,
         provenance=provenance(spec, train_index, val_index),
         notes=(*notes, *train_index.warnings, *(val_index.warnings if val_index else ())),
@@ -120,19 +124,36 @@ def _check_no_lone_value(settings: Settings, images: int) -> None:
         )
 
 
-def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, chosen: Recipe) -> RunState:
-    """Makes the state of a run that is at its beginning."""
+def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | None) -> Segment:
+    """The segment that a run begins with."""
+    return Segment(
+        from_epoch=0,
+        from_images=0,
+        settings=bearing_on_result(settings),
+        reason="start",
+        recipe=dataclasses.asdict(chosen),
+        horizon=settings.epochs,
+        comparable=comparable(val_fingerprint, settings.imgsz),
+    )
+
+
+def bearing_on_result(settings: Settings) -> dict[str, Any]:
+    """The part of the settings that a segment remembers and a digest covers."""
+    wishes = to_plain(settings)
+    return {name: wishes[name] for name in result_settings()}
+
+
+def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segment: Segment) -> RunState:
+    """Makes the state of a run that is at the beginning of its first segment."""
     model = arithmetic.place(model).train()
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     freeze(model, settings.freeze)
-    wishes = to_plain(settings)
-    bearing = {name: wishes[name] for name in result_settings()}
     return RunState(
         model=model,
         ema=ema,
-        optimizer=build_optimizer(model, chosen),
+        optimizer=build_optimizer(model, Recipe(**segment.recipe)),
         scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
-        history=History(segments=(Segment(0, 0, bearing, "start"),)),
+        history=History(segments=(segment,)),
     )
 
 
@@ -222,12 +243,12 @@ def assemble(
     loop = Loop(
         state=run.state,
         settings=settings,
-        recipe=run.recipe,
         loader=TrainLoader(
             run.train_index,
             open_cache(run.train_index, settings.imgsz, settings.cache),
             settings,
             workers_of(settings, run.arithmetic),
+            horizon=run.state.history.segments[-1].horizon,
         ),
         stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
         validate=validator,

@@ -13,10 +13,9 @@ from typing import Protocol
 from peakmark.data.loader import Microbatch, mosaic_is_open
 from peakmark.errors import DataError, TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Observer, Outcome, StepSkipped
-from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position
+from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position, Segment
 from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
-from peakmark.train.recipe import Recipe
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
 from peakmark.train.windows import Window, epoch_windows
@@ -57,7 +56,6 @@ class Loop:
 
     state: RunState
     settings: Settings
-    recipe: Recipe
     loader: Loader
     stepper: Stepper
     validate: Validate | None
@@ -99,7 +97,7 @@ class Loop:
         """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
         state, epoch = self.state, self.state.position.epoch
         windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
-        mosaic = mosaic_is_open(self.settings, epoch) and self.settings.mosaic > 0
+        mosaic = mosaic_is_open(self.settings, self.segment.horizon, epoch) and self.settings.mosaic > 0
         self.observe(EpochStarted(epoch, self.settings.epochs, len(self.loader), mosaic))
         batches = self.loader.batches(epoch, [part for window in windows for part in window.microbatches])
         try:
@@ -122,7 +120,7 @@ class Loop:
         attempt = self.stepper.attempt(
             window,
             batches,
-            rates(self.settings, self.recipe, state.position.epoch, window.warmup),
+            rates(self.settings, self.segment, state.position.epoch, window),
             watch=_Watch(self, window),
             stop_requested=self.stop.requested,
         )
@@ -170,9 +168,9 @@ class Loop:
             epoch=epoch,
             segment=len(state.history.segments) - 1,
             step=state.position.step,
-            images=len(self.loader),
+            images=state.position.images,  # fewer than the set has, where other data cut the epoch short
             train=state.open_epoch.losses(),
-            lr=rates(self.settings, self.recipe, epoch, self._windows(epoch)[-1].warmup).per_group(),
+            lr=rates(self.settings, self.segment, epoch, self._windows(epoch)[-1]).per_group(),
             metrics=evaluation.metrics if evaluation else None,
             per_class=evaluation.per_class if evaluation else None,
             validation=evaluation.losses if evaluation else None,
@@ -190,7 +188,12 @@ class Loop:
         return decision
 
     def _windows(self, epoch: int) -> tuple[Window, ...]:
-        return epoch_windows(self.settings, len(self.loader), epoch)
+        return epoch_windows(self.settings, self.segment, len(self.loader), epoch)
+
+    @property
+    def segment(self) -> Segment:
+        """The open one."""
+        return self.state.history.segments[-1]
 
 
 class _Watch:
@@ -209,7 +212,7 @@ class _Watch:
         sums.dfl += losses.dfl * count
         sums.images += count
         number = self._done // loop.settings.batch
-        if number < BATCHES_SHOWN and self._epoch in (0, loop.settings.epochs - loop.settings.close_mosaic):
+        if number < BATCHES_SHOWN and self._epoch in (0, loop.segment.horizon - loop.settings.close_mosaic):
             loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))
         self._done += count
         loop.observe(

@@ -212,7 +212,7 @@ def _is_over(outcome: Outcome) -> bool:
 
 def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoint | None:
     """Reads best.pt where an epoch was best; a file that somebody took away meanwhile must not cost the run's end."""
-    if best_record(run.state.history.records) is None:
+    if best_record(run.state.history) is None:
         return None
     try:
         return read(folder.best)
@@ -255,12 +255,13 @@ def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> Run
         precision=run.arithmetic.precision,
         threads=run.arithmetic.threads,
         optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g} ({chosen.why})",
+        provenance=run.provenance,
         notes=notes,
     )
 
 
 def _ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> RunEnded:
-    best = best_record(run.state.history.records)
+    best = best_record(run.state.history)
     return RunEnded(
         folder=folder.path,
         outcome=outcome,
@@ -292,7 +293,7 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
 
 def _summary(run: PreparedRun, outcome: Outcome, text: str) -> Summary:
     settings, history = run.settings, run.state.history
-    best = best_record(history.records)
+    best = best_record(history)
     return summarise(
         history,
         best_epoch=best.epoch if best else None,

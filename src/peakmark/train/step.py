@@ -19,7 +19,7 @@ from peakmark.model.detector import Detector
 from peakmark.nouns import Batch, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.train.ema import update_ema
-from peakmark.train.recipe import set_rates
+from peakmark.train.optimizer import set_rates
 from peakmark.train.schedule import Rates
 from peakmark.train.windows import Window
 

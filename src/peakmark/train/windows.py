@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peakmark.data.loader import Microbatch
+from peakmark.nouns import Segment
 from peakmark.settings.fields import Settings
 
 
@@ -19,6 +20,8 @@ class Window:
     microbatches: tuple[Microbatch, ...]
     warmup: float
     """How far the warm-up is at this update, 0 to 1; 1 once it is over."""
+    rewarm: float = 1.0
+    """The same for the rise after a resume with a new optimizer."""
 
     @property
     def first(self) -> int:
@@ -33,22 +36,27 @@ class Window:
         return self.first + self.images
 
 
-def epoch_windows(settings: Settings, images: int, epoch: int) -> tuple[Window, ...]:
-    """Cuts an epoch of `images` into windows.
+def epoch_windows(settings: Settings, segment: Segment, images: int, epoch: int) -> tuple[Window, ...]:
+    """Cuts an epoch of `images`, or what the segment has of it, into windows.
 
     During the warm-up windows grow from one microbatch to the nominal batch: early updates are small in rate, so they
     may be noisy, and there are more of them while everything is still to be learnt.
     """
-    parts = [Microbatch(first, min(settings.batch, images - first)) for first in range(0, images, settings.batch)]
+    begin = segment.from_images if epoch == segment.from_epoch else 0
+    parts = [Microbatch(first, min(settings.batch, images - first)) for first in range(begin, images, settings.batch)]
+    per_epoch = -(-images // settings.batch)
+    before = epoch * per_epoch + per_epoch - len(parts)
     full = max(1, round(settings.nbs / settings.batch))
-    warmup_microbatches = settings.warmup_epochs * len(parts)
+    warmup_microbatches = settings.warmup_epochs * per_epoch
     windows = []
     start = 0
     while start < len(parts):
-        reached = _share(epoch * len(parts) + start, warmup_microbatches)
+        reached = _share(before + start, warmup_microbatches)
         end = min(len(parts), start + max(1, round(1 + (full - 1) * reached)))
-        last = epoch * len(parts) + end - 1
-        windows.append(Window(tuple(parts[start:end]), _share(last, warmup_microbatches)))
+        last = before + end - 1
+        since = epoch - segment.from_epoch + (parts[end - 1].first - segment.from_images) / images
+        rewarm = _share(since, segment.rewarm_epochs)
+        windows.append(Window(tuple(parts[start:end]), _share(last, warmup_microbatches), rewarm))
         start = end
     return tuple(windows)
 

@@ -37,7 +37,7 @@ def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
     settings = Settings.model_validate(
         {"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes
     )
-    return TrainLoader(index, ImageCache(index, 32), settings, workers)
+    return TrainLoader(index, ImageCache(index, 32), settings, workers, horizon=settings.epochs)
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
@@ -120,7 +120,7 @@ def test_sides_of_a_batch_are_equal_multiples_of_32(index: Index):
 
 def test_mosaic_closes_as_a_function_of_the_epoch(index: Index):
     settings = Settings(data="x.yaml", epochs=10, close_mosaic=3)
-    assert [mosaic_is_open(settings, epoch) for epoch in range(10)] == [True] * 7 + [False] * 3
+    assert [mosaic_is_open(settings, 10, epoch) for epoch in range(12)] == [True] * 7 + [False] * 5
     # In the last epoch each image is alone: with nothing else drawn, its own pixels are there.
     still = {"translate": 0, "scale": 0, "fliplr": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
     batch = next(iter(loader(index, 0, **still).batches(2, PARTS)))

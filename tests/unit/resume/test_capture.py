@@ -16,9 +16,9 @@ from peakmark.nouns import EpochRecord, Losses, Position
 from peakmark.resume.capture import RunFacts, capture, restore, result_settings
 from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
-from peakmark.train.build import new_state
+from peakmark.settings.recipe import recipe
+from peakmark.train.build import first_segment, new_state
 from peakmark.train.ema import update_ema
-from peakmark.train.recipe import recipe
 
 ARITHMETIC = Arithmetic("cpu", "test", "float32", 1, True, True)
 
@@ -30,7 +30,8 @@ def settings_of(optimizer: str) -> Settings:
 def fresh(optimizer: str, seed: int = 0) -> RunState:
     settings = settings_of(optimizer)
     model = build_detector(SCALES["yolov8n"], 2, seed=seed)
-    return new_state(settings, model, ARITHMETIC, recipe(settings, classes=2, images=100))
+    segment = first_segment(settings, recipe(settings, classes=2, images=100), None)
+    return new_state(settings, model, ARITHMETIC, segment)
 
 
 def facts_of(optimizer: str) -> RunFacts:

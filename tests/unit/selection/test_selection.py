@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakmark.checkpoint.format import best_fitness
-from peakmark.nouns import EpochRecord, History, Losses
+from peakmark.nouns import EpochRecord, History, Losses, Segment
 from peakmark.selection.best import best_record, fitness_of
 from peakmark.selection.decide import decide
 from peakmark.selection.retention import is_kept
 from peakmark.selection.stopping import out_of_patience, patience_left
 
 NAN = float("nan")
+SEGMENT = Segment(0, 0, {}, "start", {}, 100, "one set")
 
 
 def history(*fitnesses: float | None) -> History:
@@ -25,7 +25,8 @@ def history(*fitnesses: float | None) -> History:
         tuple(
             EpochRecord(epoch, 0, epoch, 8, losses, (0.1,), None if fitness is None else {}, fitness=fitness)
             for epoch, fitness in enumerate(fitnesses)
-        )
+        ),
+        (SEGMENT,),
     )
 
 
@@ -52,7 +53,7 @@ def decision(*fitnesses: float | None, epochs: int = 100, patience: int = 0, sav
     ],
 )
 def test_best(fitnesses, best):
-    found = best_record(history(*fitnesses).records)
+    found = best_record(history(*fitnesses))
     assert (None if found is None else found.epoch) == best
 
 
@@ -76,7 +77,7 @@ def test_best(fitnesses, best):
     ],
 )
 def test_patience(fitnesses, patience, left, stops):
-    records = history(*fitnesses).records
+    records = history(*fitnesses)
     assert patience_left(records, patience) == left
     assert out_of_patience(records, patience) is stops
 
@@ -139,19 +140,13 @@ fitnesses = st.lists(
 
 @given(fitnesses)
 def test_the_best_epoch_is_the_first_of_the_highest(values):
-    best = best_record(history(*values).records)
+    best = best_record(history(*values))
     numbers = [value for value in values if value is not None and not math.isnan(value)]
     if best is None:
         assert not numbers
     else:
         assert fitness_of(best) == max(numbers)
         assert best.epoch == values.index(max(numbers))
-
-
-@given(fitnesses)
-def test_the_frozen_key_of_a_checkpoint_agrees(values):
-    best = best_record(history(*values).records)
-    assert best_fitness(history(*values)) == (None if best is None else best.fitness)
 
 
 @given(fitnesses, st.integers(0, 5))

@@ -11,11 +11,10 @@ import torch
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
-from peakmark.nouns import Batch
+from peakmark.nouns import Batch, Segment
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
 from peakmark.train.build import new_state
-from peakmark.train.recipe import recipe
 
 ARITHMETIC = Arithmetic("cpu", "test", "float32", 1, True, True)
 
@@ -26,11 +25,11 @@ def arithmetic() -> Arithmetic:
 
 
 @pytest.fixture
-def make_state() -> Callable[..., RunState]:
+def make_state(segment_of: Callable[..., Segment]) -> Callable[..., RunState]:
     def make(**changes: Any) -> RunState:
         settings = Settings.model_validate({"data": "x.yaml", "optimizer": "AdamW", "lr0": 0.01} | changes)
         model = build_detector(SCALES["yolov8n"], 2, seed=0)
-        return new_state(settings, model, ARITHMETIC, recipe(settings, classes=2, images=100))
+        return new_state(settings, model, ARITHMETIC, segment_of(settings))
 
     return make
 

@@ -16,8 +16,9 @@ from peakmark.nouns import Decision, Evaluation, History, Losses, Position
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import recipe
+from peakmark.train.build import first_segment
 from peakmark.train.loop import Loop, ValidationStopped
-from peakmark.train.recipe import recipe
 from peakmark.train.schedule import Rates, rates
 from peakmark.train.step import Attempt
 from peakmark.train.windows import Window
@@ -118,12 +119,15 @@ class World:
         wishes = self.settings
         return decide(history, epochs=wishes.epochs, patience=wishes.patience, save_period=wishes.save_period)
 
+    def __post_init__(self) -> None:
+        segment = first_segment(self.settings, recipe(self.settings, classes=2, images=IMAGES), None)
+        self.state.history = History(segments=(segment,))
+
     def run(self) -> Outcome:
         parts: dict[str, Any] = {"loader": self, "stepper": self, "keeper": self, "stop": self}
         return Loop(
             state=self.state,
             settings=self.settings,
-            recipe=recipe(self.settings, classes=2, images=IMAGES),
             validate=self.validate if self.settings.val else None,
             decide=self.decide,
             observe=self.events.append,
@@ -158,9 +162,9 @@ def test_every_image_of_every_epoch_is_trained_once_and_the_end_is_known():
 def test_rates_and_the_record_follow_the_schedule():
     run = world(optimizer="SGD", warmup_epochs=1)
     run.run()
-    chosen = recipe(run.settings, classes=2, images=IMAGES)
+    segment = run.state.history.segments[0]
     records = run.state.history.records
-    assert records[2].lr == rates(run.settings, chosen, 2, 1.0).per_group()
+    assert records[2].lr == rates(run.settings, segment, 2, Window((), 1.0)).per_group()
     assert [found.weights_lr for found in run.rates][-1] == records[2].lr[0]
     assert run.rates[0].weights_lr == 0
     assert records[1].step - records[0].step == 3

@@ -13,9 +13,11 @@ from torch import nn
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.scales import SCALES
 from peakmark.settings.fields import Settings
-from peakmark.train.recipe import Recipe, build_optimizer, recipe, set_rates
+from peakmark.settings.recipe import Recipe, recipe
+from peakmark.train.optimizer import build_optimizer, set_rates
 from peakmark.train.schedule import decay, rates
 from peakmark.train.step import freeze
+from peakmark.train.windows import Window
 
 
 def make(**changes: Any) -> Settings:
@@ -31,26 +33,33 @@ def choose(settings: Settings, images: int = 205) -> Recipe:
 
 def test_the_line_falls_evenly_from_lr0():
     settings = make(lrf=0.1)
-    assert [decay(settings, epoch) for epoch in (0, 5, 9)] == pytest.approx([1, 0.55, 0.1 + 0.9 * 0.1])
-    assert decay(settings, 10) == pytest.approx(0.1)  # where it would be after the last epoch
+    assert [decay(settings, 10, epoch) for epoch in (0, 5, 9)] == pytest.approx([1, 0.55, 0.1 + 0.9 * 0.1])
+
+
+@pytest.mark.parametrize("cos_lr", [False, True])
+def test_beyond_the_horizon_the_rate_stays(cos_lr):
+    settings = make(cos_lr=cos_lr, epochs=15)
+    assert {decay(settings, 10, epoch) for epoch in (9, 10, 14)} == {decay(make(cos_lr=cos_lr), 10, 9)}
 
 
 def test_the_cosine_falls_slowly_fast_slowly():
     settings = make(cos_lr=True, lrf=0.01)
-    shares = [decay(settings, epoch) for epoch in range(11)]
-    assert shares == pytest.approx([0.01 + 0.99 * (1 + math.cos(math.pi * e / 10)) / 2 for e in range(11)])
+    shares = [decay(settings, 10, epoch) for epoch in range(10)]
+    assert shares == pytest.approx([0.01 + 0.99 * (1 + math.cos(math.pi * e / 10)) / 2 for e in range(10)])
     steps = [a - b for a, b in pairwise(shares)]
     assert steps[5] > 2 * steps[0] > 0
 
 
-def test_the_warm_up_leads_from_its_start_to_the_epochs_rate():
+def test_the_warm_up_leads_from_its_start_to_the_epochs_rate(segment_of):
     settings = make(lr0=0.02, momentum=0.9, warmup_momentum=0.6, warmup_bias_lr=0.1, optimizer="SGD")
-    chosen = choose(settings)
-    first, half, last = (rates(settings, chosen, 1, share) for share in (0.0, 0.5, 1.0))
-    lr = 0.02 * decay(settings, 1)
+    segment = segment_of(settings)
+    first, half, last = (rates(settings, segment, 1, Window((), share)) for share in (0.0, 0.5, 1.0))
+    lr = 0.02 * decay(settings, 10, 1)
     assert (first.weights_lr, first.biases_lr, first.momentum) == (0, 0.1, 0.6)
     assert (half.weights_lr, half.biases_lr, half.momentum) == pytest.approx((lr / 2, (0.1 + lr) / 2, 0.75))
     assert (last.weights_lr, last.biases_lr, last.momentum) == pytest.approx((lr, lr, 0.9))
+    rewarmed = rates(settings, segment, 1, Window((), 1.0, rewarm=0.25))
+    assert rewarmed.per_group() == pytest.approx((lr / 4, lr / 4, lr / 4))
     assert half.per_group() == (half.weights_lr, half.weights_lr, half.biases_lr)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peakmark.nouns import Segment
 from peakmark.settings.fields import Settings
 from peakmark.train.windows import epoch_windows
+
+SEGMENT = Segment(0, 0, {}, "start", {}, 100, "one set")
 
 wishes = st.builds(
     Settings,
@@ -21,7 +25,7 @@ wishes = st.builds(
 
 @given(wishes, st.integers(1, 400), st.integers(0, 5))
 def test_every_image_is_in_exactly_one_window(settings: Settings, images: int, epoch: int):
-    windows = epoch_windows(settings, images, epoch)
+    windows = epoch_windows(settings, SEGMENT, images, epoch)
     taken = [n for w in windows for part in w.microbatches for n in range(part.first, part.first + part.count)]
     assert taken == list(range(images))
     assert all(0 < part.count <= settings.batch for w in windows for part in w.microbatches)
@@ -34,30 +38,57 @@ def test_every_image_is_in_exactly_one_window(settings: Settings, images: int, e
 @given(wishes, st.integers(1, 400))
 def test_windows_and_the_warm_up_grow_and_reach_their_end(settings: Settings, images: int):
     full = max(1, round(settings.nbs / settings.batch))
-    epochs = [epoch_windows(settings, images, epoch) for epoch in range(5)]
+    epochs = [epoch_windows(settings, SEGMENT, images, epoch) for epoch in range(5)]
     sizes = [len(w.microbatches) for windows in epochs for w in windows[:-1]]  # the last one takes what is left
     assert sizes == sorted(sizes)
     assert all(1 <= size <= full for size in sizes)
     shares = [w.warmup for windows in epochs for w in windows]
     assert shares == sorted(shares)
     assert all(0 <= share <= 1 for share in shares)
-    after = epoch_windows(settings, images, 4)  # every warm-up above is over
+    after = epoch_windows(settings, SEGMENT, images, 4)  # every warm-up above is over
     assert all(w.warmup == 1 for w in after)
     assert all(len(w.microbatches) == full for w in after[:-1])
 
 
 def test_without_warm_up_windows_are_full_at_once():
-    windows = epoch_windows(Settings(data="x", batch=16, nbs=64, warmup_epochs=0), 205, 0)
+    windows = epoch_windows(Settings(data="x", batch=16, nbs=64, warmup_epochs=0), SEGMENT, 205, 0)
     assert [w.images for w in windows] == [64, 64, 64, 13]
     assert {w.warmup for w in windows} == {1.0}
 
 
 def test_the_first_update_of_a_warm_up_comes_after_one_microbatch():
-    windows = epoch_windows(Settings(data="x", batch=16, nbs=64, warmup_epochs=3), 205, 0)
+    windows = epoch_windows(Settings(data="x", batch=16, nbs=64, warmup_epochs=3), SEGMENT, 205, 0)
     assert windows[0].images == 16
     assert windows[0].warmup == 0
 
 
 def test_a_batch_larger_than_the_nominal_one_is_a_window():
-    windows = epoch_windows(Settings(data="x", batch=100, nbs=64, warmup_epochs=0), 250, 0)
+    windows = epoch_windows(Settings(data="x", batch=100, nbs=64, warmup_epochs=0), SEGMENT, 250, 0)
     assert [w.images for w in windows] == [100, 100, 50]
+
+
+@given(wishes, st.integers(1, 400), st.integers(0, 5), st.data())
+def test_a_segment_that_begins_inside_an_epoch_cuts_what_is_left_of_it(settings, images, epoch, data):
+    begin = data.draw(st.integers(0, images - 1))
+    segment = replace(SEGMENT, from_epoch=epoch, from_images=begin)
+    windows = epoch_windows(settings, segment, images, epoch)
+    assert windows[0].first == begin
+    assert windows[-1].end == images
+    assert all(one.end == other.first for one, other in pairwise(windows))
+    assert epoch_windows(settings, segment, images, epoch + 1)[0].first == 0
+
+
+@given(wishes, st.integers(1, 400), st.integers(0, 5), st.data())
+def test_a_segment_with_nothing_changed_cuts_as_before(settings, images, epoch, data):
+    """A changed mixup, say: the windows of the epoch that is open stay where they were."""
+    before = epoch_windows(settings, SEGMENT, images, epoch)
+    begun = data.draw(st.sampled_from(before))
+    segment = replace(SEGMENT, from_epoch=epoch, from_images=begun.first)
+    assert epoch_windows(settings, segment, images, epoch) == before[before.index(begun) :]
+
+
+def test_a_rewarm_rises_from_the_segments_begin():
+    settings = Settings(data="x", batch=16, nbs=64, warmup_epochs=0)
+    segment = replace(SEGMENT, from_epoch=4, from_images=64, rewarm_epochs=1.0)
+    shares = [w.rewarm for epoch in (4, 5, 6) for w in epoch_windows(settings, segment, 256, epoch)]
+    assert shares[:5] == [48 / 256, 112 / 256, 176 / 256, 240 / 256, 1.0]

@@ -1,61 +1,15 @@
-"""Which optimizer, with which numbers? What the settings leave open is chosen here, by a stated rule.
-
-`optimizer=auto` follows the published behaviour for short trainings (under 10,000 updates): AdamW at
-0.002 * 5 / (4 + classes), beta1 0.9, biases warmed up from 0. Longer ones take SGD at 0.01, momentum 0.9. An explicit
-lr0, momentum or warmup_bias_lr always beats the rule.
-"""
+"""How is the optimizer of a recipe built, and set to one update's rates?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
-from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe
 
-SHORT_RUN_UPDATES = 10_000
 _BETA2 = 0.999
-OptimizerName = Literal["SGD", "Adam", "AdamW"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """The optimizer with every number filled in."""
-
-    optimizer: OptimizerName
-    lr0: float
-    momentum: float
-    warmup_bias_lr: float
-    weight_decay: float
-    """Scaled by the images of a window over the nominal batch."""
-    why: str
-    """For a person."""
-
-
-def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
-    """Fills in what the settings leave open, for a run over `images` training images."""
-    updates = settings.epochs * -(-images // max(settings.batch, settings.nbs))
-    automatic = settings.optimizer == "auto"
-    short = updates < SHORT_RUN_UPDATES
-    name: OptimizerName = ("AdamW" if short else "SGD") if settings.optimizer == "auto" else settings.optimizer
-    if automatic:
-        lr0, momentum, bias_lr = (round(0.002 * 5 / (4 + classes), 6), 0.9, 0.0) if short else (0.01, 0.9, 0.0)
-        why = f"auto: about {updates} updates, {'under' if short else 'not under'} {SHORT_RUN_UPDATES}"
-    else:
-        lr0, momentum, bias_lr = 0.01, 0.937, 0.1
-        why = "as set"
-    window = settings.batch * max(1, round(settings.nbs / settings.batch))
-    return Recipe(
-        optimizer=name,
-        lr0=lr0 if settings.lr0 is None else settings.lr0,
-        momentum=momentum if settings.momentum is None else settings.momentum,
-        warmup_bias_lr=bias_lr if settings.warmup_bias_lr is None else settings.warmup_bias_lr,
-        weight_decay=settings.weight_decay * window / settings.nbs,
-        why=why,
-    )
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
