@@ -143,7 +143,20 @@ class TestJournal:
         decision = Decision(1, True, 1, 0.25, False, False, 10, "fitness 0.2500 is the first")
         for event in (
             RunStarted(
-                tmp_path, "yolov8n", 9, ("cat",), 8, 2, 3, 32, position, "cpu", "float32", 1, "auto: AdamW", ("x",)
+                tmp_path,
+                "yolov8n",
+                9,
+                ("cat",),
+                8,
+                2,
+                3,
+                32,
+                position,
+                "cpu",
+                "float32",
+                1,
+                "auto: AdamW",
+                notes=("x",),
             ),
             EpochStarted(1, 3, 8, True),
             MicrobatchDone(1, 3, 6, 8, Losses(1, 1, 1), 5, 32, 10),
