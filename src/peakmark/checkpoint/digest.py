@@ -7,6 +7,7 @@ different NaNs are not. It must not know files; the digest of every byte of a fi
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import struct
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from peakmark.checkpoint.format import TIME_COLUMNS, Checkpoint, history_to_plain
+from peakmark.checkpoint.format import STATISTICS, TIME_COLUMNS, Checkpoint, history_to_plain
 
 _ENCODING_VERSION = 1
 """Part of every digest: a changed encoding must not pass for a changed state."""
@@ -42,32 +43,43 @@ def digests(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def everything(checkpoint: Checkpoint) -> str:
-    """The digest of all that determines the run's future and its results so far.
+    """The digest of all that determines the run's future and its results so far: of the digests of its parts.
 
     Left out: the time columns, settings that don't bear on the result (paths, workers, save options), arithmetic,
     provenance and lineage. Two runs that agree here go on to agree.
     """
+    return digest(part_digests(checkpoint))
+
+
+def part_digests(checkpoint: Checkpoint) -> dict[str, str]:
+    """Gives a digest for each named part of the state, the part whose difference tells most first."""
+    return {name: digest(part) for name, part in parts(checkpoint).items()}
+
+
+def parts(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Takes all that `everything` covers apart, under names for a person; nothing is copied."""
+    weights, position = checkpoint.training_weights, checkpoint.position
     history = history_to_plain(checkpoint.history)
-    for record in history["records"]:
-        for column in TIME_COLUMNS:
-            del record[column]
-    position = checkpoint.position
-    return digest(
-        {
-            "architecture": checkpoint.architecture,
-            "names": checkpoint.names,
-            "settings": {name: checkpoint.settings[name] for name in checkpoint.result_settings},
-            "position": [position.epoch, position.images, position.phase, position.step],
-            "model": checkpoint.model,
-            "training_weights": checkpoint.training_weights,
-            "optimizer": checkpoint.optimizer,
-            "scaler": checkpoint.scaler,
-            "ema_updates": checkpoint.ema_updates,
-            "open_epoch": checkpoint.open_epoch,
-            "counters": checkpoint.counters,
-            "history": history,
-        }
-    )
+    return {
+        "position": {field.name: getattr(position, field.name) for field in dataclasses.fields(position)},
+        "training weights": {name: tensor for name, tensor in weights.items() if not name.endswith(STATISTICS)},
+        "batch-norm statistics": {name: tensor for name, tensor in weights.items() if name.endswith(STATISTICS)},
+        "averaged weights": checkpoint.model,
+        "optimizer state": checkpoint.optimizer.get("state"),
+        "optimizer settings": {name: value for name, value in checkpoint.optimizer.items() if name != "state"},
+        "scaler": checkpoint.scaler,
+        "update count": checkpoint.ema_updates,
+        "open sums": _without_times(checkpoint.open_epoch),
+        "counters": checkpoint.counters,
+        "history": {**history, "records": [_without_times(record) for record in history["records"]]},
+        "settings": {name: checkpoint.settings[name] for name in checkpoint.result_settings},
+        "classes": checkpoint.names,
+        "architecture": checkpoint.architecture,
+    }
+
+
+def _without_times(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in TIME_COLUMNS}
 
 
 def _encode(value: Any, sink: _Sink) -> None:

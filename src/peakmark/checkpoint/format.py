@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Position, Segment
+from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
 FORMAT_VERSION = 2
 TIME_COLUMNS = ("train_s", "validation_s")
-"""The parts of a record that differ between two runs of the same fold."""
+"""The parts of a record, or of the open epoch's sums, that differ between two runs of the same fold."""
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""How the names of a batch norm's buffers end."""
 
 Weights = dict[str, torch.Tensor]
 
@@ -67,6 +69,11 @@ class Checkpoint:
         if missing:
             raise ValueError(f"result_settings names settings that are not there: {', '.join(missing)}")
 
+    @property
+    def complete(self) -> bool:
+        """Whether a run can go on from it; a stripped one has only the weights that are used."""
+        return bool(self.training_weights)
+
 
 def snapshot(state: Any) -> Any:
     """Copies a tree of dicts, lists and tensors so that nothing in it shares storage with a live tensor.
@@ -111,11 +118,20 @@ def comparable(val_fingerprint: str | None, side_px: int) -> str:
 def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
     """The inverse of `to_plain`. Raises KeyError, TypeError or ValueError where something is missing or wrong."""
     own = {field.name: plain[field.name] for field in dataclasses.fields(Checkpoint)}
-    own["position"] = Position(**plain["position"])
+    own["position"] = _position_from_plain(plain["position"])
     own["history"] = history_from_plain(plain["history"])
     own["result_settings"] = tuple(plain["result_settings"])
     own["names"] = tuple(plain["names"])
     return Checkpoint(**own)
+
+
+def _position_from_plain(plain: Mapping[str, Any]) -> Position:
+    """Files are put in order by it before anything else of them is verified: damage must not pass for a place."""
+    position = Position(**plain)
+    numbers = (position.epoch, position.images, position.step)
+    if any(type(number) is not int or number < 0 for number in numbers) or position.phase not in get_args(Phase):
+        raise ValueError(f"{position} is no place in a run")
+    return position
 
 
 def history_to_plain(history: History) -> dict[str, Any]:

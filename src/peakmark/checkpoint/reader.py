@@ -16,7 +16,7 @@ import torch
 
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.earlier import as_today
-from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, Checkpoint, from_plain
+from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, STATISTICS, Checkpoint, from_plain
 from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
 from peakmark.errors import ModelFileError
 from peakmark.nouns import Position
@@ -67,7 +67,8 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "file": str(path),
         "size_bytes": path.stat().st_size,
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": _load(path, path, mmap=True)["format_version"],
+        "complete": checkpoint.complete,
         "architecture": checkpoint.architecture,
         "names": list(checkpoint.names),
         "parameters": _count_parameters(checkpoint),
@@ -89,11 +90,15 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _count_parameters(checkpoint: Checkpoint) -> int:
     """Weights and biases; the statistics of batch norms are buffers and don't count as anyone counts."""
-    buffers = ("running_mean", "running_var", "num_batches_tracked")
-    return sum(tensor.numel() for name, tensor in checkpoint.model.items() if not name.endswith(buffers))
+    return sum(tensor.numel() for name, tensor in checkpoint.model.items() if not name.endswith(STATISTICS))
 
 
 def _describe_weights(checkpoint: Checkpoint) -> str:
+    stripped = "" if checkpoint.complete else "; stripped for shipping: no run can go on from this file"
+    return _describe_moment(checkpoint) + stripped
+
+
+def _describe_moment(checkpoint: Checkpoint) -> str:
     if checkpoint.weights_epoch is None:
         return f"from within epoch {checkpoint.position.epoch + 1}, not validated: they carry no metrics"
     if not checkpoint.validated:

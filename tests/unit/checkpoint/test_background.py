@@ -204,7 +204,7 @@ print(psutil.Process().num_threads() - before)
 
 def test_a_save_starts_no_threads_beside_its_own(tmp_path):
     """A second team of OpenMP threads, on as many cores as the first, slows every training step down for good."""
-    golden = Path(__file__).resolve().parents[2] / "contracts/golden/checkpoint-1.pt"
+    golden = Path(__file__).resolve().parents[2] / "contracts/golden/checkpoint-2.pt"
     command = [sys.executable, "-c", _SAVES_AND_COUNTS_THREADS, str(golden), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == "1", done.stderr

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from peakmark.checkpoint.digest import digest, digests, everything
+from peakmark.checkpoint.digest import digest, digests, everything, part_digests
+from peakmark.checkpoint.format import Checkpoint
 from peakmark.nouns import History, Position
 
 
@@ -84,30 +86,66 @@ def test_other_things_are_refused():
         digest({1, 2})
 
 
-COVERED = {
-    "model": {"w": torch.zeros(1)},
-    "training_weights": {"w": torch.zeros(1)},
-    "optimizer": {"state": {}, "param_groups": []},
-    "scaler": {"scale": 2.0},
-    "ema_updates": 99,
-    "position": Position(2, 4, "train", 3),
-    "open_epoch": {"box": 1.0},
-    "counters": {"skipped": 7},
-    "history": History(),
-    "names": ("dog", "cat"),
-    "architecture": "yolov8s",
-    "result_settings": ("lr0",),
+COVERED: dict[str, tuple[Any, str]] = {
+    "model": ({"w": torch.zeros(1)}, "averaged weights"),
+    "scaler": ({"scale": 2.0}, "scaler"),
+    "ema_updates": (99, "update count"),
+    "position": (Position(2, 4, "train", 3), "position"),
+    "open_epoch": ({"box": 1.0}, "open sums"),
+    "counters": ({"skipped": 7}, "counters"),
+    "history": (History(), "history"),
+    "names": (("dog", "cat"), "classes"),
+    "architecture": ("yolov8s", "architecture"),
+    "result_settings": (("lr0",), "settings"),
+}
+COVERED_BY_TWO_PARTS = {
+    "training_weights": {"0.weight": "training weights", "1.bias": "training weights"}
+    | {f"1.{name}": "batch-norm statistics" for name in ("running_mean", "running_var", "num_batches_tracked")},
+    "optimizer": {"state": "optimizer state", "param_groups": "optimizer settings"},
 }
 LEFT_OUT = {
     "arithmetic": {"threads": 64},
     "provenance": {"created_at": "later"},
+    "best_fitness": 0.5,  # a function of the history
 }
+
+
+def differing(a: Checkpoint, b: Checkpoint) -> set[str]:
+    of_a, of_b = part_digests(a), part_digests(b)
+    assert of_a.keys() == of_b.keys()
+    return {name for name in of_a if of_a[name] != of_b[name]}
 
 
 @pytest.mark.parametrize("field", COVERED)
 def test_everything_covers(tiny_checkpoint, field):
-    changed = replace(tiny_checkpoint, **{field: COVERED[field]})
+    value, part = COVERED[field]
+    changed = replace(tiny_checkpoint, **{field: value})
     assert everything(changed) != everything(tiny_checkpoint)
+    assert differing(changed, tiny_checkpoint) == {part}
+
+
+@pytest.mark.parametrize(
+    ("field", "inner", "part"),
+    [(field, inner, part) for field, inside in COVERED_BY_TWO_PARTS.items() for inner, part in inside.items()],
+)
+def test_a_change_is_seen_in_its_part_alone(tiny_checkpoint, field, inner, part):
+    value = getattr(tiny_checkpoint, field)
+    other = value[inner] + 1 if isinstance(value[inner], torch.Tensor) else {"another": 1}
+    changed = replace(tiny_checkpoint, **{field: {**value, inner: other}})
+    assert everything(changed) != everything(tiny_checkpoint)
+    assert differing(changed, tiny_checkpoint) == {part}
+
+
+def test_the_parts_come_by_what_they_tell(tiny_checkpoint):
+    assert list(part_digests(tiny_checkpoint))[:6] == [
+        "position", "training weights", "batch-norm statistics", "averaged weights", "optimizer state",
+        "optimizer settings",
+    ]  # fmt: skip
+
+
+def test_the_time_that_an_open_epoch_took_is_left_out(tiny_checkpoint):
+    sums = tiny_checkpoint.open_epoch
+    assert not differing(replace(tiny_checkpoint, open_epoch={**sums, "train_s": 2.5}), tiny_checkpoint)
 
 
 @pytest.mark.parametrize("field", LEFT_OUT)
@@ -134,7 +172,9 @@ def test_everything_covers_history_but_its_times(tiny_checkpoint, column, value,
 def test_every_field_is_decided(tiny_checkpoint):
     """A new field of the checkpoint must be put on one side, or a state could differ unseen."""
     derived = {"settings", "weights_epoch", "validated", "fitness", "metrics"}
-    assert set(COVERED) | set(LEFT_OUT) | derived == set(type(tiny_checkpoint).__dataclass_fields__)
+    assert set(COVERED) | set(COVERED_BY_TWO_PARTS) | set(LEFT_OUT) | derived == set(
+        type(tiny_checkpoint).__dataclass_fields__
+    )
 
 
 def test_the_four_digests(tiny_checkpoint):

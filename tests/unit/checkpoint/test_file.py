@@ -123,9 +123,22 @@ def test_a_foreign_pickle_is_refused_and_runs_nothing(tmp_path, as_zip):
 def test_another_version_is_refused(tiny_checkpoint, tmp_path):
     path = tmp_path / "new.pt"
     with open(path, "wb") as stream:
-        write({**to_plain(tiny_checkpoint), "format_version": 2}, stream)
-    with pytest.raises(ModelFileError, match=r"format version 2; this Peakmark reads version 1.*newer one"):
+        write({**to_plain(tiny_checkpoint), "format_version": 3}, stream)
+    with pytest.raises(ModelFileError, match=r"format version 3; this Peakmark reads versions 1 to 2.*newer one"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epoch": "2"}, {"epoch": -1}, {"images": 4.0}, {"step": None}, {"phase": "trein"}, {"epok": 1}]
+)
+def test_a_position_that_is_none_is_refused(tiny_checkpoint, tmp_path, wrong):
+    """Files are put in order by it: a text among the numbers would end a resume with a traceback."""
+    plain = to_plain(tiny_checkpoint)
+    with open(tmp_path / "last.pt", "wb") as stream:
+        write({**plain, "position": {**plain["position"], **wrong}}, stream)
+    for reading in (read, read_position):
+        with pytest.raises(ModelFileError, match=r"last\.pt is no complete checkpoint"):
+            reading(tmp_path / "last.pt")
 
 
 def test_a_missing_key_is_refused(tiny_checkpoint, tmp_path):

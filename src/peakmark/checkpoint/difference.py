@@ -1,0 +1,67 @@
+"""Where do two states differ first, and by how much? For a person who was told that their digests do.
+
+It must not know where the states come from, nor why they should be the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from peakmark.checkpoint.digest import digest, parts
+from peakmark.checkpoint.format import Checkpoint
+
+
+def first_difference(a: Checkpoint, b: Checkpoint) -> str | None:
+    """Names the first part of the state, and in it the first tensor or value, that isn't the same, bit for bit.
+
+    None where `everything` is equal. Parts come as in `part_digests`, tensors as the network has them.
+    """
+    of_a, of_b = parts(a), parts(b)
+    for part, value in of_a.items():
+        for difference in _differences(value, of_b[part], ""):
+            return f"{part}: {difference}"
+    return None
+
+
+def _differences(a: Any, b: Any, place: str) -> Iterator[str]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in [*a, *(key for key in b if key not in a)]:
+            inner = f"{place}.{key}" if place else str(key)
+            if key in a and key in b:
+                yield from _differences(a[key], b[key], inner)
+            else:
+                yield f"{inner} is in the {'first' if key in a else 'second'} only"
+    elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        for index, (of_a, of_b) in enumerate(zip(a, b, strict=False)):
+            yield from _differences(of_a, of_b, f"{place}[{index}]")
+        if len(a) != len(b):
+            yield f"{place} has {len(a)} entries against {len(b)}".lstrip()
+    elif digest(a) != digest(b):
+        both = isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor)
+        yield f"{place} {_of_tensors(a, b) if both else f'is {_said(a)} against {_said(b)}'}".lstrip()
+
+
+def _of_tensors(a: torch.Tensor, b: torch.Tensor) -> str:
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        return f"is {_said(a)} against {_said(b)}"
+    one, other = (tensor.detach().cpu().contiguous().reshape(-1) for tensor in (a, b))
+    # By their bytes, since 0.0 and -0.0 are equal as numbers and a NaN is not equal to itself.
+    rows = (tensor.view(torch.uint8).numpy().reshape(tensor.numel(), -1) for tensor in (one, other))
+    places = np.flatnonzero((next(rows) != next(rows)).any(axis=1))
+    first = int(places[0])
+    index = ", ".join(str(i) for i in np.unravel_index(first, a.shape)) if a.ndim else ""
+    at_most = float((one.double() - other.double()).abs().max())
+    return (
+        f"{tuple(a.shape)} differs in {len(places)} of {one.numel()} values, by at most {at_most:.3g}; first at "
+        f"[{index}]: {one[first].item()!r} against {other[first].item()!r}"
+    )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    return repr(value)
