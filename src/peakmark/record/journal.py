@@ -1,31 +1,42 @@
-"""What happened in a run, when, and how far it was? An observer that writes events to journal.jsonl as they come.
+"""What happened in a run, when, and how far it was? Written to journal.jsonl as it comes, and read back from there.
 
-One JSON object a line: `at` (UTC), `event`, `epoch` (1-based) and `images` (how many of them were done), then the
-event's own fields. Starts, decisions, skipped updates, notices and ends are written; progress is not. The journal is
-told to people and never read back by the program. It must not know who emits the events.
+One JSON object a line: `at` (UTC), `event`, `epoch` (1-based), `images` (how many of them were done) and `phase`, then
+the event's own fields. Starts, plans of a resume, decisions, skipped updates, notices, verdicts and ends are written;
+progress is not. Where a resume went back before an event, it stays and is marked `"superseded": true`.
+
+People, the report and the diagnosis read it; the run itself never does, so nothing that is lost here changes a result.
+It must not know who emits the events, nor what follows from them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from peakmark.errors import MachineError
 from peakmark.events import (
     EpochEnded,
     EpochStarted,
     Event,
     MicrobatchDone,
     Notice,
+    ResumePlanned,
     RunEnded,
     RunStarted,
+    SeamJudged,
     StepSkipped,
     ValidationProgress,
 )
 from peakmark.machine import durable
+from peakmark.nouns import Position, Verdict
 from peakmark.record.plain_json import as_json
+
+_CLOSING = ("EpochEnded", "SeamJudged")
+"""Events that can only happen once their epoch is closed."""
 
 
 def utc_now() -> datetime:
@@ -39,46 +50,105 @@ class Journal:
     def __init__(self, path: Path, now: Callable[[], datetime] = utc_now) -> None:
         self._path = path
         self._now = now
-        self._epoch = 0
-        self._images = 0
+        self._position = Position()
 
     def __call__(self, event: Event) -> None:
         """Takes any event. Raises `MachineError` where the disk refuses."""
         self._follow(event)
-        fields = _fields(event)
-        if fields is not None:
-            self.write(type(event).__name__, fields)
-
-    def write(self, event: str, fields: dict[str, Any]) -> None:
-        """Appends one line about something that is no `Event`, for example a resume and its plan of change."""
-        where = {"epoch": self._epoch + 1, "images": self._images}
-        at = self._now().isoformat(timespec="milliseconds")
-        durable.append_line(self._path, as_json({"at": at, "event": event, **where, **fields}))
+        told = _told(event)
+        if told is not None:
+            here = self._position
+            where = {"epoch": here.epoch + 1, "images": here.images, "phase": here.phase}
+            at = self._now().isoformat(timespec="milliseconds")
+            line = {"at": at, "event": type(event).__name__, **where, **told}
+            durable.append_line(self._path, as_json(line))
+        if isinstance(event, EpochEnded):
+            # What is told between two epochs belongs to the one that comes: the ended one is closed.
+            self._position = Position(event.record.epoch + 1)
 
     def _follow(self, event: Event) -> None:
         """Keeps up with where the run is, for the events that don't say."""
         match event:
-            case RunStarted() | RunEnded():
-                self._epoch, self._images = event.position.epoch, event.position.images
+            case RunStarted() | ResumePlanned() | RunEnded():
+                self._position = event.position
             case MicrobatchDone() | StepSkipped():
-                self._epoch, self._images = event.epoch, event.images_done
+                self._position = Position(event.epoch, event.images_done)
             case EpochStarted():
-                self._epoch, self._images = event.epoch, 0
+                # A resumed epoch starts after the images that are done already.
+                if event.epoch != self._position.epoch:
+                    self._position = Position(event.epoch)
             case ValidationProgress():
-                self._epoch = event.epoch
+                self._position = replace(self._position, epoch=event.epoch, phase="validate")
             case EpochEnded():
-                self._epoch, self._images = event.record.epoch, event.record.images
+                self._position = Position(event.record.epoch, event.record.images, "validate")
             case _:
                 pass
 
 
-def _fields(event: Event) -> dict[str, Any] | None:
+def read(path: Path) -> list[dict[str, Any]]:
+    """Gives the events of a journal in their order; empty where there is none.
+
+    A line that can't be read, as a kill may leave one, is skipped. Raises `MachineError` where the disk refuses.
+    """
+    return [told for told in map(_understood, _lines(path)) if told is not None]
+
+
+def mark_superseded(path: Path, position: Position) -> int:
+    """Marks every event beyond the `position` that a resume restored, and gives how many were marked by this call.
+
+    An event is beyond where the restored state has not got to it; what ended an epoch is beyond where that epoch is
+    still open. Lines that can't be read stay as they are. Raises `MachineError`; the journal is whole then, too.
+    """
+    lines = _lines(path)
+    marked = 0
+    for number, line in enumerate(lines):
+        told = _understood(line)
+        if told is not None and not told.get("superseded") and _is_beyond(told, position):
+            lines[number] = as_json({**told, "superseded": True}).encode()
+            marked += 1
+    if marked:
+        durable.write_bytes(path, b"\n".join(lines) + b"\n")
+    return marked
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise MachineError(f"Can't read {path}: {error.strerror}. Check its rights.") from error
+    # At newlines alone: a file's name may hold other characters that Python takes for the end of a line.
+    return content.removesuffix(b"\n").split(b"\n") if content else []
+
+
+def _understood(line: bytes) -> dict[str, Any] | None:
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) and isinstance(told.get("event"), str) else None
+
+
+def _is_beyond(told: dict[str, Any], position: Position) -> bool:
+    epoch, images = told.get("epoch"), told.get("images")
+    if not isinstance(epoch, int) or not isinstance(images, int):
+        return False
+    if told["event"] in _CLOSING:
+        return epoch - 1 >= position.epoch
+    there = (epoch - 1, images, told.get("phase") == "validate")
+    return there > (position.epoch, position.images, position.phase == "validate")
+
+
+def _told(event: Event) -> dict[str, Any] | None:
     """What a line says beyond time and place; None for an event that is only progress."""
     match event:
-        case RunStarted() | RunEnded():
-            fields = asdict(event)
-            del fields["position"]
-            return {**fields, "step": event.position.step, "phase": event.position.phase}
+        case RunStarted() | ResumePlanned() | RunEnded():
+            # Not `asdict`, which copies and can't copy every mapping.
+            own = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "position"}
+            return {**own, "step": event.position.step}
+        case SeamJudged():
+            return {"epoch": event.epoch + 1, "verdict": _as_people_count(event.verdict)}
         case StepSkipped():
             return {"what": event.what, "files": event.files, "in_a_row": event.in_a_row}
         case EpochEnded():
@@ -95,6 +165,10 @@ def _fields(event: Event) -> dict[str, Any] | None:
                 "metrics": event.record.metrics,
             }
         case Notice():
-            return asdict(event)
+            return {"text": event.text, "serious": event.serious}
         case _:
             return None
+
+
+def _as_people_count(verdict: Verdict) -> Verdict:
+    return replace(verdict, observed=tuple(replace(seen, epoch=seen.epoch + 1) for seen in verdict.observed))

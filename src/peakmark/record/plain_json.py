@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """Gives strict JSON. Raises TypeError for a value that has no place in it."""
-    return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    # A file's name may hold a byte that is no UTF-8; as a lone surrogate no file takes it. JSON writes it as an escape.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _strict(value: Any) -> Any:
@@ -24,4 +27,6 @@ def _strict(value: Any) -> Any:
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _strict(getattr(value, field.name)) for field in fields(value)}
     return value.as_posix() if isinstance(value, Path) else value

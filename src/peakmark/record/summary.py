@@ -28,6 +28,17 @@ class Best(TypedDict):
     """Relative to the run's folder."""
 
 
+class Stretch(TypedDict):
+    """A part of the run under one set of settings."""
+
+    epoch: int
+    """The first one, 1-based."""
+    images: int
+    """Of that epoch's images, how many belong to the stretch before."""
+    reason: str
+    """start, or what was changed."""
+
+
 class Summary(TypedDict):
     """Everything in summary.json, in its order."""
 
@@ -45,6 +56,8 @@ class Summary(TypedDict):
     protocol: str
     """What the metrics mean."""
     names: tuple[str, ...]
+    segments: tuple[Stretch, ...]
+    """One more than the settings were changed at resumes; resumes that change nothing leave no trace in a run."""
     train_s: float
     validation_s: float
     settings: Mapping[str, Any]
@@ -87,6 +100,10 @@ def summarise(
         "fitness": fitness,
         "protocol": protocol,
         "names": names,
+        "segments": tuple(
+            Stretch(epoch=segment.from_epoch + 1, images=segment.from_images, reason=segment.reason)
+            for segment in history.segments
+        ),
         "train_s": sum(record.train_s for record in history.records),
         "validation_s": sum(record.validation_s for record in history.records),
         "settings": settings,

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from peakmark.errors import MachineError
+from peakmark.record import journal
 from peakmark.record.folder import RunFolder
 
-_RESUMABLE = ("interrupted", "out_of_time")
+_RESUMABLE = ("interrupted", "out_of_time", "paused")
+"""Not `broken`: a run that on_break=stop ended waits for somebody who names it."""
 
 
 def newest_unfinished(project: Path) -> Path | None:
@@ -29,7 +32,16 @@ def _written_at(run: RunFolder) -> int:
 
 
 def _was_stopped(run: RunFolder) -> bool:
-    """Whether a run can go on: its summary says so, or it was ended before it could write one that is whole."""
+    """Whether a run can go on: its summary says so, or it was ended before it could write one that is whole.
+
+    Where a run was gone on with after its end, the summary that lies there is of that end: the journal knows better.
+    """
+    try:
+        told = [line for line in journal.read(run.journal) if line["event"] in ("RunStarted", "RunEnded")]
+    except MachineError:
+        told = []
+    if told and told[-1]["event"] == "RunStarted":
+        return True
     try:
         summary = json.loads(run.summary.read_text(encoding="utf-8"))
     except (OSError, ValueError):

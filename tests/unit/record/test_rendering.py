@@ -112,6 +112,7 @@ class TestSummary:
         assert read["best"]["metrics"]["map_small"] is None
         assert read["best"]["per_class"]["map50"] == [0.5, None]
         assert (read["train_s"], read["validation_s"]) == (2.75, 0.5)
+        assert read["segments"] == [{"epoch": 1, "images": 0, "reason": "start"}]
 
     def test_without_validation_there_is_no_best(self, tiny_checkpoint, told):
         history = History(tiny_checkpoint.history.records[:1])
@@ -186,7 +187,3 @@ class TestJournal:
         Journal(tmp_path / "journal.jsonl")(Notice("two\nlines", serious=True))
         assert [line["text"] for line in self.lines(tmp_path)] == ["one", "two\nlines"]
         assert self.lines(tmp_path)[1]["serious"] is True
-
-    def test_other_things_can_be_told(self, journal, tmp_path):
-        journal.write("ResumePlanned", {"changed": {"lr0": [0.1, 0.01]}})
-        assert self.lines(tmp_path)[0]["changed"] == {"lr0": [0.1, 0.01]}

@@ -1,0 +1,74 @@
+"""A bare resume picks the run that was stopped last, and none that came to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from peakmark.events import Outcome, RunEnded
+from peakmark.nouns import Position
+from peakmark.record.folder import RunFolder
+from peakmark.record.journal import Journal
+from peakmark.record.unfinished import newest_unfinished
+
+
+def make_run(project: Path, name: str, outcome: str | None, *, at: int = 0) -> RunFolder:
+    folder = RunFolder(project / name)
+    folder.path.mkdir(parents=True)
+    folder.settings_yaml.write_text("epochs: 3\n")
+    os.utime(folder.settings_yaml, ns=(at, 10**18 + at))
+    if outcome is not None:
+        folder.summary.write_text(json.dumps({"outcome": outcome}))
+    return folder
+
+
+def tell(folder: RunFolder, event: str, outcome: Outcome = "finished") -> None:
+    if event == "RunEnded":
+        Journal(folder.journal)(RunEnded(folder.path, outcome, Position(3), 1, 0.5, "Done.", True))
+    else:
+        with folder.journal.open("a") as lines:
+            lines.write(json.dumps({"event": event, "epoch": 3, "images": 0}) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "picked"),
+    [
+        (None, True), ("interrupted", True), ("out_of_time", True), ("paused", True),
+        ("broken", False), ("finished", False), ("early_stopped", False), ("not_finite", False),
+    ],
+)  # fmt: skip
+def test_which_outcome_can_go_on(tmp_path: Path, outcome: str | None, picked: bool):
+    folder = make_run(tmp_path, "train", outcome)
+    assert newest_unfinished(tmp_path) == (folder.path if picked else None)
+
+
+def test_the_newest_is_picked(tmp_path: Path):
+    for at, name in enumerate(("train2", "train9", "train3")):
+        make_run(tmp_path, name, "interrupted", at=at)
+    make_run(tmp_path, "train4", "finished", at=9)
+    assert newest_unfinished(tmp_path) == tmp_path / "train3"
+
+
+def test_a_finished_run_that_was_being_extended_is_unfinished(tmp_path: Path):
+    folder = make_run(tmp_path, "train", "finished")
+    tell(folder, "RunStarted")
+    tell(folder, "RunEnded")
+    assert newest_unfinished(tmp_path) is None
+    tell(folder, "RunStarted")
+    tell(folder, "EpochEnded")
+    assert newest_unfinished(tmp_path) == folder.path, "it was killed after more epochs were asked for"
+    tell(folder, "RunEnded")
+    assert newest_unfinished(tmp_path) is None
+
+
+def test_a_damaged_summary_and_foreign_files_stop_nobody(tmp_path: Path):
+    folder = make_run(tmp_path, "train", None)
+    folder.summary.write_text("{")
+    folder.journal.mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    assert newest_unfinished(tmp_path) == folder.path
+    assert newest_unfinished(tmp_path / "not there") is None
