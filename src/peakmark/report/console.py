@@ -21,14 +21,17 @@ from peakmark.events import (
     Event,
     MicrobatchDone,
     Notice,
+    ResumePlanned,
     RunEnded,
     RunStarted,
+    SeamJudged,
     StepSkipped,
     ValidationProgress,
 )
 from peakmark.nouns import EpochRecord, Losses
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
+from peakmark.report.resume_table import print_plan, print_verdict
 
 _LIVE_PAUSE_S = 0.1
 """Drawing faster than a person reads costs time that belongs to the steps."""
@@ -46,6 +49,8 @@ _OUTCOMES = {
     "interrupted": "Interrupted",
     "out_of_time": "Out of time",
     "not_finite": "Ended, because the updates were no longer finite",
+    "paused": "Paused, because the epochs after the resume don't follow from those before",
+    "broken": "Stopped, because the epochs after the resume don't follow from those before",
 }
 
 
@@ -93,6 +98,10 @@ class ConsoleObserver:
                 self._step_skipped(event)
             case CheckpointSaved():
                 self._checkpoint_saved(event)
+            case ResumePlanned():
+                self._block(lambda console: print_plan(console, event.plan, event.position))
+            case SeamJudged():
+                self._block(lambda console: print_verdict(console, event.verdict))
             case Notice():
                 self._note(event.text, serious=event.serious)
             case RunEnded():
@@ -279,13 +288,21 @@ class ConsoleObserver:
             self._put(Control((ControlType.CARRIAGE_RETURN,), (ControlType.ERASE_IN_LINE, 2)))
 
     def _put(self, what: Text | Control, *, end: str = "", soft_wrap: bool = True) -> None:
+        if isinstance(what, Control):
+            self._safely(lambda: self._console.control(what))
+        else:
+            self._safely(lambda: self._console.print(what, end=end, soft_wrap=soft_wrap, highlight=False))
+
+    def _block(self, draw: Callable[[Console], None]) -> None:
+        """Draws something of several lines."""
+        self._clear_line()
+        self._safely(lambda: draw(self._console))
+
+    def _safely(self, draw: Callable[[], None]) -> None:
         if self._watcher_left:
             return
         try:
-            if isinstance(what, Control):
-                self._console.control(what)
-            else:
-                self._console.print(what, end=end, soft_wrap=soft_wrap, highlight=False)
+            draw()
         except (OSError, SystemExit):
             # `peakmark train | head`, a terminal that was closed: who watches may leave, the run goes on. Rich answers
             # a broken pipe with SystemExit.

@@ -16,12 +16,14 @@ from peakmark.events import (
     Event,
     MicrobatchDone,
     Notice,
+    ResumePlanned,
     RunEnded,
     RunStarted,
+    SeamJudged,
     StepSkipped,
     ValidationProgress,
 )
-from peakmark.nouns import Decision, EpochRecord, Losses, Position
+from peakmark.nouns import ChangePlan, Decision, EpochRecord, Losses, PlannedPart, Position, Verdict
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
@@ -219,8 +221,27 @@ class _Gone(io.StringIO):
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), OSError(28, "No space left on device")])
 def test_who_watches_may_leave_and_the_run_goes_on(error):
     watched = _Watched(terminal=False)
-    watched.observer = ConsoleObserver(Console(file=_Gone(error), width=80))
+    part = PlannedPart("weights", "changed", "why")
+    for event in (ResumePlanned(Path("run"), ChangePlan((), (part,), ()), Position()), SeamJudged(_BROKEN, 2)):
+        watched.observer = ConsoleObserver(Console(file=_Gone(error), width=80))
+        watched.tell(event)
     _run(watched)
+
+
+_BROKEN = Verdict("broken", "Broken: box of epoch 3 is 9.")
+
+
+def test_a_verdict_clears_the_live_line_first():
+    watched = _Watched(terminal=True).tell(EpochStarted(0, 3, 200, True), _microbatch(16), SeamJudged(_BROKEN, 2))
+    assert "\r\x1b[2KBroken: box" in watched.text
+
+
+@pytest.mark.parametrize(("outcome", "word"), [("paused", "Paused, because"), ("broken", "Stopped, because")])
+def test_a_run_that_broke_says_so_at_its_end(outcome, word):
+    ended = RunEnded(Path("runs"), outcome, Position(), 0, 0.4, "Go on with: peakmark resume runs", False)
+    text = _Watched(terminal=False).tell(ended).text
+    assert word in text
+    assert "use it" not in text
 
 
 def test_a_terminal_that_speaks_ascii_gets_question_marks():
