@@ -5,48 +5,47 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
-import numpy as np
 import torch
 
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.data.index import Index
 from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.errors import Mistakes, ModelFileError
-from peakmark.events import Event, Notice, Observer, Outcome, ValidationProgress
+from peakmark.events import Event, Notice, Observer, Outcome, ResumePlanned, ValidationProgress
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import Predictor, Thresholds
-from peakmark.nouns import Evaluation
-from peakmark.record.folder import RunFolder, create_run_folder
+from peakmark.nouns import ChangePlan, Evaluation
+from peakmark.pictures import artist
+from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.painter import (
-    SplitLabels,
-    TrainBatchPainter,
     draw_evaluation,
-    draw_run,
-    write_page,
 )
+from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.train.build import open_cache, open_index, workers_of
-from peakmark.train.session import Artist, EndedRun, resume_run, start_run
-from peakmark.train.start import find_model, trained_model
+from peakmark.train.ending import EndedRun
+from peakmark.train.resumption import plan_resume, resume_run
+from peakmark.train.session import start_run
+from peakmark.train.start import find_model
 from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
 
 M = TypeVar("M", bound=SettingsModel)
+Resume = bool | str | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +123,45 @@ class YOLO:
         self.model.load_state_dict(weights)
         return self
 
-    def train(self, *, observer: Observer | None = None, **settings: Any) -> TrainResults:
+    def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
 
-        `observer` is called with what happens; None draws it on the terminal. Raises SettingsError with every mistake
+        `observer` is called with what happens; None draws it on the terminal. `resume=True` goes on with the run of
+        this checkpoint, or with the newest that was stopped; a path names one. Raises SettingsError with every mistake
         at once, and other PeakmarkErrors; what stands on disk then still stands.
         """
+        if resume is not False:
+            own_run = self._source.name if self._source.weights is not None else None
+            return self.resume(own_run if resume is True else resume, observer=observer, **settings)
         parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
         with _watching(observer) as observe:
-            ended = start_run(parsed, self._source, spec, observe, _artist())
+            ended = start_run(parsed, self._source, spec, observe, artist())
         return self._become(ended)
 
-    def resume(self, run: str | Path, *, observer: Observer | None = None) -> TrainResults:
-        """Goes on with a stopped run, in place, as if nothing had happened. `run`: its folder, or last.pt in it.
+    def resume(
+        self,
+        run: str | Path | None = None,
+        *,
+        observer: Observer | None = None,
+        yes: bool | Callable[[ChangePlan], bool] = False,
+        **changes: Any,
+    ) -> TrainResults:
+        """Goes on with a stopped or ended run, in place: with nothing changed bit for bit as if it had never stopped.
 
-        Raises ModelFileError where there is nothing to go on with or the file is older than the run's newest state.
+        `run`: its folder, or a checkpoint in it; None for the newest that was stopped. A checkpoint that is older than
+        the run's newest state branches into a new folder. `changes`: settings that get another value from here on, and
+        those of `ResumeSettings`. `yes` agrees to a plan with dangers in it, or is asked. Raises as `train` does.
         """
-        given = Path(run).expanduser()
-        folder = _run_folder(given)
+        folder, asked = run_to_resume(run, changes)
+        agree = yes if callable(yes) else lambda plan: bool(yes)
         with _watching(observer) as observe:
-            ended = resume_run(
-                folder, None if given.suffix != ".pt" or given.name == folder.last.name else given, observe, _artist()
-            )
+            ended = resume_run(folder, asked, wishes_of(changes, agree), observe, artist())
         return self._become(ended)
+
+    def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
+        """Says what `resume` with these arguments would do to each part of the run, and does nothing."""
+        folder, asked = run_to_resume(run, changes)
+        return plan_resume(folder, asked, wishes_of(changes, lambda plan: False))
 
     def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
         """Validates the checkpoint, by default on the data it was trained on; gives the numbers that were logged.
@@ -304,13 +319,6 @@ def _say_nothing(event: Event) -> None:
     """For a library call that gives its results back."""
 
 
-def _run_folder(given: Path) -> RunFolder:
-    folder = RunFolder(given.parent.parent if given.suffix == ".pt" else given)
-    if not folder.weights.is_dir() and not folder.settings_yaml.is_file():
-        raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")
-    return folder
-
-
 def _arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:
     """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
     stored = Arithmetic.from_plain(checkpoint.arithmetic)
@@ -357,33 +365,3 @@ def _metrics_json(evaluation: Evaluation) -> str:
         },
         indent=2,
     )
-
-
-def _artist() -> Artist:
-    return Artist(TrainBatchPainter(), _draw_ended)
-
-
-def _draw_ended(ended: EndedRun) -> None:
-    """Draws an ended run into its folder."""
-    run, folder, settings = ended.run, ended.folder.path, ended.run.settings
-    splits = {"train": _split_labels(run.train_index)}
-    if run.val_index is not None:
-        splits["val"] = _split_labels(run.val_index)
-    closed_from = settings.epochs - settings.close_mosaic
-    best = ended.summary["best"]
-    draw_run(
-        folder,
-        run.state.history,
-        best["epoch"] - 1 if best else None,
-        splits,
-        run.names,
-        mosaic_closed_from=closed_from if settings.mosaic > 0 and 0 < closed_from < settings.epochs else None,
-    )
-    if ended.evaluation is not None and ended.best is not None and run.validation is not None:
-        samples = sample_detections(trained_model(ended.best), run.validation, run.arithmetic)
-        draw_evaluation(folder, ended.evaluation, samples)
-    write_page(folder)
-
-
-def _split_labels(index: Index) -> SplitLabels:
-    return SplitLabels(index.boxes_cxcywh_norm, index.classes, np.diff(index.offsets))

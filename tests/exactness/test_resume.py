@@ -229,17 +229,6 @@ def test_a_run_without_a_checkpoint_starts_from_its_settings(whole, runs, facts,
     assert facts(run) == uninterrupted
 
 
-def test_a_file_older_than_the_run_is_refused_and_the_run_stays(whole, runs, facts, uninterrupted):
-    run = shutil.copytree(whole, runs / "train")
-    older = run / "weights/epoch1.pt"
-    last = read(run / "weights/last.pt")
-    save(dataclasses.replace(last, position=dataclasses.replace(last.position, epoch=1)), older)
-    with pytest.raises(ModelFileError, match=r"earlier place in the run than .*last\.pt.*never rewound"):
-        YOLO().resume(older, observer=_ignore)
-    older.unlink()
-    assert facts(run) == uninterrupted
-
-
 def test_a_resume_draws_only_where_the_run_does(stopped_once, runs):
     run = shutil.copytree(stopped_once, runs / "train")
     YOLO().resume(run, observer=_ignore)

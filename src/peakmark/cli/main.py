@@ -5,10 +5,11 @@ It starts fast: nothing here loads torch for a help, or for words that are no pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,10 +20,10 @@ from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_description, show_error, show_evaluation
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
-from peakmark.record.unfinished import newest_unfinished
+from peakmark.nouns import ChangePlan
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
@@ -71,6 +72,9 @@ def train(context: typer.Context) -> None:
         return
     with _told_plainly():
         pairs = read_pairs(context.args)
+        run = _run_that_train_resumes(pairs)
+        if run is not None:
+            _resume(run or None, pairs, yes=False)
         model = peakmark.YOLO.from_settings(Settings, pairs)
         pairs.pop("model", None)
         with ConsoleObserver(_out()) as observer:
@@ -79,20 +83,22 @@ def train(context: typer.Context) -> None:
         raise typer.Exit(watched.exit_code)
 
 
-@app.command()
+@app.command(context_settings=_PAIRS, add_help_option=False)
 def resume(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="A run's folder, or last.pt in it; without it the newest run that was stopped."),
-    ] = None,
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what is called dangerous.")] = False,
 ) -> None:
-    """Go on with a stopped run, exactly where it stopped: peakmark resume runs/detect/train"""
+    """Go on with a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
+    if _help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
+        return
     with _told_plainly():
-        stopped = run or _newest_unfinished()
-        with ConsoleObserver(_out()) as observer:
-            watched = _Ending(observer)
-            peakmark.YOLO().resume(stopped, observer=watched)
-        raise typer.Exit(watched.exit_code)
+        run, pairs = _run_and_pairs(context.args)
+        if dry_run:
+            planned = peakmark.YOLO().plan_resume(run, **pairs)
+            ConsoleObserver(_out())(planned)
+            raise typer.Exit(SettingsError.exit_code if planned.plan.refusals else 0)
+        _resume(run, pairs, yes=yes)
 
 
 @app.command(context_settings=_PAIRS, add_help_option=False)
@@ -140,12 +146,42 @@ def inspect(
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
-def _newest_unfinished() -> Path:
-    project = Path(Settings.model_fields["project"].default)
-    found = newest_unfinished(project)
-    if found is None:
-        raise SettingsError([f"No run in {project} was stopped before its end; name one: peakmark resume FOLDER."])
-    return found
+_RESUME = """
+Without a run: the newest that was stopped. A run's folder, or last.pt in it, goes on in place; an older checkpoint of
+it branches into a new folder. Every setting of `peakmark train --help` may be given, and is changed from there on;
+before the first step a table says what becomes of each part.
+  --dry-run  stops there
+  --yes, -y  agrees to what it calls dangerous"""
+
+
+def _resume(run: str | None, pairs: Mapping[str, str], *, yes: bool) -> NoReturn:
+    with ConsoleObserver(_out()) as observer:
+        watched = _Ending(observer)
+        peakmark.YOLO().resume(run, observer=watched, yes=yes or _asked, **pairs)
+    raise typer.Exit(watched.exit_code)
+
+
+def _asked(plan: ChangePlan) -> bool:
+    """Asks the person at the terminal; where there is none, nobody has agreed."""
+    return sys.stdin.isatty() and typer.confirm(f"{len(plan.dangers)} of this is dangerous. Go on?")
+
+
+def _run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
+    """Takes the run's folder out of the words; a folder may have an equals sign in its name."""
+    named = [word for word in words if not word.startswith("-") and ("=" not in word or Path(word).exists())]
+    if len(named) > 1:
+        raise SettingsError([f"More than one run is named: {', '.join(named)}. Settings are written key=value."])
+    return next(iter(named), None), read_pairs([word for word in words if word not in named])
+
+
+def _run_that_train_resumes(pairs: dict[str, str]) -> str | None:
+    """Takes `resume=` out of the pairs: None for a new run, "" for the newest that was stopped, else the one named."""
+    wish = pairs.pop("resume", "False")
+    if wish.lower() == "false":
+        return None
+    if wish.lower() != "true":
+        return wish
+    return pairs.pop("model") if pairs.get("model", "").endswith(".pt") else ""
 
 
 def _help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:
@@ -170,7 +206,12 @@ class _Ending:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunEnded):
-            codes: dict[str, int] = {"interrupted": EXIT_INTERRUPTED, "not_finite": TrainingError.exit_code}
+            codes: dict[str, int] = {
+                "interrupted": EXIT_INTERRUPTED,
+                "paused": EXIT_INTERRUPTED,
+                "broken": TrainingError.exit_code,
+                "not_finite": TrainingError.exit_code,
+            }
             self.exit_code = codes.get(event.outcome, 0)
         self._observer(event)
 

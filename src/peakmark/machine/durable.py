@@ -137,6 +137,13 @@ def publish(temporary: Path, *targets: Path) -> None:
             _flush_folder(folder)
 
 
+def link(existing: Path, target: Path) -> None:
+    """Gives a file that is whole another name, which replaces what had it in one move. Raises `MachineError`."""
+    _publish_another(existing, target)
+    with _explained(target.parent):
+        _flush_folder(target.parent)
+
+
 def claim_folder(folder: Path) -> bool:
     """Makes a folder that isn't there yet and says whether it was this call that made it. Raises `MachineError`.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
-StopReason = Literal["interrupted", "out_of_time"]
+StopReason = Literal["interrupted", "out_of_time", "paused", "broken"]
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """Ctrl-C, a machine being taken away, and the warning that schedulers send before it."""
 
@@ -23,13 +23,13 @@ class StopRequest:
     def __init__(self, time_limit_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._deadline = None if time_limit_s is None else clock() + time_limit_s
-        self._signalled = False
+        self._asked: StopReason | None = None
         self._previous: dict[int, Any] = {}
 
     @property
     def reason(self) -> StopReason | None:
-        if self._signalled:
-            return "interrupted"
+        if self._asked is not None:
+            return self._asked
         if self._deadline is not None and self._clock() >= self._deadline:
             return "out_of_time"
         return None
@@ -37,9 +37,9 @@ class StopRequest:
     def requested(self) -> bool:
         return self.reason is not None
 
-    def ask(self) -> None:
+    def ask(self, reason: StopReason = "interrupted") -> None:
         """Does what a signal does, for a program that runs the training."""
-        self._signalled = True
+        self._asked = reason
 
     def __enter__(self) -> StopRequest:
         # Python lets only the main thread listen; a run inside another thread is stopped with `ask`.
@@ -55,6 +55,6 @@ class StopRequest:
         self._previous = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled and number == signal.SIGINT:
+        if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._signalled = True
+        self._asked = self._asked or "interrupted"

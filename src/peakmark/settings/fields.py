@@ -33,6 +33,7 @@ LOSS = "Weights of the loss"
 MACHINE = "Machine"
 OUTPUT = "What is kept"
 DETECTION = "Detections"
+SEAM = "How the run is gone on with"
 
 Fitness = Literal["map50_95", "map50", "classic"]
 Verify = Literal["full", "fast"]
@@ -221,3 +222,31 @@ class PredictSettings(SettingsModel):
     project: Text = setting("runs/detect", "folder that the prediction's folder lies in", OUTPUT, "output")
     name: Text = setting("predict", "name of the folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+
+
+class ResumeSettings(SettingsModel):
+    """How a run is gone on with. Every setting of the run itself may be given beside these, and is changed then."""
+
+    schedule: Literal["hold", "stretch"] | None = setting(
+        None,
+        "hold goes on at the rate and in the phase that were reached, stretch lays both over the new number of epochs",
+        SEAM,
+        "result",
+        unset="hold where epochs are added, stretch where they are taken away",
+    )
+    probe: Literal["quick", "full"] | None = setting(
+        None,
+        "quick compares digests after the restore, full also validates the restored weights again",
+        SEAM,
+        "execution",
+        unset="full where device, libraries or settings changed",
+    )
+    watch: Whole = setting(
+        3, "epochs that are held against those before (0: none)", SEAM, "execution", unit="epochs", ge=0
+    )
+    on_break: Literal["warn", "pause", "stop"] = setting(
+        "warn",
+        "where the run broke: say so, or save and pause, or save and stop with an error",
+        SEAM,
+        "execution",
+    )

@@ -32,15 +32,15 @@ class Parsed(Generic[M]):
     """What the user should read before anything starts, a sentence or two each."""
 
 
-def parse(kind: type[M], given: Mapping[str, Any]) -> Parsed[M]:
+def parse(kind: type[M], given: Mapping[str, Any], base: M | None = None) -> Parsed[M]:
     """Checks settings, given as Python values or as written on a command line (`"None"`, `"1e-3"`, `"[0,1]"`).
 
-    Raises SettingsError with a sentence for every mistake: unknown names, wrong values, values that can't stand
-    together.
+    What isn't given is as in `base`, the settings of a run that is gone on with, or else at its default. Raises
+    SettingsError with a sentence for every mistake: unknown names, wrong values, values that can't stand together.
     """
     known = {name: _value(raw) for name, raw in given.items() if name in kind.model_fields}
     violations = [unknown(kind, name, raw) for name, raw in given.items() if name not in kind.model_fields]
-    settings, wrong = _checked(kind, known)
+    settings, wrong = _checked(kind, {**dict(base or ()), **known})
     violations += wrong
     found = list(findings(settings, known.keys()))
     violations += [finding.text for finding in found if isinstance(finding, Violation)]

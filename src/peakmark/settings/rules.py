@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 
 IMAGE_SIZE_STEP_PX = 32
 """The largest stride: a side that it doesn't divide has no whole number of cells."""
@@ -56,6 +56,9 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             if settings.save_conf and not settings.save_txt:
                 yield Note("save_conf=True has no effect without save_txt=True: it adds to the label files.")
+        case ResumeSettings():
+            if settings.watch == 0:
+                yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
 

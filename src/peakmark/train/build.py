@@ -16,7 +16,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -36,7 +36,7 @@ from peakmark.events import Observer
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
-from peakmark.model.detector import STRIDES, Detector, build_detector
+from peakmark.model.detector import STRIDES, Detector
 from peakmark.nouns import History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
@@ -58,6 +58,24 @@ _MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
+class OpenData:
+    """The images that a run is about, opened and checked."""
+
+    spec: DatasetSpec
+    names: tuple[str, ...]
+    train_index: Index
+    val_index: Index | None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*self.train_index.warnings, *(self.val_index.warnings if self.val_index else ()))
+
+    @property
+    def val_fingerprint(self) -> str | None:
+        return self.val_index.fingerprint if self.val_index else None
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedRun:
     """A run that nothing stands in the way of; nothing of it is on disk yet."""
 
@@ -67,7 +85,6 @@ class PreparedRun:
     validation: ValidationSet | None
     """Opened once: the epochs, the last look at best.pt and the pictures share its image cache."""
     arithmetic: Arithmetic
-    recipe: Recipe
     state: RunState
     architecture: str
     provenance: dict[str, Any]
@@ -77,40 +94,55 @@ class PreparedRun:
     def val_index(self) -> Index | None:
         return self.validation.index if self.validation else None
 
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(**self.state.history.segments[-1].recipe)
 
-def prepare(
-    settings: Settings, source: ModelSource, spec: DatasetSpec, arithmetic: Arithmetic | None = None
-) -> PreparedRun:
-    """Does steps 1 to 4; `arithmetic` is that of the run that is gone on with.
+
+def prepare(settings: Settings, source: ModelSource, spec: DatasetSpec) -> PreparedRun:
+    """Does steps 1 to 4 for a new run.
 
     Raises DataError, ModelFileError or MachineError where something stands in the way.
     """
-    names = ("object",) if settings.single_cls else spec.names
-    train_index = training_index(settings, spec)
-    val_index = open_index(settings, spec, "val") if settings.val else None
-    _check_no_lone_value(settings, len(train_index))
-    notes: tuple[str, ...] = ()
-    if arithmetic is None:
-        arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
-        model, notes = starting_model(source, settings.pretrained, names, settings.seed)
-    else:
-        # Every weight will be restored: the file that the run once started from may be gone.
-        model = build_detector(source.scale, len(names), settings.seed)
+    data = open_data(settings, spec)
+    arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+    model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
-    chosen = recipe(settings, classes=len(names), images=len(train_index))
-    segment = first_segment(settings, chosen, val_index.fingerprint if val_index else None)
+    chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
+    state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint))
+    return put_together(settings, data, arithmetic, state, source.scale.name, notes)
+
+
+def put_together(
+    settings: Settings,
+    data: OpenData,
+    arithmetic: Arithmetic,
+    state: RunState,
+    architecture: str,
+    notes: tuple[str, ...],
+    lineage: Mapping[str, Any] | None = None,
+) -> PreparedRun:
+    """Makes a run of its parts; `lineage` is what its provenance says besides, where it goes on with another state."""
     return PreparedRun(
         settings=settings,
-        names=names,
-        train_index=train_index,
-        validation=_open_validation_set(settings, val_index, names, arithmetic) if val_index else None,
+        names=data.names,
+        train_index=data.train_index,
+        validation=open_validation_set(settings, data.val_index, data.names, arithmetic) if data.val_index else None,
         arithmetic=arithmetic,
-        recipe=chosen,
-        state=new_state(settings, model, arithmetic, segment),
-        architecture=source.scale.name,
-        provenance=provenance(spec, train_index, val_index),
-        notes=(*notes, *train_index.warnings, *(val_index.warnings if val_index else ())),
+        state=state,
+        architecture=architecture,
+        provenance=provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {}),
+        notes=(*notes, *data.warnings),
     )
+
+
+def open_data(settings: Settings, spec: DatasetSpec) -> OpenData:
+    """Indexes what the settings ask for. Raises DataError, and SettingsError where a batch can't be normalised."""
+    names = ("object",) if settings.single_cls else spec.names
+    train_index = open_index(settings, spec, "train").first(settings.fraction)
+    val_index = open_index(settings, spec, "val") if settings.val else None
+    _check_no_lone_value(settings, len(train_index))
+    return OpenData(spec, names, train_index, val_index)
 
 
 def _check_no_lone_value(settings: Settings, images: int) -> None:
@@ -157,11 +189,6 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
     )
 
 
-def training_index(settings: Settings, spec: DatasetSpec) -> Index:
-    """The images that the run trains on."""
-    return open_index(settings, spec, "train").first(settings.fraction)
-
-
 def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) -> Index:
     """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet."""
     index = build_index(spec, split, verify=settings.verify, workers=os.cpu_count() or 1)
@@ -169,13 +196,16 @@ def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) 
     return index.as_single_class() if single else index
 
 
+def versions() -> dict[str, str]:
+    """The libraries that compute; another version of one may round differently."""
+    computing = ("peakmark", "torch", "numpy", "opencv-python-headless")
+    return {"python": platform.python_version(), **{name: version(name) for name in computing}}
+
+
 def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -> dict[str, Any]:
     """Where a run's results come from: data by fingerprint, and the libraries that computed them."""
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("peakmark", "torch", "numpy", "opencv-python-headless")},
-        },
+        "versions": versions(),
         "data": {
             "yaml": str(spec.yaml),
             "train": train_index.fingerprint,
@@ -185,6 +215,7 @@ def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -
         },
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": None,
+        "lineage": [],
     }
 
 
@@ -204,9 +235,10 @@ def facts_of(run: PreparedRun) -> RunFacts:
     return RunFacts(run.settings, run.names, run.architecture, run.arithmetic, run.provenance)
 
 
-def _open_validation_set(
+def open_validation_set(
     settings: Settings, index: Index, names: tuple[str, ...], arithmetic: Arithmetic
 ) -> ValidationSet:
+    """Opens a split for the validations of a run."""
     cache = open_cache(index, settings.imgsz, settings.cache)
     return ValidationSet(index, cache, settings.imgsz, workers_of(settings, arithmetic), 2 * settings.batch, names)
 

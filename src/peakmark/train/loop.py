@@ -170,7 +170,7 @@ class Loop:
             step=state.position.step,
             images=state.position.images,  # fewer than the set has, where other data cut the epoch short
             train=state.open_epoch.losses(),
-            lr=rates(self.settings, self.segment, epoch, self._windows(epoch)[-1]).per_group(),
+            lr=tuple(group["lr"] for group in state.optimizer.param_groups),  # of the last update that was made
             metrics=evaluation.metrics if evaluation else None,
             per_class=evaluation.per_class if evaluation else None,
             validation=evaluation.losses if evaluation else None,

@@ -1,0 +1,40 @@
+"""Which epochs of a history are there with their weights? Looked up in a folder, for a choice made anew.
+
+It must not know how one of them is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from peakmark.checkpoint.format import TIME_COLUMNS
+from peakmark.checkpoint.reader import read
+from peakmark.errors import ModelFileError
+from peakmark.nouns import EpochRecord, History
+
+
+def kept_epochs(folder: Path, history: History) -> dict[int, Path]:
+    """Gives the files that hold weights as an epoch of `history` ended with them, by that epoch (0-based).
+
+    Only files of the very same run count: their last record is that epoch's. Damaged files are passed over.
+    """
+    records = {record.epoch: record for record in history.records}
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("[!.]*.pt")):
+        try:
+            checkpoint = read(path)
+        except ModelFileError:
+            continue
+        epoch = checkpoint.weights_epoch
+        same = [record for record in checkpoint.history.records if record.epoch == epoch]
+        if epoch is not None and epoch in records and same and _alike(same[0], records[epoch]):
+            found.setdefault(epoch, path)
+    return found
+
+
+def _alike(one: EpochRecord, other: EpochRecord) -> bool:
+    """Whether two records are of the same training; its fitness may have been judged anew since."""
+    aside: dict[str, Any] = {"fitness": None, **dict.fromkeys(TIME_COLUMNS, 0.0)}
+    return repr(replace(one, **aside)) == repr(replace(other, **aside))  # as text: NaN equals itself there

@@ -1,0 +1,295 @@
+"""What will become of each part of a run if it is gone on with like this? Decided and said before anything is done.
+
+A pure function of what lies on the two sides of the seam. It must not know files, nor how any of it is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from peakmark.nouns import ChangePlan, PlannedPart
+from peakmark.resume.expected import expected_shift
+from peakmark.resume.seam import Seam, Side
+from peakmark.settings.difference import Change
+from peakmark.settings.recipe import window_images
+
+DANGEROUS_RATE = 10.0
+"""From this factor on experience expects a run to break."""
+_DIFFERENT = 1e-9
+
+_AUGMENTATIONS = (
+    "mosaic", "close_mosaic", "mixup", "hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale", "shear",
+    "perspective", "fliplr", "flipud", "multi_scale",
+)  # fmt: skip
+_OF_THE_STEP = ("clip_grad", "max_nonfinite")
+
+
+def plan(seam: Seam) -> ChangePlan:
+    """Says for each part of the run what becomes of it, and why. Deterministic."""
+    parts = [part for rule in _RULES for part in rule(seam)]
+    return ChangePlan(
+        changes=tuple(str(change) for change in seam.changes) + _data_in_words(seam),
+        parts=tuple(parts),
+        inexact=tuple(_inexact(seam)),
+        expected=expected_shift(seam),
+    )
+
+
+# --- the parts ------------------------------------------------------------------------------------------------------
+
+
+def _contradictions(seam: Seam) -> Iterator[PlannedPart]:
+    for cause in seam.contradictions:
+        yield PlannedPart(
+            cause.name, "carried over", f"{cause.evidence} {cause.remedy}", "the run may break", dangerous=True
+        )
+
+
+def _weights(seam: Seam) -> Iterator[PlannedPart]:
+    before, after, last = seam.before, seam.after, seam.run / "weights" / "last.pt"
+    if before.architecture != after.architecture:
+        yield PlannedPart(
+            "weights",
+            "refused",
+            f"the run is a {before.architecture}, and {after.architecture} has other shapes. Start a new run from what"
+            f" fits: peakmark train model={after.settings.model} pretrained={last} data=...",
+        )
+    elif before.names != after.names:
+        yield PlannedPart(
+            "weights",
+            "refused",
+            f"classes {', '.join(before.names)} -> {', '.join(after.names)}: the head would mean something else."
+            f" Fine-tune instead, which carries over the classes that match: peakmark train model={last} data=...",
+        )
+    elif seam.changed("model", "pretrained"):
+        yield PlannedPart(
+            "weights",
+            "refused",
+            "a resume keeps the run's own weights. To start from others, start a new run:"
+            f" peakmark train model={after.settings.model}",
+        )
+    else:
+        yield PlannedPart("weights", "carried over", "raw weights and batch-norm statistics, bit for bit")
+        yield PlannedPart("average (EMA)", "carried over", "with its count of updates, bit for bit")
+
+
+def _optimizer(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before, seam.after
+    old, new = before.recipe.optimizer, after.recipe.optimizer
+    if seam.optimizer_is_new:
+        yield PlannedPart(
+            "optimizer",
+            "re-initialised",
+            f"{old} -> {new}: their moments mean different things. New ones are gathered while the rate rises from 0"
+            " over one epoch",
+            "losses within 0.1 for an epoch or two",
+        )
+        return
+    ratio = window_images(after.settings) / window_images(before.settings)
+    kind = f"{old} -> {new}, whose moments are the same" if old != new else f"moments of {new}"
+    if abs(ratio - 1) > _DIFFERENT:
+        yield PlannedPart(
+            "optimizer",
+            "rescaled",
+            f"{kind}, times {ratio:.3g}: an update gathers {window_images(after.settings)} images instead of"
+            f" {window_images(before.settings)}",
+            "losses within 0.05",
+        )
+    elif seam.changed("freeze"):
+        yield PlannedPart(
+            "optimizer",
+            "changed",
+            f"{kind} where a layer is still trained; newly trained layers begin without",
+            "losses within 0.1",
+        )
+    else:
+        yield PlannedPart("optimizer", "carried over", f"{kind}, bit for bit")
+    if before.recipe.weight_decay != after.recipe.weight_decay:
+        yield PlannedPart(
+            "weight decay",
+            "rescaled",
+            f"{before.recipe.weight_decay:.4g} -> {after.recipe.weight_decay:.4g} an update",
+        )
+
+
+def _rate(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before, seam.after
+    if not after.rate:
+        return
+    if abs(after.rate - before.rate) <= _DIFFERENT * before.rate:
+        held = after.horizon < after.settings.epochs
+        why = f"{after.rate:.3g} in the next epoch, as it would have been"
+        yield PlannedPart("learning rate", "carried over", why + (_held(after) if held else ""))
+        return
+    ratio, effective = after.rate / before.rate, seam.effective_rate_ratio
+    why = f"{before.rate:.3g} -> {after.rate:.3g} in the next epoch, times {ratio:.3g}"
+    if seam.changed("epochs") and before.horizon != after.horizon:
+        why += f" (schedule=stretch: laid over {after.horizon} epochs instead of {before.horizon})"
+    if seam.optimizer_is_new:
+        why += f"; as {after.recipe.optimizer} moves, like times {effective:.2g}"
+    yield PlannedPart(
+        "learning rate",
+        "changed",
+        why,
+        _rate_moves(effective),
+        dangerous=effective >= DANGEROUS_RATE * (1 - _DIFFERENT),
+    )
+
+
+def _held(after: Side) -> str:
+    return f"; from epoch {after.horizon + 1} on it stays where epoch {after.horizon} had it (schedule=hold)"
+
+
+def _rate_moves(effective: float) -> str:
+    if effective >= DANGEROUS_RATE:
+        return "the losses may rise above all that was reached"
+    if effective > 1:
+        return "losses up for some epochs"
+    return "losses down, mAP up"
+
+
+def _step(seam: Seam) -> Iterator[PlannedPart]:
+    if changed := seam.changed("batch", "nbs"):
+        yield PlannedPart("batches", "changed", f"{_listed(changed)}: from the next window on", "losses within 0.05")
+    if changed := seam.changed(*_OF_THE_STEP):
+        yield PlannedPart("update", "changed", f"{_listed(changed)}: from the next update on")
+    if changed := seam.changed("freeze"):
+        yield PlannedPart("trained layers", "changed", f"{_listed(changed)}: from the next update on")
+    if changed := seam.changed("box", "cls", "dfl"):
+        yield PlannedPart(
+            "loss", "changed", f"{_listed(changed)}: from the next update on", "logged losses are in other units"
+        )
+    if changed := seam.changed("warmup_epochs", "warmup_bias_lr", "warmup_momentum", "momentum"):
+        yield PlannedPart("warm-up and momentum", "changed", f"{_listed(changed)}: by the position in the run")
+
+
+def _augmentation(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before, seam.after
+    changed = seam.changed(*_AUGMENTATIONS)
+    said = [_listed(changed)] if changed else []
+    switched_on = [name for name in ("mosaic", "mixup") if not getattr(before, name) and getattr(after, name)]
+    switched_off = [name for name in ("mosaic", "mixup") if getattr(before, name) and not getattr(after, name)]
+    said += [f"{name} is switched on" for name in switched_on] + [f"{name} is switched off" for name in switched_off]
+    if not said:
+        yield PlannedPart("augmentation", "carried over", f"same settings, mosaic {'on' if after.mosaic else 'off'}")
+        return
+    moves = "train losses up" if switched_on else "train losses down" if switched_off else "train losses within 0.3"
+    yield PlannedPart("augmentation", "changed", "; ".join(said), moves, dangerous=len(switched_on) == 2)
+
+
+def _data(seam: Seam) -> Iterator[PlannedPart]:
+    before, after, position = seam.before, seam.after, seam.position
+    if before.train != after.train:
+        when = f"from epoch {position.epoch + 2} on" if seam.inside_an_epoch else "from the next epoch on"
+        cut = f"; the open epoch ends after the {position.images} images it had" if seam.inside_an_epoch else ""
+        yield PlannedPart("training data", "changed", f"other images or labels, {when}{cut}", "losses not compared")
+    elif changed := seam.changed("seed"):
+        yield PlannedPart("order and draws", "changed", f"{_listed(changed)}: from the next batch on")
+    else:
+        yield PlannedPart("order and draws", "carried over", "functions of seed and position")
+    if changed := seam.changed("imgsz"):
+        yield PlannedPart("image size", "changed", f"{_listed(changed)}: from the next batch on", "losses not compared")
+
+
+def _best(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before, seam.after
+    if before.val != after.val or seam.changed("imgsz"):
+        yield PlannedPart(
+            "best epoch",
+            "re-initialised",
+            "validated on other data or at another size, earlier epochs can't be compared: best starts anew, and the"
+            " best so far is kept as epochN.pt",
+        )
+    elif changed := seam.changed("fitness"):
+        yield PlannedPart(
+            "best epoch",
+            "changed",
+            f"{_listed(changed)}: the best of the epochs whose weights are kept, by the new fitness",
+        )
+    else:
+        yield PlannedPart("best epoch", "carried over", "a function of the history")
+    if changed := seam.changed("val", "val_period"):
+        yield PlannedPart("validation", "changed", f"{_listed(changed)}: from the open epoch on")
+
+
+def _length(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before, seam.after
+    if changed := seam.changed("epochs"):
+        why = _listed(changed)
+        if after.settings.epochs <= seam.position.epoch:
+            why += f": {seam.position.epoch} are done already, so the run ends here"
+        elif after.horizon != after.settings.epochs:
+            why += f"; rate and phases stay laid over {after.horizon} (schedule=hold)"
+        yield PlannedPart("length", "changed", why)
+    elif before.horizon != after.horizon:
+        yield PlannedPart(
+            "length", "changed", f"rate and phases are laid over {after.horizon} epochs (schedule=stretch)"
+        )
+    if seam.changes_the_run and after.settings.patience:
+        yield PlannedPart("stopping", "changed", f"patience={after.settings.patience} counts from here on")
+
+
+def _machine(seam: Seam) -> Iterator[PlannedPart]:
+    before, after = seam.before.arithmetic, seam.after.arithmetic
+    if before.precision != after.precision:
+        yield PlannedPart("precision", "changed", f"{before.precision} -> {after.precision}", "losses within 0.05")
+        if before.needs_scaler or after.needs_scaler:
+            yield PlannedPart("gradient scaler", "re-initialised", "it belongs to float16")
+    elif after.needs_scaler:
+        yield PlannedPart("gradient scaler", "carried over", "bit for bit")
+    if (before.device, before.device_name) != (after.device, after.device_name):
+        yield PlannedPart(
+            "device", "changed", f"{before.device_name} ({before.device}) -> {after.device_name} ({after.device})"
+        )
+    if before.deterministic != after.deterministic:
+        yield PlannedPart("kernels", "changed", f"deterministic: {before.deterministic} -> {after.deterministic}")
+
+
+def _files(seam: Seam) -> Iterator[PlannedPart]:
+    if seam.in_place and (changed := seam.changed("project", "name")):
+        yield PlannedPart(
+            "folder",
+            "refused",
+            f"{_listed(changed)}: a run is gone on with in its own folder. Move the folder, or leave this out",
+        )
+    elif changed := [change for change in seam.changes if change.bears_on in ("execution", "output")]:
+        yield PlannedPart("machine and files", "changed", f"{_listed(changed)}: the result stays the same")
+
+
+_RULES = (
+    _contradictions, _weights, _optimizer, _rate, _step, _augmentation, _data, _best, _length, _machine, _files,
+)  # fmt: skip
+
+
+# --- in words -------------------------------------------------------------------------------------------------------
+
+
+def _listed(changes: Sequence[Change]) -> str:
+    return ", ".join(map(str, changes))
+
+
+def _data_in_words(seam: Seam) -> tuple[str, ...]:
+    before, after = seam.before, seam.after
+    return tuple(
+        f"{split} data: {str(old)[:12]} -> {str(new)[:12]}"
+        for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
+        if old != new and old and new
+    )
+
+
+def _inexact(seam: Seam) -> Iterator[str]:
+    """Why this can't be, bit for bit, the run that was never stopped."""
+    before, after = seam.before, seam.after
+    if seam.changes_the_run:
+        yield "settings or data that bear on the result were changed"
+    old, new = before.arithmetic, after.arithmetic
+    if old.device_name != new.device_name:
+        yield f"{new.device_name} rounds differently from {old.device_name}"
+    if old.precision != new.precision:
+        yield f"{new.precision} rounds differently from {old.precision}"
+    if not new.deterministic and new.on_gpu:
+        yield "deterministic=False: a GPU adds in any order"
+    for name in sorted(before.versions.keys() | after.versions.keys()):
+        was, now = before.versions.get(name), after.versions.get(name)
+        if was != now and name != "python":
+            yield f"{name} {was} -> {now} may compute differently"

@@ -1,0 +1,102 @@
+"""What lies on the two sides of a resume? The run as it was, and as it is wished; and what the difference amounts to.
+
+It must not know what is decided about the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from peakmark.machine.devices import Arithmetic
+from peakmark.nouns import Cause, Position
+from peakmark.settings.difference import Change, difference
+from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe
+
+_ADAM_PER_SGD = 10.0
+"""Adam's steps are as long as its rate, SGD's are shortened by the gradient: 0.001 of one is like 0.01 of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A run on one side of a seam: as it was, or as it is wished."""
+
+    settings: Settings
+    recipe: Recipe
+    horizon: int
+    rate: float
+    """Of the weights in the next epoch that is trained, or would be; 0 where the run ends here."""
+    mosaic_open: bool
+    """Whether mosaic and mixup may happen in the next epoch that is trained."""
+    architecture: str
+    names: tuple[str, ...]
+    arithmetic: Arithmetic
+    versions: Mapping[str, str]
+    train: str
+    val: str | None
+    """Fingerprints of the data."""
+
+    @property
+    def mosaic(self) -> float:
+        return self.settings.mosaic if self.mosaic_open else 0.0
+
+    @property
+    def mixup(self) -> float:
+        return self.settings.mixup if self.mosaic_open else 0.0
+
+    @property
+    def is_adam(self) -> bool:
+        return self.recipe.optimizer != "SGD"
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Everything that a plan is made of."""
+
+    run: Path
+    """The run's folder, for the remedies."""
+    position: Position
+    before: Side
+    after: Side
+    contradictions: tuple[Cause, ...] = ()
+    """What in the state can't be true of a healthy run."""
+    in_place: bool = True
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return difference(self.before.settings, self.after.settings)
+
+    def changed(self, *names: str) -> list[Change]:
+        return [change for change in self.changes if change.name in names]
+
+    @property
+    def inside_an_epoch(self) -> bool:
+        return self.position.images > 0 and self.position.phase == "train"
+
+    @property
+    def changes_the_run(self) -> bool:
+        """Whether a new segment begins here: something that bears on the result is another thing than before."""
+        before, after = self.before, self.after
+        return (
+            any(change.bears_on == "result" for change in self.changes)
+            or (before.train, before.val, before.horizon) != (after.train, after.val, after.horizon)
+            or before.recipe != after.recipe
+        )
+
+    @property
+    def optimizer_is_new(self) -> bool:
+        """Whether it begins with empty moments: those of Adam and AdamW are the same, those of SGD another thing."""
+        return self.before.is_adam != self.after.is_adam
+
+    @property
+    def effective_rate_ratio(self) -> float:
+        """How much longer the next steps are than they would have been; 1 where there is no next step."""
+        before, after = self.before, self.after
+        if not before.rate or not after.rate:
+            return 1.0
+        ratio = after.rate / before.rate
+        if self.optimizer_is_new:
+            ratio *= _ADAM_PER_SGD if after.is_adam else 1 / _ADAM_PER_SGD
+        return ratio

@@ -1,0 +1,69 @@
+"""Which segment begins at a resume? What its settings don't say: recipe, horizon, what best may still be.
+
+Pure functions of the segment before and of what is wished. They must not know files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Literal
+
+from peakmark.evaluate.fitness import fitness
+from peakmark.nouns import History, Position
+from peakmark.selection.best import best_record
+from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe
+
+Schedule = Literal["hold", "stretch"] | None
+
+
+def next_horizon(horizon: int, old_epochs: int, new_epochs: int, schedule: Schedule) -> int:
+    """Gives the epochs that rate and phases are laid over from here on.
+
+    hold leaves them as they were, so that a longer run goes on at the rate and in the phase that were reached; stretch
+    lays them over the new number. Where nothing is said, a longer run holds, and a shorter one is laid over what is
+    left of it, or its rate would never fall and mosaic never close.
+    """
+    if schedule == "stretch":
+        return new_epochs
+    if schedule == "hold" or new_epochs >= old_epochs:
+        return horizon
+    return min(horizon, new_epochs)
+
+
+def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings) -> Recipe:
+    """Gives the optimizer's numbers from here on: what isn't named stays, whatever the automatic rule says by now.
+
+    `fresh` is what the new settings would come to in a new run.
+    """
+    if new.optimizer != old.optimizer and fresh.optimizer != recipe.optimizer:
+        return fresh
+    named = {name for name in ("lr0", "momentum", "warmup_bias_lr") if getattr(new, name) != getattr(old, name)}
+    numbers = {name: getattr(fresh, name) for name in named}
+    if recipe.weight_decay != fresh.weight_decay:
+        numbers["weight_decay"] = fresh.weight_decay
+    return replace(recipe, **numbers)
+
+
+def segment_begins(position: Position) -> tuple[int, int]:
+    """Gives epoch and images from which on a change holds: an epoch that is trained already is not touched by it."""
+    return (position.epoch, position.images) if position.phase == "train" else (position.epoch + 1, 0)
+
+
+def judged_again(history: History, fitness_name: str, kept: Collection[int]) -> History:
+    """Gives the history with every fitness by another formula; best can be only an epoch whose weights are kept."""
+    records = tuple(
+        record if record.metrics is None else replace(record, fitness=fitness(fitness_name, record.metrics))
+        for record in history.records
+    )
+    gone = tuple(record.epoch for record in records if record.fitness is not None and record.epoch not in kept)
+    return History(records, (*history.segments[:-1], replace(history.segments[-1], gone=gone)))
+
+
+def better_but_gone(history: History) -> int | None:
+    """Names the epoch that would be best, were its weights not gone."""
+    segments = history.segments
+    regardless = best_record(replace(history, segments=(*segments[:-1], replace(segments[-1], gone=()))))
+    best = best_record(history)
+    return None if regardless is None or regardless is best else regardless.epoch

@@ -1,0 +1,174 @@
+"""How does a run come to its end? best.pt is read back and validated, the summary written, the pictures drawn.
+
+It must not know how the run went, only its state and its outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peakmark.checkpoint.digest import digests
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import read
+from peakmark.errors import ModelFileError
+from peakmark.evaluate.fitness import describe as describe_fitness
+from peakmark.events import Notice, Observer, Outcome, RunEnded
+from peakmark.machine.durable import write_text
+from peakmark.nouns import PROTOCOL, Evaluation, History
+from peakmark.record.folder import RunFolder
+from peakmark.record.results_csv import render as render_results
+from peakmark.record.summary import Summary, summarise
+from peakmark.record.summary import render as render_summary
+from peakmark.resume.capture import capture
+from peakmark.selection.best import best_record
+from peakmark.selection.decide import decide
+from peakmark.settings.plain import to_plain
+from peakmark.train.build import PreparedRun, facts_of
+from peakmark.train.start import trained_model
+from peakmark.train.validation import ValidationSet, validate_weights
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that came to an end, and what a picture of it needs."""
+
+    folder: RunFolder
+    outcome: Outcome
+    run: PreparedRun
+    best: Checkpoint | None
+    evaluation: Evaluation | None
+    """Of best.pt, read back from the disk; None where no epoch was validated, or the run was stopped to go on later."""
+    summary: Summary
+
+    @property
+    def history(self) -> History:
+        return self.run.state.history
+
+
+@dataclass(frozen=True, slots=True)
+class Artist:
+    """Who draws a run; asked only where plots=True, at the start and at a resume alike."""
+
+    watch: Observer
+    """Draws while it goes."""
+    draw: Callable[[EndedRun], None]
+    """Draws an ended run into its folder."""
+
+
+def bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist) -> EndedRun:
+    """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
+    over = _is_over(outcome)
+    best = _read_best(run, folder, tell) if over else None
+    evaluation = _proof(run, best, run.validation, tell) if best and run.validation else None
+    text = _last_words(run, folder, outcome)
+    summary = summary_of(run, outcome, text)
+    write_text(folder.summary, render_summary(summary))
+    if over:
+        # Written after each epoch; again for a run whose last one was cut off between its state and its table.
+        winner = best_record(run.state.history)
+        write_text(folder.results_csv, render_results(run.state.history, winner.epoch if winner else None))
+    whole = EndedRun(folder, outcome, run, best, evaluation, summary)
+    if over and run.settings.plots:
+        artist.draw(whole)
+    tell(ended(run, folder, outcome, text))
+    return whole
+
+
+def _is_over(outcome: Outcome) -> bool:
+    return outcome in ("finished", "early_stopped")
+
+
+def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoint | None:
+    """Reads best.pt where an epoch was best; a file that somebody took away meanwhile must not cost the run's end."""
+    if best_record(run.state.history) is None:
+        return None
+    try:
+        return read(folder.best)
+    except ModelFileError as error:
+        tell(Notice(f"The best epoch's weights can't be read back. {error}", serious=True))
+        return None
+
+
+def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer) -> Evaluation:
+    """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit."""
+    settings = run.settings
+    gains = (settings.box, settings.cls, settings.dfl)
+    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains)
+    # Compared as text: NaN, for a size of object that does not occur, equals itself there.
+    differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
+    if differing:
+        tell(
+            Notice(
+                f"best.pt, validated again, differs from its log in {', '.join(differing)}: this machine did not"
+                " compute the same twice. Please report it.",
+                serious=True,
+            )
+        )
+    return evaluation
+
+
+def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> RunEnded:
+    best = best_record(run.state.history)
+    return RunEnded(
+        folder=folder.path,
+        outcome=outcome,
+        position=run.state.position,
+        best_epoch=best.epoch if best else None,
+        best_fitness=best.fitness if best else None,
+        text=text,
+        pictures=_is_over(outcome) and run.settings.plots,
+    )
+
+
+def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
+    go_on = f"Go on with: peakmark resume {folder.path}"
+    match outcome:
+        case "interrupted":
+            return f"Stopped as asked, and saved. {go_on}"
+        case "out_of_time":
+            return f"The time set with time={run.settings.time:g} hours is over; saved. {go_on}"
+        case "paused":
+            return (
+                f"Paused, because the epochs after the resume don't follow from those before (on_break=pause). {go_on}"
+            )
+        case "broken":
+            return (
+                f"Stopped, because the epochs after the resume don't follow from those before (on_break=stop). {go_on}"
+            )
+        case "early_stopped":
+            return f"No better epoch came within patience={run.settings.patience} epochs."
+        case _ if run.val_index is None:
+            return (
+                "Nothing was validated (val=False), so no epoch is best. Validate last.pt with: peakmark val model="
+                + str(folder.last)
+            )
+        case _:
+            return f"All {run.settings.epochs} epochs are done."
+
+
+def summary_of(run: PreparedRun, outcome: Outcome, text: str) -> Summary:
+    settings, history = run.settings, run.state.history
+    best = best_record(history)
+    return summarise(
+        history,
+        best_epoch=best.epoch if best else None,
+        best_reason=_reason(run, best.epoch) if best else "",
+        outcome=outcome,
+        text=text,
+        fitness=f"{settings.fitness}: {describe_fitness(settings.fitness)}",
+        protocol=PROTOCOL,
+        names=run.names,
+        settings=to_plain(settings),
+        data=run.provenance["data"],
+        versions=run.provenance["versions"],
+        digests=digests(capture(run.state, facts_of(run))),
+    )
+
+
+def _reason(run: PreparedRun, epoch: int) -> str:
+    """Why an epoch became best, as it was said then: decisions are functions of the history, so it is said again."""
+    settings, history = run.settings, run.state.history
+    until_then = History(tuple(record for record in history.records if record.epoch <= epoch), history.segments)
+    decision = decide(until_then, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period)
+    return decision.reason

@@ -1,0 +1,159 @@
+"""What would it be to go on with a run like this? Both sides of the seam are opened and compared; nothing is done.
+
+It must not know how a plan is told, agreed to or carried out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.data.loader import mosaic_is_open
+from peakmark.errors import MachineError
+from peakmark.machine.devices import Arithmetic, settle
+from peakmark.nouns import ChangePlan, Position
+from peakmark.record.folder import RunFolder
+from peakmark.resume.plan import plan
+from peakmark.resume.seam import Seam, Side
+from peakmark.resume.segments import next_horizon, next_recipe
+from peakmark.settings.fields import ResumeSettings, Settings
+from peakmark.settings.parse import Parsed, parse
+from peakmark.settings.plain import from_plain
+from peakmark.settings.recipe import Recipe, recipe
+from peakmark.train.build import OpenData, open_data
+from peakmark.train.build import versions as versions_here
+from peakmark.train.schedule import decay
+from peakmark.train.start import find_model
+
+_DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val"}
+"""Whoever gives one of these wants other images or truths; without it they may not differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How somebody wants to go on with a run."""
+
+    settings: ResumeSettings
+    changes: Mapping[str, Any]
+    """Settings of the run that are to have another value, as the user wrote them."""
+    agree: Callable[[ChangePlan], bool]
+    """Asked where the plan holds a danger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A resume that was thought through; nothing is done yet."""
+
+    folder: RunFolder
+    checkpoint: Checkpoint
+    parsed: Parsed[Settings]
+    data: OpenData
+    seam: Seam
+    plan: ChangePlan
+
+    @property
+    def before(self) -> Side:
+        return self.seam.before
+
+    @property
+    def after(self) -> Side:
+        return self.seam.after
+
+
+def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, in_place: bool) -> Planned:
+    """Opens what both sides of the seam are made of, and makes the plan."""
+    old = from_plain(Settings, checkpoint.settings)
+    parsed = parse(Settings, wishes.changes, base=old)
+    new = parsed.settings
+    data = open_data(new, _spec(checkpoint, new, wishes))
+    before = _side_before(checkpoint, old, new)
+    after = _side_after(before, checkpoint, old, new, data, wishes)
+    seam = Seam(folder.path, checkpoint.position, before, after, in_place=in_place)
+    _check_same_data(folder, checkpoint, data, wishes)
+    return Planned(folder, checkpoint, parsed, data, seam, plan(seam))
+
+
+def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
+    return read_dataset(new.data if "data" in wishes.changes else checkpoint.provenance["data"]["yaml"])
+
+
+def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:
+    segment, data = checkpoint.history.segments[-1], checkpoint.provenance["data"]
+    chosen, epoch = Recipe(**segment.recipe), _next_epoch(checkpoint.position)
+    return Side(
+        settings=old,
+        recipe=chosen,
+        horizon=segment.horizon,
+        rate=_rate(old, chosen, segment.horizon, epoch),
+        mosaic_open=mosaic_is_open(old, segment.horizon, epoch),
+        architecture=checkpoint.architecture,
+        names=checkpoint.names,
+        arithmetic=Arithmetic.from_plain(checkpoint.arithmetic),
+        versions=checkpoint.provenance["versions"],
+        train=data["train"],
+        # Not to validate any more, or to begin with it, is a change of its own and no change of data.
+        val=data["val"] if old.val and new.val else None,
+    )
+
+
+def _side_after(
+    before: Side, checkpoint: Checkpoint, old: Settings, new: Settings, data: OpenData, wishes: Wishes
+) -> Side:
+    epoch = _next_epoch(checkpoint.position)
+    fresh = recipe(new, classes=len(data.names), images=len(data.train_index))
+    chosen = next_recipe(before.recipe, fresh, old, new)
+    horizon = next_horizon(before.horizon, old.epochs, new.epochs, wishes.settings.schedule)
+    source = find_model(new.model).scale.name if "model" in wishes.changes else checkpoint.architecture
+    return Side(
+        settings=new,
+        recipe=chosen,
+        horizon=horizon,
+        rate=_rate(new, chosen, horizon, epoch) if epoch < new.epochs else 0.0,
+        mosaic_open=mosaic_is_open(new, horizon, epoch),
+        architecture=source,
+        names=data.names,
+        arithmetic=_arithmetic(before.arithmetic, old, new),
+        versions=versions_here(),
+        train=data.train_index.fingerprint,
+        val=data.val_fingerprint if old.val and new.val else None,
+    )
+
+
+def _next_epoch(position: Position) -> int:
+    return position.epoch if position.phase == "train" else position.epoch + 1
+
+
+def _rate(settings: Settings, chosen: Recipe, horizon: int, epoch: int) -> float:
+    """The rate of an epoch, as far as the warm-up is at its end."""
+    warmup = min(1.0, (epoch + 1) / settings.warmup_epochs) if settings.warmup_epochs else 1.0
+    return chosen.lr0 * decay(settings, horizon, epoch) * warmup
+
+
+def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
+    """The run's own arithmetic, unless another is wished for. Raises MachineError where its device is gone."""
+    wished = (new.device, new.amp, new.deterministic) != (old.device, old.amp, old.deterministic)
+    device = new.device if new.device is not None and new.device != old.device else stored.device
+    here = settle(device=device, amp=new.amp, deterministic=new.deterministic)
+    same_kind = here.on_gpu == stored.on_gpu
+    if wished:
+        return dataclasses.replace(here, threads=stored.threads) if same_kind else here
+    return dataclasses.replace(stored, device_name=here.device_name)
+
+
+def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:
+    if _DATA_SETTINGS & wishes.changes.keys():
+        return
+    now = {"train": data.train_index.fingerprint, "val": data.val_fingerprint}
+    for split, fingerprint in now.items():
+        before = checkpoint.provenance["data"][split]
+        if before != fingerprint:
+            raise MachineError(
+                f"The {split} images or labels are not the ones that this run was trained with (fingerprint"
+                f" {str(fingerprint)[:12]} instead of {str(before)[:12]}). Put them back as they were, or go on with"
+                f" them as they are from the next epoch on: peakmark resume {folder.path}"
+                f" data={checkpoint.provenance['data']['yaml']}"
+            )

@@ -1,0 +1,291 @@
+"""How is a run gone on with? In this order, and nothing is changed before the user has read what will be:
+
+1. The newest good file of the folder is read; one that is older than it, and named, branches into a new folder.
+2. Settings, data and machine of both sides of the seam are compared: the plan of change is told, and agreed to.
+3. The state is restored under the old settings, captured again, and must have the digest of the file.
+4. The changes are applied to it, a segment is appended, and the run goes on, watched for its first epochs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from peakmark.checkpoint.catalogue import Found, newest_good, read_to_go_on
+from peakmark.checkpoint.digest import everything, part_digests
+from peakmark.checkpoint.format import comparable
+from peakmark.checkpoint.kept import kept_epochs
+from peakmark.checkpoint.reader import read_position
+from peakmark.checkpoint.writer import save
+from peakmark.data.dataset import read_dataset
+from peakmark.errors import ModelFileError, SettingsError
+from peakmark.events import Observer, ResumePlanned
+from peakmark.machine.durable import clean_leftovers, write_text
+from peakmark.machine.lock import RunLock
+from peakmark.model.detector import build_detector
+from peakmark.model.scales import SCALES
+from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
+from peakmark.record.folder import RunFolder, create_run_folder
+from peakmark.record.journal import Journal, mark_superseded
+from peakmark.record.settings_yaml import read as read_settings
+from peakmark.record.settings_yaml import read_origins, with_changes
+from peakmark.record.settings_yaml import render as render_settings
+from peakmark.resume.capture import RunFacts, capture, restore
+from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
+from peakmark.resume.state import RunState
+from peakmark.selection.decide import decide
+from peakmark.settings.fields import ResumeSettings, Settings
+from peakmark.settings.parse import parse
+from peakmark.settings.plain import to_plain
+from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
+from peakmark.train.build import PreparedRun, bearing_on_result, new_state, prepare, put_together
+from peakmark.train.ending import Artist, EndedRun
+from peakmark.train.planning import Planned, Wishes, think_through
+from peakmark.train.seam_watch import SeamWatch
+from peakmark.train.session import carry_out, check_memory
+from peakmark.train.start import find_model
+from peakmark.train.transition import change_state
+
+
+def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+    """Goes on with a run where it stopped.
+
+    `asked` is the checkpoint that the user named, if any: one that is older than the run's newest state branches into a
+    new folder. Raises ModelFileError where there is nothing to go on with or the state can't be restored, SettingsError
+    where a change is refused or a danger not agreed to, and MachineError where the data are not the run's own.
+    """
+    with RunLock(folder.path):
+        if not folder.weights.is_dir():
+            return _from_the_beginning(folder, wishes, observe, artist)
+        clean_leftovers(folder.weights)  # of a save that a crash cut off
+        found = newest_good(folder.weights)
+        if _is_newest(found, asked):
+            planned = think_through(folder, found.checkpoint, wishes, in_place=True)
+            _agree(planned, wishes, observe)
+            return _go_on(planned, folder, wishes, observe, artist, found.refused)
+    assert asked is not None
+    planned = think_through(folder, read_to_go_on(asked), wishes, in_place=False)
+    _agree(planned, wishes, observe)
+    return _branch(planned, asked, found.path, wishes, observe, artist)
+
+
+def plan_resume(folder: RunFolder, asked: Path | None, wishes: Wishes) -> ResumePlanned:
+    """Says what `resume_run` would do, and does nothing. Raises as it does, but for refusals and dangers."""
+    if not folder.weights.is_dir():
+        why = "the run was ended before anything was saved: it starts from its settings.yaml"
+        plan = ChangePlan((), (PlannedPart("everything", "re-initialised", why),), ())
+        return ResumePlanned(folder.path, plan, Position())
+    found = newest_good(folder.weights)
+    newest = _is_newest(found, asked)
+    checkpoint = found.checkpoint if newest or asked is None else read_to_go_on(asked)
+    return _told(think_through(folder, checkpoint, wishes, in_place=newest))
+
+
+def _told(planned: Planned) -> ResumePlanned:
+    return ResumePlanned(planned.folder.path, planned.plan, planned.checkpoint.position)
+
+
+def _is_newest(found: Found, asked: Path | None) -> bool:
+    return asked is None or read_position(asked) == found.checkpoint.position
+
+
+def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+    """Starts a run again, in its folder, that was ended before its first save."""
+    old = parse(Settings, read_settings(folder.settings_yaml)).settings
+    parsed = parse(Settings, wishes.changes, base=old)
+    settings = parsed.settings
+    run = prepare(settings, find_model(settings.model), read_dataset(settings.data))
+    check_memory(run)
+    if wishes.changes:
+        _write_settings(folder, old, settings, Position())
+    said = "This run was ended before anything was saved: it starts from its settings.yaml."
+    return carry_out(run, folder, observe, artist, (said, *parsed.notes, *run.notes))
+
+
+def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+    """Goes on from an older state in a folder of its own; the run that it comes from stays as it is."""
+    settings = planned.parsed.settings
+    here = planned.folder.path
+    project = Path(settings.project) if "project" in wishes.changes else here.parent
+    name = settings.name if "name" in wishes.changes else here.name
+    folder, said = create_run_folder(project, name, exist_ok=False)
+    note = f"{asked} is of an earlier place in the run than {newest}: a branch of it goes on in {folder.path}, and"
+    with RunLock(folder.path):
+        save(planned.checkpoint, folder.last)
+        for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
+            save(read_to_go_on(path), folder.epoch_file(epoch))
+        origins = read_origins(planned.folder.settings_yaml)
+        write_text(folder.settings_yaml, render_settings(planned.checkpoint.settings, origins))
+        notes = (f"{note} {here} stays as it is.", *said)
+        return _go_on(planned, folder, wishes, observe, artist, notes)
+
+
+def _agree(planned: Planned, wishes: Wishes, observe: Observer) -> None:
+    """Tells the plan. Raises SettingsError where something of it is refused, or dangerous and not agreed to."""
+    observe(_told(planned))
+    if planned.plan.refusals:
+        raise SettingsError([f"{part.part}: {part.why}." for part in planned.plan.refusals])
+    if planned.plan.dangers and not wishes.agree(planned.plan):
+        dangers = [f"{part.part}: {part.why}." for part in planned.plan.dangers]
+        remedy = "This is dangerous and was not agreed to; with --yes (in Python yes=True) it is done."
+        raise SettingsError([*dangers, remedy])
+
+
+# --- doing it -------------------------------------------------------------------------------------------------------
+
+
+def _go_on(
+    planned: Planned, folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist, notes: tuple[str, ...]
+) -> EndedRun:
+    """Restores, changes, and runs on."""
+    checkpoint, seam = planned.checkpoint, planned.seam
+    state = _restored(planned, folder)
+    said = list(notes)
+    if seam.changes_the_run:
+        said += _change(planned, folder, state)
+    elif (mended := mend_best(folder, state.history)) is not None:
+        said.append(mended)
+    settings = planned.parsed.settings
+    run = put_together(
+        settings,
+        planned.data,
+        planned.after.arithmetic,
+        state,
+        checkpoint.architecture,
+        (*said, *planned.parsed.notes, *_over(state.history, settings, state.position)),
+        _lineage(planned, folder),
+    )
+    check_memory(run)
+    _tidy_folder(planned, folder)
+    watch = _watch(planned, run, wishes.settings)
+    changed = seam.changes_the_run or bool(seam.changes)
+    return carry_out(run, folder, observe, artist, run.notes, save_first=changed, watch=watch)
+
+
+def _restored(planned: Planned, folder: RunFolder) -> RunState:
+    """Restores the state under the settings it was saved with; captured again, it must be the same, part by part."""
+    checkpoint, arithmetic = planned.checkpoint, planned.after.arithmetic
+    old = planned.before.settings
+    arithmetic.apply()
+    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), old.seed)
+    state = new_state(old, model, arithmetic, checkpoint.history.segments[-1])
+    restore(checkpoint, state)
+    facts = RunFacts(old, checkpoint.names, checkpoint.architecture, planned.before.arithmetic, checkpoint.provenance)
+    there, here = part_digests(checkpoint), part_digests(capture(state, facts))
+    wrong = [part for part, digest in there.items() if here[part] != digest]
+    if planned.before.arithmetic.needs_scaler != arithmetic.needs_scaler:
+        wrong = [part for part in wrong if part != "scaler"]
+    if wrong:
+        raise ModelFileError(
+            f"{folder.last}: {', '.join(wrong)} could not be restored exactly, so nothing was changed. Please report"
+            f" it; meanwhile start a new run from the weights: peakmark train model={folder.best} data=..."
+        )
+    return state
+
+
+def _change(planned: Planned, folder: RunFolder, state: RunState) -> list[str]:
+    """Brings the restored state under the new settings and opens their segment; says what became of best.pt."""
+    seam, before, after = planned.seam, planned.before, planned.after
+    old, new = before.settings, after.settings
+    change_state(state, old, new, after.recipe, after.arithmetic, new_optimizer=seam.optimizer_is_new)
+    if before.train != after.train and seam.inside_an_epoch:
+        # The rest of the open epoch belongs to images that are no longer the run's.
+        state.position = dataclasses.replace(state.position, phase="validate")
+    segment = _segment(planned, state.position, state.history)
+    same_validation = segment.comparable == state.history.segments[-1].comparable
+    state.history = History(state.history.records, (*state.history.segments, segment))
+    if not same_validation:
+        keep_best_by_its_epoch(folder)
+    if new.fitness == old.fitness:
+        return [said for said in [mend_best(folder, state.history)] if said is not None]
+    state.history = judged_again(state.history, new.fitness, kept_epochs(folder.weights, state.history))
+    said = []
+    if (gone := better_but_gone(state.history)) is not None:
+        said.append(f"By fitness={new.fitness} epoch {gone + 1} would be best, but its weights were not kept.")
+    if (mended := mend_best(folder, state.history)) is not None:
+        said.append(mended)
+    return said
+
+
+def _segment(planned: Planned, position: Position, history: History) -> Segment:
+    after = planned.after
+    from_epoch, from_images = segment_begins(position)
+    return Segment(
+        from_epoch=from_epoch,
+        from_images=from_images,
+        settings=bearing_on_result(after.settings),
+        reason="; ".join(planned.plan.changes) or "schedule=stretch",
+        recipe=dataclasses.asdict(after.recipe),
+        horizon=after.horizon,
+        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz),
+        rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,
+        gone=history.segments[-1].gone,
+    )
+
+
+def _over(history: History, settings: Settings, position: Position) -> tuple[str, ...]:
+    """Says that there is nothing left to train, where that is so."""
+    stopped = bool(history.records) and position.images == 0 and position.phase == "train"
+    decision = stopped and decide(
+        history, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period
+    )
+    if position.epoch >= settings.epochs:
+        more = f"more epochs go on from here: epochs={settings.epochs + 50}"
+    elif decision and decision.stop:
+        more = f"it ended early; a larger patience goes on: patience={settings.patience * 2}"
+    else:
+        return ()
+    return (f"This run is over, so nothing is trained; what is missing of its files is completed ({more}).",)
+
+
+def _lineage(planned: Planned, folder: RunFolder) -> dict[str, Any]:
+    """Which state the run goes on with, and what was changed when."""
+    checkpoint, position = planned.checkpoint, planned.checkpoint.position
+    parent = everything(checkpoint)
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": str(planned.folder.path),
+        "branch": folder.path != planned.folder.path,
+        "parent": parent,
+        "epoch": position.epoch,
+        "images": position.images,
+        "phase": position.phase,
+        "changes": list(planned.plan.changes),
+    }
+    before = checkpoint.provenance
+    return {
+        "created_at": before["created_at"],
+        "parent": parent,
+        "lineage": [*before.get("lineage", []), entry],
+    }
+
+
+def _tidy_folder(planned: Planned, folder: RunFolder) -> None:
+    """Brings what people read in the folder to where the run goes on."""
+    mark_superseded(folder.journal, planned.checkpoint.position)
+    Journal(folder.journal)(_told(planned))
+    old, new = planned.before.settings, planned.after.settings
+    if planned.seam.changes:
+        _write_settings(folder, old, new, planned.checkpoint.position)
+
+
+def _write_settings(folder: RunFolder, old: Settings, new: Settings, position: Position) -> None:
+    before, now = to_plain(old), to_plain(new)
+    changed = {name: value for name, value in before.items() if now[name] != value}
+    origins = with_changes(read_origins(folder.settings_yaml), changed, position.epoch)
+    write_text(folder.settings_yaml, render_settings(now, origins))
+
+
+def _watch(planned: Planned, run: PreparedRun, wishes: ResumeSettings) -> SeamWatch | None:
+    if not wishes.watch:
+        return None
+    return SeamWatch(
+        first_epoch=planned.checkpoint.position.epoch,
+        epochs=wishes.watch,
+        expected=planned.plan.expected,
+        proven=not planned.plan.inexact,
+        on_break=wishes.on_break,
+        diagnose=lambda history, verdict: (),
+    )
