@@ -1,18 +1,22 @@
 """How did the run go, epoch by epoch? results.png, drawn from the history alone.
 
-It marks the best epoch it is told; it must not have an idea of its own of which one that is.
+It marks the best epoch it is told; it must not have an idea of its own of which one that is. A resume that changed
+nothing is not marked: the curves are those of the run without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.nouns import EpochRecord, History, Losses
+from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
+from peakmark.report.position import position_in_words
 from peakmark.report.style import (
     BEST_COLOUR,
     INK,
@@ -31,15 +35,18 @@ if TYPE_CHECKING:
 _THIRD_COLOUR = "#cc79a7"
 _MARKED_UP_TO = 60
 """With more points than this the markers run into each other and only the line is drawn."""
+_SHADE = "#f3f0e6"
+_CHANGES_EXPLAINED = 4
+"""Below the panels; the page has them all."""
+_WORDS_OF_A_CHANGE = 180
 
 
-def draw_results(
-    history: History, best_epoch: int | None, path: Path, *, mosaic_closed_from: int | None = None
-) -> None:
+def draw_results(history: History, best_epoch: int | None, path: Path) -> None:
     """Draws losses, rates and metrics over the epochs into one picture of 2400 x 1200 px.
 
-    `best_epoch` is marked where there is one; epochs from `mosaic_closed_from` on (both 0-based) are shaded. Epochs
-    that were not validated are gaps, bridged by a faint line. Raises `MachineError` where it can't write.
+    `best_epoch` (0-based) is marked where there is one, and the places where settings were changed; epochs with closed
+    mosaic are shaded. Epochs that were not validated are gaps, bridged by a faint line. Raises `MachineError` where it
+    can't write.
     """
     figure = new_figure(16, 8, "Training")
     panels = figure.subplots(2, 4)
@@ -67,9 +74,10 @@ def draw_results(
         # From nought: a metric's last wiggle isn't a fall. Losses start where they start.
         axes.set_ylim(0, max(1e-3, 1.05 * axes.dataLim.y1) if axes.has_data() else 1)
     for axes in panels.flat:
-        _finish(axes, epochs, best_epoch, mosaic_closed_from)
+        _finish(axes, epochs, best_epoch)
+        _mark_phases_and_changes(axes, history)
     _name_best(panels[1, 2], records, best_epoch)
-    caption(figure, _explanation(best_epoch, mosaic_closed_from, epochs))
+    caption(figure, "\n".join(_explanation(history, best_epoch)))
     save_figure(figure, path)
 
 
@@ -97,7 +105,7 @@ def _line(axes: Axes, epochs: NDArray[np.float64], values: Sequence[float], labe
     axes.plot(epochs, heights, color=colour, linewidth=1.8, marker=marker, markersize=3.5, label=label)
 
 
-def _finish(axes: Axes, epochs: NDArray[np.float64], best_epoch: int | None, mosaic_closed_from: int | None) -> None:
+def _finish(axes: Axes, epochs: NDArray[np.float64], best_epoch: int | None) -> None:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is loaded when there is something to draw
 
     handles, labels = axes.get_legend_handles_labels()
@@ -107,8 +115,6 @@ def _finish(axes: Axes, epochs: NDArray[np.float64], best_epoch: int | None, mos
         return
     axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    if mosaic_closed_from is not None and mosaic_closed_from + 1 <= epochs[-1]:
-        axes.axvspan(mosaic_closed_from + 0.5, epochs[-1] + 0.5, color="#f3f0e6", zorder=0)
     if best_epoch is not None:
         axes.axvline(best_epoch + 1, color=BEST_COLOUR, linewidth=1.2, linestyle="--", zorder=1)
     if len(handles) > 1:
@@ -124,15 +130,59 @@ def _name_best(axes: Axes, records: Sequence[EpochRecord], best_epoch: int | Non
     axes.set_title(f"mAP50-95: {value:.4f} in the best epoch, {best[0].epoch + 1}", fontsize=11, color=INK)
 
 
-def _explanation(best_epoch: int | None, mosaic_closed_from: int | None, epochs: NDArray[np.float64]) -> str:
+def _mark_phases_and_changes(axes: Axes, history: History) -> None:
+    for first, last in _closed_mosaic(history):
+        axes.axvspan(first + 0.5, last + 1.5, color=_SHADE, linewidth=0, zorder=0)
+    for number, segment in _changes(history):
+        # Between the last epoch under the old settings and the first that the new ones bear on.
+        axes.axvline(segment.from_epoch + 0.5, color=INK, linewidth=0.9, linestyle=":", zorder=1)
+        axes.annotate(
+            str(number), (segment.from_epoch + 0.5, 1), (2, -2), xycoords=("data", "axes fraction"),
+            textcoords="offset points", va="top", fontsize=8, color=INK,
+        )  # fmt: skip
+
+
+def _changes(history: History) -> Iterator[tuple[int, Segment]]:
+    """The segments that a change began and some epoch was trained in, counted from 1."""
+    trained = {record.segment for record in history.records}
+    begun = (segment for index, segment in enumerate(history.segments) if index and index in trained)
+    return enumerate(begun, start=1)
+
+
+def _closed_mosaic(history: History) -> Iterator[tuple[int, int]]:
+    """The first and last epoch of each stretch of epochs whose images were no mosaics any more."""
+    for closed, records in itertools.groupby(history.records, lambda record: _is_closed(history, record)):
+        if closed:
+            stretch = list(records)
+            yield stretch[0].epoch, stretch[-1].epoch
+
+
+def _is_closed(history: History, record: EpochRecord) -> bool:
+    if record.segment >= len(history.segments):
+        return False
+    segment = history.segments[record.segment]
+    closed_from = segment.horizon - segment.settings["close_mosaic"]
+    # From the first epoch on it isn't closed but never was open.
+    return bool(segment.settings["mosaic"] > 0 and 0 < closed_from <= min(record.epoch, segment.horizon - 1))
+
+
+def _explanation(history: History, best_epoch: int | None) -> Iterator[str]:
     words = ["COCO metrics of the EMA weights"]
     if best_epoch is not None:
         words.append(f"dashed green: the best epoch, {best_epoch + 1}")
     else:
         words.append("no epoch is best: none was validated")
-    if mosaic_closed_from is not None and len(epochs) and mosaic_closed_from + 1 <= epochs[-1]:
-        words.append(f"shaded: mosaic closed, from epoch {mosaic_closed_from + 1}")
-    return "   ·   ".join(words)
+    if closed := [str(first + 1) for first, _ in _closed_mosaic(history)]:
+        words.append(f"shaded: mosaic closed, from epoch {' and '.join(closed)}")
+    changes = list(_changes(history))
+    if changes:
+        words.append("dotted: settings were changed")
+    yield "   ·   ".join(words)
+    for number, segment in changes[:_CHANGES_EXPLAINED]:
+        what = textwrap.shorten(segment.reason, _WORDS_OF_A_CHANGE, placeholder=" …")
+        yield f"{number}: {position_in_words(Position(segment.from_epoch, segment.from_images))}, {what}"
+    if len(changes) > _CHANGES_EXPLAINED:
+        yield f"and {len(changes) - _CHANGES_EXPLAINED} more, in the report"
 
 
 def _losses(records: Sequence[EpochRecord], term: str) -> list[float]:

@@ -45,7 +45,7 @@ def draw_run(
     mosaic_closed_from: int | None,
 ) -> None:
     """Draws the curves of a run and the statistics of its labels."""
-    draw_results(history, best_epoch, folder / "results.png", mosaic_closed_from=mosaic_closed_from)
+    draw_results(history, best_epoch, folder / "results.png")
     draw_labels(splits, names, folder / "labels.jpg")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peakmark.nouns import Cause, ChangePlan, Fate, PlannedPart, Position, Verdict, VerdictKind
+from peakmark.report.position import position_in_words
 
 EXACT = "bit for bit the run without the stop"
 
@@ -73,15 +74,6 @@ def print_causes(console: Console, causes: Sequence[Cause]) -> None:
         _print(console, f"{rank}. {cause.name}", "bold", f" (certainty {cause.certainty:.0%})")
         _print(console, "evidence: ", "cyan", cause.evidence, indent=3)
         _print(console, "remedy: ", "cyan", cause.remedy, indent=3)
-
-
-def position_in_words(position: Position) -> str:
-    """Says where a run is, as people count: in epoch 17 after 96 images."""
-    if position.phase == "validate":
-        return f"at the validation of epoch {position.epoch + 1}"
-    if position.images == 0:
-        return f"at the start of epoch {position.epoch + 1}"
-    return f"in epoch {position.epoch + 1} after {position.images:,} images"
 
 
 def _is_quiet(part: PlannedPart) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from peakmark.nouns import Curves, EpochRecord, Evaluation, History, Losses
+from peakmark.nouns import Curves, EpochRecord, Evaluation, History, Losses, Segment
 
 
 @pytest.fixture
@@ -16,11 +16,25 @@ def make_history() -> Callable[..., History]:
 
 
 @pytest.fixture
+def make_segment() -> Callable[..., Segment]:
+    return _segment
+
+
+@pytest.fixture
 def make_evaluation() -> Callable[..., Evaluation]:
     return _evaluation
 
 
-def _history(epochs: int, *, val_period: int = 1, validated: bool = True) -> History:
+def _segment(
+    from_epoch: int, from_images: int = 0, *, horizon: int = 12, reason: str = "start", close_mosaic: int = 3
+) -> Segment:
+    settings = {"mosaic": 1.0, "close_mosaic": close_mosaic}
+    return Segment(from_epoch, from_images, settings, reason, {}, horizon, "the same set")
+
+
+def _history(
+    epochs: int, *, val_period: int = 1, validated: bool = True, segments: tuple[Segment, ...] = ()
+) -> History:
     """A run whose losses fall and whose metrics rise and, late, fall a little."""
     rng = np.random.Generator(np.random.Philox(key=7))
     records = []
@@ -44,7 +58,9 @@ def _history(epochs: int, *, val_period: int = 1, validated: bool = True) -> His
         records.append(
             EpochRecord(
                 epoch=epoch,
-                segment=0,
+                segment=max(
+                    (n for n, s in enumerate(segments) if (s.from_epoch, s.from_images) < (epoch + 1, 0)), default=0
+                ),
                 step=(epoch + 1) * 13,
                 images=205,
                 train=train,
@@ -54,7 +70,7 @@ def _history(epochs: int, *, val_period: int = 1, validated: bool = True) -> His
                 fitness=metrics["map50_95"] if has_metrics else None,
             )
         )
-    return History(tuple(records))
+    return History(tuple(records), segments)
 
 
 def _evaluation(names: tuple[str, ...], *, without_truths: tuple[int, ...] = (), empty: bool = False) -> Evaluation:

@@ -44,14 +44,48 @@ def shade(path: Path) -> int:
     return int((np.abs(read(path) - (230, 240, 243)) <= 1).all(axis=2).sum())
 
 
-def test_results_mark_the_best_epoch_and_the_closed_mosaic(tmp_path, make_history):
-    draw_results(make_history(12), 7, tmp_path / "a.png", mosaic_closed_from=9)
-    draw_results(make_history(12), None, tmp_path / "b.png")
+def dotted(path: Path) -> list[int]:
+    """The columns in which the dark of a dotted line runs through the upper half."""
+    upper = read(path)[100:560]
+    dark = (upper < 120).all(axis=2).sum(axis=0)
+    return [int(x) for x in np.flatnonzero(dark > 60)]
+
+
+def test_results_mark_the_best_epoch_and_the_closed_mosaic(tmp_path, make_history, make_segment):
+    draw_results(make_history(12, segments=(make_segment(0),)), 7, tmp_path / "a.png")
+    draw_results(make_history(12, segments=(make_segment(0, close_mosaic=0),)), None, tmp_path / "b.png")
     assert size(tmp_path / "a.png") == (2400, 1200)
     assert green(tmp_path / "a.png") > 500
     assert shade(tmp_path / "a.png") > 5000
     assert green(tmp_path / "b.png") == 0
     assert shade(tmp_path / "b.png") == 0
+
+
+def test_a_longer_run_is_shaded_where_mosaic_was_closed_in_each_of_its_parts(tmp_path, make_history, make_segment):
+    held = (make_segment(0), make_segment(12, reason="epochs: 12 -> 24"))
+    stretched = (make_segment(0), make_segment(12, reason="epochs: 12 -> 24", horizon=24))
+    for name, segments in (("held", held), ("stretched", stretched)):
+        draw_results(make_history(24, segments=segments), None, tmp_path / f"{name}.png")
+    # 15 of 24 epochs are closed where the phase is held, 3 and 3 where mosaic comes back.
+    assert 2.2 < shade(tmp_path / "held.png") / shade(tmp_path / "stretched.png") < 2.8
+
+
+def test_changed_settings_are_marked_and_explained(tmp_path, make_history, make_segment):
+    first = make_segment(0, close_mosaic=0)
+    begun = make_segment(12, reason="lr0: 0.01 -> 0.001", close_mosaic=0)
+    draw_results(make_history(12, segments=(first,)), None, tmp_path / "without.png")
+    draw_results(make_history(12, segments=(first, begun)), None, tmp_path / "begun.png")
+    assert (tmp_path / "without.png").read_bytes() == (tmp_path / "begun.png").read_bytes(), "nothing was trained in it"
+    # Words of any length have their place, and so has a change within an epoch.
+    changes = (
+        (6, 96, "lr0: 0.01 -> 0.001, " + "more " * 90),
+        *((epoch, 0, f"lr0: {epoch}") for epoch in (8, 9, 10, 11)),
+    )
+    segments = (first, *(make_segment(e, i, reason=why, close_mosaic=0) for e, i, why in changes))
+    draw_results(make_history(12, segments=segments), None, tmp_path / "changed.png")
+    assert size(tmp_path / "changed.png") == (2400, 1200)
+    before = {x // 20 for x in dotted(tmp_path / "without.png")}
+    assert len({x // 20 for x in dotted(tmp_path / "changed.png")} - before) >= 4 * len(changes)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +98,7 @@ def test_results_mark_the_best_epoch_and_the_closed_mosaic(tmp_path, make_histor
     ids=["one epoch", "gaps", "never validated"],
 )
 def test_results_of_unusual_runs(tmp_path, make_history, kind, best, least):
-    draw_results(make_history(**kind), best, tmp_path / "results.png", mosaic_closed_from=3)
+    draw_results(make_history(**kind), best, tmp_path / "results.png")
     assert size(tmp_path / "results.png") == (2400, 1200)
     assert ink(tmp_path / "results.png") > least
 
