@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.checkpoint.reader import read, read_position
+from peakmark.checkpoint.reader import check, read, read_position
 from peakmark.errors import ModelFileError
 from peakmark.nouns import Position
 
@@ -26,7 +26,7 @@ class Found:
     path: Path
     checkpoint: Checkpoint
     refused: tuple[str, ...]
-    """A sentence for each file that is damaged, whether it was newer or not could not be told."""
+    """A sentence for each file that was passed over because it is damaged or stripped."""
 
 
 def newest_good(folder: Path) -> Found:
@@ -44,11 +44,40 @@ def newest_good(folder: Path) -> Found:
     # Sorting is stable: among equally far files the preferred one stays first.
     for _, path in sorted(candidates, key=lambda candidate: candidate[0], reverse=True):
         try:
-            return Found(path, read(path), tuple(refused))
+            checkpoint = read_to_go_on(path)
         except ModelFileError as error:
             refused.append(str(error))
+            continue
+        return Found(path, checkpoint, (*refused, *_damage_of_last(folder, path, refused)))
     what = "\n".join(refused) or "There is no last.pt, best.pt or epochN.pt."
     raise ModelFileError(f"No checkpoint in {folder} can be gone on with.\n{what}")
+
+
+def read_to_go_on(path: Path) -> Checkpoint:
+    """Reads a checkpoint that a run can go on from. Raises `ModelFileError` as `read` does, and for a stripped one."""
+    checkpoint = read(path)
+    if not checkpoint.complete:
+        raise ModelFileError(
+            f"{path} is stripped: it holds the weights that are used, but not the state that a run goes on from. Resume"
+            f" from last.pt, or start a new run from these weights: peakmark train model={path} data=..."
+        )
+    return checkpoint
+
+
+def _damage_of_last(folder: Path, found: Path, refused: list[str]) -> list[str]:
+    """What is wrong with last.pt, where another file was taken and nothing was said of it yet.
+
+    Files are put in order unverified: damage to the position itself can make last.pt seem older than it is, and the user
+    must read that its newest state is lost.
+    """
+    last = folder / _PREFERENCE[0]
+    if found == last or not last.is_file() or any(str(last) in sentence for sentence in refused):
+        return []
+    try:
+        check(last)
+    except ModelFileError as error:
+        return [str(error)]
+    return []
 
 
 def _weights_files(folder: Path) -> list[Path]:

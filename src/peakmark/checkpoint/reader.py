@@ -47,6 +47,16 @@ def read(path: Path, *, verify: bool = True) -> Checkpoint:
         raise _unreadable(path, error) from error
 
 
+def check(path: Path) -> None:
+    """Compares a checkpoint's bytes with their digest, without taking in what they say. Raises as `read` does."""
+    try:
+        with open(path, "rb") as stream:
+            _check_kind(path, stream)
+            _check_digest(path, stream)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def read_position(path: Path) -> Position:
     """Reads only how far a checkpoint is, without reading its tensors or verifying it. Raises as `read` does."""
     try:
