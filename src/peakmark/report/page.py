@@ -1,7 +1,7 @@
 """What came of a run, on one page? report.html, made from what lies in the run's folder and nothing else.
 
 Pictures are embedded, so that the one file can be sent to somebody; it needs no network and runs no script. It must not
-compute a metric or decide what was best: it shows what summary.json and results.csv say.
+compute a metric or decide what was best: it shows what summary.json, results.csv and journal.jsonl say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from typing import Any
 from peakmark.drawing.colours import class_colour
 from peakmark.errors import MachineError
 from peakmark.machine.durable import write_text
+from peakmark.record.folder import RunFolder
+from peakmark.record.journal import read as read_journal
+from peakmark.report.markup import html_row, html_table, mapping
+from peakmark.report.resumes import resumes_section
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
 
@@ -75,6 +79,13 @@ td, th { font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 td:first-child { white-space: normal; overflow-wrap: anywhere; }
 .words th, .words td { text-align: left; }
+.sentences th, .sentences td { white-space: normal; vertical-align: top; }
+.sentences td:nth-child(-n+2) { min-width: 110px; overflow-wrap: normal; }
+.sentences td:nth-child(3) { min-width: 230px; }
+.sentences ol { margin: .4em 0; padding-left: 1.4em; }
+tr.gone td, tr.gone .quiet { color: #9a9a9a; }
+.drifting { color: #a86400; }
+.broken { color: #b3261e; font-weight: 600; }
 th { color: #6a6a6a; font-weight: 600; }
 tr.best td { background: #e3f4ee; font-weight: 600; }
 .wide { overflow: auto; max-height: 640px; }
@@ -96,7 +107,7 @@ code { overflow-wrap: anywhere; font-size: .95em; }
 def write_page(folder: Path) -> Path:
     """Writes report.html into a run's folder and gives its path; what isn't there is left out.
 
-    Raises `MachineError` where summary.json or results.csv can't be read or the page can't be written.
+    Raises `MachineError` where summary.json, results.csv or the journal can't be read or the page can't be written.
     """
     summary = _read_summary(folder / "summary.json")
     sections = (
@@ -104,7 +115,8 @@ def write_page(folder: Path) -> Path:
         _classes(summary),
         _pictures(folder),
         _epochs(_read_rows(folder / "results.csv"), summary),
-        _settings(_mapping(summary.get("settings"))),
+        resumes_section(read_journal(RunFolder(folder).journal)),
+        _settings(mapping(summary.get("settings"))),
         _origins(summary),
     )
     page = (
@@ -118,8 +130,8 @@ def write_page(folder: Path) -> Path:
 
 
 def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
-    best = _mapping(summary.get("best"))
-    metrics = _mapping(best.get("metrics"))
+    best = mapping(summary.get("best"))
+    metrics = mapping(best.get("metrics"))
     lines = [f"<h1>{escape(folder.resolve().name)}</h1>\n", f'<p class="quiet">{escape(str(folder))}</p>\n']
     facts = [str(summary["outcome"]).replace("_", " ")] if summary.get("outcome") else []
     if summary.get("epochs") is not None:
@@ -151,7 +163,7 @@ def _protocol(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _classes(summary: Mapping[str, Any]) -> str:
-    per_class = _mapping(_mapping(summary.get("best")).get("per_class"))
+    per_class = mapping(mapping(summary.get("best")).get("per_class"))
     names = summary.get("names")
     if not per_class or not isinstance(names, list):
         return ""
@@ -165,10 +177,10 @@ def _classes(summary: Mapping[str, Any]) -> str:
         cells[1] += (
             f'<span class="bar"><i style="width:{100 * max(0.0, _sortable(values["map50_95"][c])):.0f}%"></i></span>'
         )
-        rows.append(_row(cells))
+        rows.append(html_row(cells))
     note = '<p class="quiet">– : no objects of this class in the validation set</p>\n' if "–" in "".join(rows) else ""
     head = ["class", *(label for _, label in _CLASS_COLUMNS)]
-    return f'<h2>Classes</h2>\n<div class="wide">{_table(head, rows)}</div>\n{note}'
+    return f'<h2>Classes</h2>\n<div class="wide">{html_table(head, rows)}</div>\n{note}'
 
 
 def _pictures(folder: Path) -> str:
@@ -188,13 +200,13 @@ def _pictures(folder: Path) -> str:
 def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> str:
     if not rows:
         return ""
-    best = str(_mapping(summary.get("best")).get("epoch"))
+    best = str(mapping(summary.get("best")).get("epoch"))
     shown = []
     for row in rows:
         number = row.get("epoch", "")
         cells = [escape(number), *(_number(row.get(column)) for column, _ in _EPOCH_COLUMNS[1:])]
-        shown.append(_row(cells, kind="best" if number == best else ""))
-    table = _table([label for _, label in _EPOCH_COLUMNS], shown)
+        shown.append(html_row(cells, kind="best" if number == best else ""))
+    table = html_table([label for _, label in _EPOCH_COLUMNS], shown)
     return (
         f"<h2>Epochs</h2>\n<details><summary>All {len(rows)} epochs</summary>"
         f'<div class="wide">{table}</div></details>\n'
@@ -206,7 +218,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
         return ""
     known = describe(Settings)
     changed = [
-        _row(
+        html_row(
             [
                 escape(name),
                 escape(as_written(value)),
@@ -217,7 +229,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
         for name, value in settings.items()
         if name in known and as_written(value) != known[name].default
     ]
-    table = f'<div class="wide words">{_table(["setting", "value", "default", "meaning"], changed)}</div>'
+    table = f'<div class="wide words">{html_table(["setting", "value", "default", "meaning"], changed)}</div>'
     return f"<h2>Settings that differ from the defaults</h2>\n{table if changed else '<p>None.</p>'}\n"
 
 
@@ -225,23 +237,12 @@ def _origins(summary: Mapping[str, Any]) -> str:
     """Whatever says where the run came from: digests, versions and fingerprints, as they stand in the summary."""
     rows = []
     for part in ("digests", "versions", "data"):
-        for name, value in _mapping(summary.get(part)).items():
-            rows.append(_row([escape(f"{part}: {name}"), f"<code>{escape(str(value))}</code>"]))
+        for name, value in mapping(summary.get(part)).items():
+            rows.append(html_row([escape(f"{part}: {name}"), f"<code>{escape(str(value))}</code>"]))
     if not rows:
         return ""
-    table = f'<div class="wide words">{_table(["what", "value"], rows)}</div>'
+    table = f'<div class="wide words">{html_table(["what", "value"], rows)}</div>'
     return f"<h2>Where it came from</h2>\n<details><summary>Digests and versions</summary>{table}</details>\n"
-
-
-def _table(head: Iterable[str], rows: Iterable[str]) -> str:
-    cells = "".join(f"<th>{escape(label)}</th>" for label in head)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _row(cells: Iterable[str], kind: str = "") -> str:
-    """A table row of cells that are HTML already."""
-    attribute = f' class="{kind}"' if kind else ""
-    return f"<tr{attribute}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
 
 def _number(value: object) -> str:
@@ -271,15 +272,11 @@ def _float(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _read_summary(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        return _mapping(json.loads(_read(path)))
+        return mapping(json.loads(_read(path)))
     except ValueError as error:
         raise MachineError(f"{path} is damaged ({error}); remove it to have the page made without it.") from error
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from peakmark.errors import MachineError
+from peakmark.events import Notice, ResumePlanned, SeamJudged
+from peakmark.nouns import Cause, ChangePlan, PlannedPart, Position, Verdict
 from peakmark.record import results_csv, summary
+from peakmark.record.journal import Journal, mark_superseded
 from peakmark.report.page import write_page
 
 SUMMARY = {
@@ -45,7 +48,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -139,3 +142,63 @@ def test_page_of_what_the_record_room_writes(tmp_path, make_history):
     assert re.search(r'<tr class="best"><td>3</td>', page)
     for words in ("fitness 0.3 beats", "All 4 epochs", "f00d", "beef", "2.13.0", "shapes"):
         assert words in page
+
+
+WEIGHTS = PlannedPart("weights", "carried over", "bit for bit")
+JUMP = PlannedPart("learning rate", "changed", "0.01 -> 0.1 <b>", "losses up & up", dangerous=True)
+FOUND = Verdict("broken", "Broken: <box> of epoch 9.", (), (Cause("rate jump", "it went <up>", "lr0=0.01", 0.9),))
+
+
+def resumes(page: str) -> str:
+    return page.partition("<h2>Resumes</h2>")[2].partition("<h2>")[0]
+
+
+def test_each_resume_is_shown_with_its_changes_and_its_verdict(run):
+    tell = Journal(run / "journal.jsonl")
+    tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(4, 64)))
+    tell(SeamJudged(Verdict("continuous", "Epochs 5 to 7 follow."), 6))
+    tell(Notice("not for the page"))
+    tell(ResumePlanned(run, ChangePlan(("lr0: 0.01 -> 0.1",), (WEIGHTS, JUMP), ("lr0 was <set>",)), Position(8)))
+    tell(SeamJudged(FOUND, 8))
+    tell(ResumePlanned(run, ChangePlan(("workers: 2 -> 4",), (WEIGHTS,), ()), Position(9, 128, "validate")))
+    page = write_page(run).read_text()
+    tags(page)
+    assert "not for the page" not in page
+    first, second, third = re.findall(
+        r"<tr>.*?</tr>", resumes(page).partition("<tbody>")[2].partition("</tbody>")[0], re.S
+    )
+    assert "in epoch 5 after 64 images" in first
+    assert "nothing" in first
+    assert "bit for bit the run without the stop" in first
+    assert "Epochs 5 to 7 follow." in first
+    assert "at the start of epoch 9" in second
+    assert "lr0: 0.01 -&gt; 0.1" in second
+    assert "not bit for bit: lr0 was &lt;set&gt;" in second
+    assert '<span class="broken">Broken: &lt;box&gt; of epoch 9.</span>' in second
+    assert re.search(r"rate jump.*it went &lt;up&gt;.*Remedy: lr0=0.01", second)
+    assert "at the validation of epoch 10" in third
+    assert "workers: 2 -&gt; 4" in third
+    assert "<td>–</td>" in third, "not judged yet"
+    assert resumes(page).count("<details>") == 1, "parts are listed where something became of them"
+    assert "losses up &amp; up" in resumes(page)
+    assert "!&nbsp;learning rate" in resumes(page)
+    assert "Grey" not in page
+
+
+def test_a_resume_that_another_went_back_before_is_grey(run):
+    tell = Journal(run / "journal.jsonl")
+    tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(4, 64)))
+    mark_superseded(run / "journal.jsonl", Position(3))
+    tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(3)))
+    page = write_page(run).read_text()
+    assert page.count('<tr class="gone">') == 1
+    assert page.index("in epoch 5 after 64") < page.index("at the start of epoch 4") < page.index("Grey:")
+
+
+def test_a_run_without_a_resume_and_a_journal_of_another_make(run):
+    Journal(run / "journal.jsonl")(Notice("only this"))
+    assert "Resumes" not in write_page(run).read_text()
+    odd = {"event": "ResumePlanned", "at": 3, "epoch": "x", "plan": {"changes": 4, "parts": [1, {}]}}
+    judged = {"event": "SeamJudged", "verdict": {"causes": ["a", {}]}}
+    (run / "journal.jsonl").write_text(f'{json.dumps(judged)}\n{json.dumps(odd)}\n{json.dumps(judged)}\n{{"cut')
+    tags(write_page(run).read_text())
