@@ -17,10 +17,9 @@ from rich.text import Text
 from peakmark.errors import PeakmarkError
 from peakmark.nouns import Evaluation
 from peakmark.report.resume_table import print_causes as show_causes
-from peakmark.report.resume_table import print_plan as show_plan
 from peakmark.report.resume_table import print_verdict as show_verdict
 
-__all__ = ["show_causes", "show_description", "show_error", "show_evaluation", "show_plan", "show_verdict"]
+__all__ = ["show_causes", "show_description", "show_error", "show_evaluation", "show_verdict"]
 
 
 def show_error(console: Console, error: PeakmarkError) -> None:

@@ -35,9 +35,6 @@ from peakmark.machine import durable
 from peakmark.nouns import Position, Verdict
 from peakmark.record.plain_json import as_json
 
-_CLOSING = ("EpochEnded", "SeamJudged")
-"""Events that can only happen once their epoch is closed."""
-
 
 def utc_now() -> datetime:
     """The moment, for the journal only: nothing that bears on a result may look at a clock."""
@@ -134,7 +131,7 @@ def _is_beyond(told: dict[str, Any], position: Position) -> bool:
     epoch, images = told.get("epoch"), told.get("images")
     if not isinstance(epoch, int) or not isinstance(images, int):
         return False
-    if told["event"] in _CLOSING:
+    if told["event"] == "EpochEnded":
         return epoch - 1 >= position.epoch
     there = (epoch - 1, images, told.get("phase") == "validate")
     return there > (position.epoch, position.images, position.phase == "validate")
@@ -143,12 +140,12 @@ def _is_beyond(told: dict[str, Any], position: Position) -> bool:
 def _told(event: Event) -> dict[str, Any] | None:
     """What a line says beyond time and place; None for an event that is only progress."""
     match event:
-        case RunStarted() | ResumePlanned() | RunEnded():
-            # Not `asdict`, which copies and can't copy every mapping.
-            own = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "position"}
-            return {**own, "step": event.position.step}
+        case RunStarted() | ResumePlanned():
+            return _own_fields(event)
+        case RunEnded():
+            return {**_own_fields(event), "best_epoch": _counted_from_1(event.best_epoch)}
         case SeamJudged():
-            return {"epoch": event.epoch + 1, "verdict": _as_people_count(event.verdict)}
+            return {"last_epoch": event.epoch + 1, "verdict": _verdict(event.verdict)}
         case StepSkipped():
             return {"what": event.what, "files": event.files, "in_a_row": event.in_a_row}
         case EpochEnded():
@@ -157,7 +154,7 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "step": event.record.step,
                 "fitness": event.record.fitness,
                 "is_best": decision.is_best,
-                "best_epoch": None if decision.best_epoch is None else decision.best_epoch + 1,
+                "best_epoch": _counted_from_1(decision.best_epoch),
                 "best_fitness": decision.best_fitness,
                 "stop": decision.stop,
                 "keep": decision.keep,
@@ -170,5 +167,15 @@ def _told(event: Event) -> dict[str, Any] | None:
             return None
 
 
-def _as_people_count(verdict: Verdict) -> Verdict:
+def _own_fields(event: RunStarted | ResumePlanned | RunEnded) -> dict[str, Any]:
+    # Not `asdict`, which copies and can't copy every mapping.
+    own = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "position"}
+    return {**own, "step": event.position.step}
+
+
+def _counted_from_1(epoch: int | None) -> int | None:
+    return None if epoch is None else epoch + 1
+
+
+def _verdict(verdict: Verdict) -> Verdict:
     return replace(verdict, observed=tuple(replace(seen, epoch=seen.epoch + 1) for seen in verdict.observed))

@@ -62,7 +62,7 @@ def print_plan(console: Console, plan: ChangePlan, position: Position) -> None:
 def print_verdict(console: Console, verdict: Verdict) -> None:
     """Draws whether the epochs after a resume follow from those before; where they don't, the causes as well."""
     _print(console, verdict.text, _VERDICT_STYLES[verdict.kind])
-    if verdict.kind == "broken":
+    if verdict.causes:
         print_causes(console, verdict.causes)
 
 

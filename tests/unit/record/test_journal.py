@@ -77,7 +77,9 @@ def path(tmp_path: Path) -> Path:
 
 def marked(path: Path) -> list[str]:
     return [
-        f"{told['event']} {told.get('text') or told['epoch']}" for told in read(path) if told.get("superseded") is True
+        f"{told['event']} {told.get('text') or told.get('last_epoch') or told['epoch']}"
+        for told in read(path)
+        if told.get("superseded") is True
     ]
 
 
@@ -127,6 +129,7 @@ def test_marks_stay_and_what_is_done_again_is_not_marked(path: Path):
 def test_an_end_that_was_resumed_from_stands_and_a_later_one_does_not(path: Path):
     journal = Journal(path)
     journal(RunEnded(Path("run"), "interrupted", Position(3, 4, "train", 9), 1, 0.5, "Stopped.", False))
+    assert read(path)[-1]["best_epoch"] == 2, "counted from 1, as everywhere in the file"
     assert mark_superseded(path, Position(3, 4, "train", 9)) == 0
     assert mark_superseded(path, Position(3, 0, "train", 8)) == 1
     assert marked(path) == ["RunEnded Stopped."]
@@ -195,7 +198,7 @@ def test_a_resume_and_its_seam_are_told_whole(tmp_path: Path):
         "inexact": ["another device"],
         "expected": {"train/box": [-0.1, 0.2], "map50_95": [None, None]},
     }  # fmt: skip
-    assert (judged["epoch"], judged["verdict"]["kind"]) == (7, "broken")
+    assert (judged["last_epoch"], judged["verdict"]["kind"]) == (7, "broken")
     assert judged["verdict"]["observed"] == [
         {"epoch": 7, "name": "train/box", "value": 1.5, "expected": 1.0, "normal": 0.05, "alarm": 0.1}
     ]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from peakmark.cli.show import show_causes, show_plan, show_verdict
 from peakmark.events import ResumePlanned, SeamJudged
 from peakmark.nouns import Cause, ChangePlan, PlannedPart, Position, Verdict
 from peakmark.report.console import ConsoleObserver
+from peakmark.report.resume_table import print_causes, print_plan, print_verdict
 
 POSITION = Position(16, 96, "train", 400)
 WEIGHTS = PlannedPart("weights", "carried over", "raw weights and batch-norm statistics, bit for bit")
@@ -54,8 +54,8 @@ def letters(text: str) -> str:
 @pytest.mark.parametrize("width", [20, 40, 60, 71, 72, 80, 95, 96, 100, 140])
 def test_nothing_is_cut_at_any_width(width):
     screen = Screen(width)
-    show_plan(screen.console, CHANGED, POSITION)
-    show_verdict(screen.console, BROKEN)
+    print_plan(screen.console, CHANGED, POSITION)
+    print_verdict(screen.console, BROKEN)
     assert all(len(line) <= width for line in screen.lines)
     shown = letters("".join(screen.lines))
     words = [*CHANGED.changes, *CHANGED.inexact, BROKEN.text]
@@ -74,28 +74,28 @@ def test_nothing_is_cut_at_any_width(width):
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_jump_is_marked_and_explained(width):
     screen = Screen(width, colours=True)
-    show_plan(screen.console, CHANGED, POSITION)
+    print_plan(screen.console, CHANGED, POSITION)
     marked = [line for line in screen.lines if line.startswith("!")]
     assert len(marked) == 2
     assert "learning rate" in marked[0]
     assert "dangerous" in marked[1]
     assert "\x1b[1;31m" in screen.file.getvalue()
     calm = Screen(width, colours=True)
-    show_plan(calm.console, replace(CHANGED, parts=(WEIGHTS, OPTIMIZER)), POSITION)
+    print_plan(calm.console, replace(CHANGED, parts=(WEIGHTS, OPTIMIZER)), POSITION)
     assert "!" not in calm.file.getvalue()
     assert "31m" not in calm.file.getvalue()
 
 
 def test_nothing_changed_is_one_line():
     screen = Screen(100)
-    show_plan(screen.console, SAME, POSITION)
+    print_plan(screen.console, SAME, POSITION)
     words = "Resume in epoch 17 after 96 images: nothing is changed, bit for bit the run without the stop"
     assert [line.strip() for line in screen.lines] == [words]
 
 
 def test_what_is_no_longer_exact_is_said():
     screen = Screen(100)
-    show_plan(screen.console, replace(SAME, inexact=("torch 2.12 -> 2.13", "another device")), POSITION)
+    print_plan(screen.console, replace(SAME, inexact=("torch 2.12 -> 2.13", "another device")), POSITION)
     assert "nothing is changed" in screen.lines[0]
     assert screen.lines[1].strip() == "Not bit for bit the run without the stop: torch 2.12 -> 2.13; another device"
     assert screen.file.getvalue().lower().count("bit for bit") == 1
@@ -104,19 +104,19 @@ def test_what_is_no_longer_exact_is_said():
 def test_changes_that_don_t_bear_on_the_result_leave_it_exact():
     screen = Screen(100)
     files = PlannedPart("machine and files", "changed", "workers: 2 -> 4: the result stays the same")
-    show_plan(screen.console, ChangePlan(("workers: 2 -> 4",), (WEIGHTS, files), ()), POSITION)
+    print_plan(screen.console, ChangePlan(("workers: 2 -> 4",), (WEIGHTS, files), ()), POSITION)
     assert screen.lines[-1].strip() == "Bit for bit the run without the stop"
 
 
 def test_a_part_that_has_to_change_is_shown_though_no_setting_was():
     screen = Screen(100)
     device = PlannedPart("device", "changed", "cuda:0 -> cpu")
-    show_plan(screen.console, ChangePlan((), (WEIGHTS, device), ("cpu rounds differently",)), POSITION)
+    print_plan(screen.console, ChangePlan((), (WEIGHTS, device), ("cpu rounds differently",)), POSITION)
     assert "cuda:0 -> cpu" in screen.file.getvalue()
     assert "nothing is changed" not in screen.file.getvalue()
     found = PlannedPart("optimizer state missing", "carried over", "all zero", "the run may break", dangerous=True)
     screen = Screen(100)
-    show_plan(screen.console, ChangePlan((), (WEIGHTS, found), ()), POSITION)
+    print_plan(screen.console, ChangePlan((), (WEIGHTS, found), ()), POSITION)
     assert any(line.startswith("!  optimizer state") for line in screen.lines)
 
 
@@ -130,14 +130,14 @@ def test_a_part_that_has_to_change_is_shown_though_no_setting_was():
 )
 def test_where_a_run_goes_on(position, words):
     screen = Screen(100)
-    show_plan(screen.console, SAME, position)
+    print_plan(screen.console, SAME, position)
     assert screen.lines[0].startswith(f"Resume {words}:")
 
 
 def test_a_log_has_a_line_a_part_and_a_sentence_in_one_line():
     screen = Screen(40, terminal=False)
-    show_plan(screen.console, CHANGED, POSITION)
-    show_verdict(screen.console, BROKEN)
+    print_plan(screen.console, CHANGED, POSITION)
+    print_verdict(screen.console, BROKEN)
     assert (
         "! learning rate: changed; 0.00101 -> 0.0101 in the next epoch, times 10 (schedule=stretch); first epochs: the"
         " losses may rise above all that was reached"
@@ -149,7 +149,7 @@ def test_a_log_has_a_line_a_part_and_a_sentence_in_one_line():
 
 def test_causes_are_ranked_with_what_speaks_for_them_and_what_to_do():
     screen = Screen(100, terminal=False)
-    show_causes(screen.console, CAUSES)
+    print_causes(screen.console, CAUSES)
     assert screen.lines == [
         "1. optimizer state missing (certainty 97%)",
         "   evidence: exp_avg of 63 of 63 tensors is 0",
@@ -159,22 +159,24 @@ def test_causes_are_ranked_with_what_speaks_for_them_and_what_to_do():
         "   remedy: repeat it with lr0=0.001",
     ]
     screen = Screen(100, terminal=False)
-    show_causes(screen.console, ())
+    print_causes(screen.console, ())
     assert screen.lines == ["No cause was found."]
 
 
-@pytest.mark.parametrize(("kind", "style"), [("continuous", "2m"), ("too early", "2m"), ("drifting", "33m")])
-def test_only_a_broken_run_asks_for_causes(kind, style):
+@pytest.mark.parametrize(
+    ("kind", "style"), [("continuous", "2m"), ("too early", "2m"), ("drifting", "33m"), ("broken", "1;31m")]
+)
+def test_a_verdict_is_its_sentence_where_no_cause_was_looked_for_or_found(kind, style):
     screen = Screen(100, colours=True)
-    show_verdict(screen.console, Verdict(kind, "Epochs 17 to 19 follow."))
+    print_verdict(screen.console, Verdict(kind, "Epochs 17 to 19 follow."))
     assert [line.strip() for line in screen.lines] == ["Epochs 17 to 19 follow."]
     assert f"\x1b[{style}" in screen.file.getvalue()
 
 
 def test_who_watches_a_run_sees_the_same_as_who_asks():
     asked, watching = Screen(80), Screen(80)
-    show_plan(asked.console, CHANGED, POSITION)
-    show_verdict(asked.console, BROKEN)
+    print_plan(asked.console, CHANGED, POSITION)
+    print_verdict(asked.console, BROKEN)
     observer = ConsoleObserver(watching.console)
     observer(ResumePlanned(Path("run"), CHANGED, POSITION))
     observer(SeamJudged(BROKEN, 17))
@@ -185,6 +187,6 @@ def test_a_terminal_that_speaks_ascii_gets_question_marks():
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     console = Console(file=file, force_terminal=True, width=100, _environ={"TERM": "xterm"})
-    show_plan(console, replace(CHANGED, changes=("data: κύτταρο.yaml -> b.yaml",)), POSITION)
-    show_plan(console, ChangePlan((), (replace(RATE, why="κύτταρο"),), ()), POSITION)
+    print_plan(console, replace(CHANGED, changes=("data: κύτταρο.yaml -> b.yaml",)), POSITION)
+    print_plan(console, ChangePlan((), (replace(RATE, why="κύτταρο"),), ()), POSITION)
     assert raw.getvalue().count(b"???????") == 2
