@@ -86,7 +86,7 @@ class Killer:
 
 @pytest.fixture(scope="module", params=list(RUNS))
 def kind(request) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ def _files(folder: Path) -> dict[str, int]:
 
 
 def test_the_runs_own_past_comes_out_again(whole):
-    before, events = _files(whole.path), []
+    before = _files(whole.path)
+    events: list[object] = []
     done = replay(whole, steps=None, source=None, observe=events.append)
     assert (done.start.epoch, done.end.epoch) == (1, 2)
     assert done.equal, done.difference

@@ -58,25 +58,52 @@ def stopped_by(number: signal.Signals, kind: str, count: int, words: list[str], 
     return process.returncode, "".join(printed) + rest
 
 
-def test_signals_say_how_to_go_on_and_the_run_goes_on(words, peakmark, runs, facts, uninterrupted):
-    runs.mkdir()
-    stops = [
-        (signal.SIGINT, "MicrobatchDone", 4, words),  # inside a window, which is dropped
-        (signal.SIGINT, "ValidationProgress", 1, ["resume"]),
-        (signal.SIGTERM, "MicrobatchDone", 2, ["resume", "runs/detect/train/weights/last.pt"]),
-    ]
-    where = []
-    for number, kind, count, command in stops:
-        code, printed = stopped_by(number, kind, count, command, cwd=runs)
+def stop_and_check(
+    stops: list[tuple[signal.Signals, str, int]], words: list[str], cwd: Path
+) -> list[tuple[int, int, str]]:
+    """Stops a run by one signal after the other, each time it goes on; gives the positions where it stopped."""
+    where: list[tuple[int, int, str]] = []
+    for number, kind, count in stops:
+        command = ["resume"] if where else words
+        code, printed = stopped_by(number, kind, count, command, cwd=cwd)
         assert code == 130, printed
         assert "Go on with: peakmark resume runs/detect/train" in printed
         assert "Traceback" not in printed
-        position = read(runs / "runs/detect/train/weights/last.pt").position
+        position = read(cwd / "runs/detect/train/weights/last.pt").position
         where.append((position.epoch, position.images, position.phase))
-    assert where == [(0, 6, "train"), (0, 10, "validate"), (1, 4, "train")]
-    ended = peakmark("resume", cwd=runs)
+    return where
+
+
+def test_signals_say_how_to_go_on_and_the_run_goes_on(words, peakmark, runs, facts, uninterrupted):
+    runs.mkdir()
+    stops = [
+        (signal.SIGINT, "MicrobatchDone", 4),  # inside a window, which is dropped
+        (signal.SIGTERM, "ValidationProgress", 1),
+        (signal.SIGUSR1, "MicrobatchDone", 2),
+    ]
+    assert stop_and_check(stops, words, runs) == [(0, 6, "train"), (0, 10, "validate"), (1, 4, "train")]
+    ended = peakmark("resume", "runs/detect/train/weights/last.pt", cwd=runs)
     assert ended.returncode == 0, ended.stderr
     assert "Finished" in ended.stdout
+    assert facts(runs / "runs/detect/train") == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_every_signal_stops_at_every_place(words, peakmark, runs, facts, uninterrupted, number):
+    runs.mkdir()
+    stops = [
+        (number, "EpochStarted", 1),
+        (number, "MicrobatchDone", 5),  # the last of an epoch: its update is made, its validation is not begun
+        (number, "ValidationProgress", 2),  # its last images are done: the epoch is closed before the stop
+        (number, "EpochEnded", 1),
+        (number, "ValidationProgress", 1),  # of the last epoch
+    ]
+    where = stop_and_check(stops, words, runs)
+    assert where == [(0, 0, "train"), (0, 10, "validate"), (1, 0, "train"), (2, 0, "train"), (2, 10, "validate")]
+    # Asked to end when the last epoch is over, a run ends as it would have.
+    code, printed = stopped_by(number, "EpochEnded", 1, ["resume"], cwd=runs)
+    assert code == 0, printed
     assert facts(runs / "runs/detect/train") == uninterrupted
 
 
