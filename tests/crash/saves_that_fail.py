@@ -1,5 +1,7 @@
 """Saves one checkpoint over another again and again, each time failing at another system call, and prints how it ended.
 
+A case is named <way of saving>-<kind of failure>-<number of the call>.
+
 Run by `test_save.py` as a program of its own: it kills children of itself, which is safe only without other threads.
 Usage: saves_that_fail.py FOLDER NEW_CHECKPOINT. FOLDER/<case> is made for each case, from FOLDER/old.pt.
 """
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
@@ -29,15 +32,21 @@ KILLED = 9
 REFUSED = 3
 BROKE = 70
 WRITES_APART = 25
+Strike = Callable[[str, Callable[[], None]], None]
+"""What happens at a call, told its name and how to do half of it."""
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EPERM": errno.EPERM}
 
 
 class Calls:
-    """Stands before each system call of a save; at call number `fatal` it does what `strike` says instead."""
+    """Stands before each system call of a save; at call number `fatal` it does what `strike` says instead.
 
-    def __init__(self, fatal: int, strike: Callable[[str, Callable[[], None]], None]) -> None:
+    With `for_good`, at every call after it, too.
+    """
+
+    def __init__(self, fatal: int, strike: Strike, *, for_good: bool = False) -> None:
         self._fatal = fatal
         self._strike = strike
+        self._for_good = for_good
         self.log: list[str] = []
 
     def install(self) -> None:
@@ -61,7 +70,8 @@ class Calls:
 
     def _before(self, name: str, half: Callable[[], None] = lambda: None) -> None:
         self.log.append(name)
-        if len(self.log) - 1 == self._fatal:
+        number = len(self.log) - 1
+        if number == self._fatal or (self._for_good and 0 <= self._fatal < number):
             self._strike(name, half)
 
 
@@ -95,7 +105,7 @@ def kill(name: str, half: Callable[[], None]) -> None:
     os._exit(KILLED)
 
 
-def refuse(number: int) -> Callable[[str, Callable[[], None]], None]:
+def refuse(number: int) -> Strike:
     def strike(name: str, half: Callable[[], None]) -> None:
         half()
         raise OSError(number, os.strerror(number))
@@ -103,8 +113,37 @@ def refuse(number: int) -> Callable[[str, Callable[[], None]], None]:
     return strike
 
 
+def save_at_once(folder: Path, checkpoint: Checkpoint) -> None:
+    save(checkpoint, *(folder / name for name in TARGETS))
+
+
+def save_without_links(folder: Path, checkpoint: Checkpoint) -> None:
+    """On a disk that has no hard links every name gets a copy."""
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.link = no_links
+    save_at_once(folder, checkpoint)
+
+
+def save_in_background(folder: Path, checkpoint: Checkpoint) -> None:
+    """As a training saves: in a thread, and what the disk refused once more at the end."""
+    best, last, kept = (folder / name for name in TARGETS)
+    writer = BackgroundWriter(last, best)
+    writer.submit(checkpoint, last, best, kept)
+    writer.close()
+
+
+SAVES = {"ONCE": save_at_once, "COPIES": save_without_links, "BACKGROUND": save_in_background}
+
+
 def save_in_child(
-    folder: Path, checkpoint: Checkpoint, calls: Calls, prepare: Callable[[], None] = lambda: None
+    folder: Path,
+    checkpoint: Checkpoint,
+    calls: Calls,
+    save: Callable[[Path, Checkpoint], None] = save_at_once,
+    prepare: Callable[[], None] = lambda: None,
 ) -> str:
     """Forks, saves in the child, and says how that ended; `calls` in the folder lists what it asked the system for."""
     folder.mkdir()
@@ -115,7 +154,7 @@ def save_in_child(
         try:
             prepare()
             calls.install()
-            save(checkpoint, *(folder / name for name in TARGETS))
+            save(folder, checkpoint)
             code = 0
         except MachineError as error:
             (folder / "said").write_text(str(error))
@@ -145,14 +184,22 @@ def struck(log: list[str]) -> Iterator[int]:
 
 
 def main(folder: Path, checkpoint: Checkpoint) -> None:
-    """Goes through a save's calls one after the other, and each way to fail at it."""
-    ended = {"UNHARMED": save_in_child(folder / "UNHARMED", checkpoint, Calls(-1, kill))}
+    """Goes through each way of saving, its calls one after the other, and each way to fail at them."""
+    ended = {}
     strikes = {"KILL": kill, **{name: refuse(error) for name, error in ERRORS.items()}}
-    for number in struck((folder / "UNHARMED" / "calls").read_text().splitlines()):
-        for kind, strike in strikes.items():
-            case = f"{kind}-{number}"
-            ended[case] = save_in_child(folder / case, checkpoint, Calls(number, strike))
-    ended["LIMIT"] = save_in_child(folder / "LIMIT", checkpoint, Calls(-1, kill), prepare=limit_file_size)
+    for way, saving in SAVES.items():
+        case = f"{way}-UNHARMED"
+        ended[case] = save_in_child(folder / case, checkpoint, Calls(-1, kill), saving)
+        for number in struck((folder / case / "calls").read_text().splitlines()):
+            # The reasons differ in what is said alone, which one way of saving shows.
+            for kind in strikes if saving is save_at_once else ("KILL", "ENOSPC"):
+                case = f"{way}-{kind}-{number}"
+                ended[case] = save_in_child(folder / case, checkpoint, Calls(number, strikes[kind]), saving)
+            case = f"{way}-FULL-{number}"
+            full = Calls(number, refuse(errno.ENOSPC), for_good=True)
+            ended[case] = save_in_child(folder / case, checkpoint, full, saving)
+        case = f"{way}-LIMIT"
+        ended[case] = save_in_child(folder / case, checkpoint, Calls(-1, kill), saving, prepare=limit_file_size)
     print(json.dumps(ended))
 
 

@@ -23,7 +23,7 @@ from peakmark.nouns import Position
 BITS = 8
 SAMPLE = 150
 OLDER, NEWER = Position(1, 4, "train", 2), Position(2, 4, "train", 4)
-"""Than the file that is damaged; none of them is after an epoch, so that best.pt is where a crash between names left it."""
+"""Than the file that is damaged."""
 
 
 @pytest.fixture(scope="module")

@@ -67,8 +67,8 @@ def read_to_go_on(path: Path) -> Checkpoint:
 def _damage_of_last(folder: Path, found: Path, refused: list[str]) -> list[str]:
     """What is wrong with last.pt, where another file was taken and nothing was said of it yet.
 
-    Files are put in order unverified: damage to the position itself can make last.pt seem older than it is, and the user
-    must read that its newest state is lost.
+    Files are put in order unverified: damage to the position itself can make last.pt seem older than it is, and the
+    user must read that the newest state is lost.
     """
     last = folder / _PREFERENCE[0]
     if found == last or not last.is_file() or any(str(last) in sentence for sentence in refused):
