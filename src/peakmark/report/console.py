@@ -28,9 +28,10 @@ from peakmark.events import (
     StepSkipped,
     ValidationProgress,
 )
-from peakmark.nouns import EpochRecord, Losses
+from peakmark.nouns import EpochRecord, Losses, Position
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
+from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_plan, print_verdict
 
 _LIVE_PAUSE_S = 0.1
@@ -121,8 +122,8 @@ class ConsoleObserver:
         self._fact("images", f"{event.train_images:,} to train, {validated}, {event.image_size_px} px square")
         self._fact("machine", f"{event.device}, {event.precision}, {_counted(event.threads, 'thread')}")
         self._fact("optimizer", event.optimizer)
-        goes_on = position.epoch or position.images or position.phase == "validate"
-        start = f", going on in epoch {position.epoch + 1} after {position.images:,} images" if goes_on else ""
+        goes_on = position != Position() and position.epoch < event.epochs
+        start = f", going on {position_in_words(position)}" if goes_on else ""
         self._fact("length", _counted(event.epochs, "epoch") + start)
         for note in event.notes:
             self._note(note)

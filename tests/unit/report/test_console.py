@@ -167,6 +167,20 @@ def test_the_rate_of_a_resumed_epoch_counts_only_what_was_done_since():
     assert "going on in epoch 1 after 80 images" in watched.text
 
 
+@pytest.mark.parametrize(
+    ("position", "words"),
+    [
+        (Position(), "length     3 epochs"),
+        (Position(2, 0, "train", 9), "length     3 epochs, going on at the start of epoch 3"),
+        (Position(2, 200, "validate", 12), "length     3 epochs, going on at the validation of epoch 3"),
+        (Position(3, 0, "train", 12), "length     3 epochs"),
+    ],
+    ids=["new", "between epochs", "to be validated", "over"],
+)
+def test_the_start_says_where_a_run_goes_on(position, words):
+    assert words in _Watched(terminal=False).tell(_started(position=position)).text.splitlines()
+
+
 def test_the_header_comes_again_now_and_then():
     watched = _Watched(terminal=False).tell(*(_ended(epoch) for epoch in range(45)))
     assert sum(line.lstrip().startswith("epoch ") for line in watched.text.splitlines()) == 3
