@@ -5,6 +5,7 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def run_to_resume(given: str | Path | None, changes: Mapping[str, Any]) -> tuple
 
 def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> Wishes:
     """Tells apart how to go on from what of the run is to change. Raises every mistake of both at once."""
-    how = {name: value for name, value in given.items() if name in ResumeSettings.model_fields}
+    how = {name: value for name, value in given.items() if _is_about_resuming(name)}
     changes = {name: value for name, value in given.items() if name not in how}
     found = Mistakes()
     settings = ResumeSettings()
@@ -55,3 +56,10 @@ def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> 
         parse(Settings, {"data": "-", **changes})
     found.tell()
     return Wishes(settings, changes, agree)
+
+
+def _is_about_resuming(name: str) -> bool:
+    """Whether a name is one of ResumeSettings, or comes near to one and is no setting of a run."""
+    names = ResumeSettings.model_fields
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+    return name in names or (bool(near) and name not in Settings.model_fields)

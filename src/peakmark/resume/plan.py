@@ -6,6 +6,7 @@ A pure function of what lies on the two sides of the seam. It must not know file
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from peakmark.nouns import ChangePlan, PlannedPart
 from peakmark.resume.expected import expected_shift
@@ -173,7 +174,10 @@ def _augmentation(seam: Seam) -> Iterator[PlannedPart]:
     if not said:
         yield PlannedPart("augmentation", "carried over", f"same settings, mosaic {'on' if after.mosaic else 'off'}")
         return
+    idle = not after.mosaic_open and all(change.name in ("mosaic", "mixup", "close_mosaic") for change in changed)
     moves = "train losses up" if switched_on else "train losses down" if switched_off else "train losses within 0.3"
+    if idle and not switched_on and not switched_off:
+        said, moves = [*said, "without effect while mosaic and mixup are closed"], ""
     yield PlannedPart("augmentation", "changed", "; ".join(said), moves, dangerous=len(switched_on) == 2)
 
 
@@ -246,14 +250,19 @@ def _machine(seam: Seam) -> Iterator[PlannedPart]:
 
 
 def _files(seam: Seam) -> Iterator[PlannedPart]:
-    if seam.in_place and (changed := seam.changed("project", "name")):
-        yield PlannedPart(
-            "folder",
-            "refused",
-            f"{_listed(changed)}: a run is gone on with in its own folder. Move the folder, or leave this out",
-        )
+    moved = [change for change in seam.changed("project", "name") if not _is_where_it_lies(seam, change)]
+    if seam.in_place and moved:
+        why = f"{_listed(moved)}: a run is gone on with in its own folder. Move the folder, or leave this out"
+        yield PlannedPart("folder", "refused", why)
     elif changed := [change for change in seam.changes if change.bears_on in ("execution", "output")]:
         yield PlannedPart("machine and files", "changed", f"{_listed(changed)}: the result stays the same")
+
+
+def _is_where_it_lies(seam: Seam, change: Change) -> bool:
+    """Whether a changed project or name only says where the folder is by now."""
+    if change.name == "name":
+        return change.new == seam.run.name
+    return Path(str(change.new)).expanduser().absolute() == seam.run.absolute().parent
 
 
 _RULES = (

@@ -141,11 +141,11 @@ def open_data(settings: Settings, spec: DatasetSpec) -> OpenData:
     names = ("object",) if settings.single_cls else spec.names
     train_index = open_index(settings, spec, "train").first(settings.fraction)
     val_index = open_index(settings, spec, "val") if settings.val else None
-    _check_no_lone_value(settings, len(train_index))
+    check_no_lone_value(settings, len(train_index))
     return OpenData(spec, names, train_index, val_index)
 
 
-def _check_no_lone_value(settings: Settings, images: int) -> None:
+def check_no_lone_value(settings: Settings, images: int) -> None:
     """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread."""
     if least_side(settings) == STRIDES[-1] and (settings.batch == 1 or images % settings.batch == 1):
         raise SettingsError(

@@ -24,7 +24,7 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, recipe
-from peakmark.train.build import OpenData, open_data
+from peakmark.train.build import OpenData, check_no_lone_value, open_data
 from peakmark.train.build import versions as versions_here
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
@@ -67,14 +67,22 @@ class Planned:
 def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, in_place: bool) -> Planned:
     """Opens what both sides of the seam are made of, and makes the plan."""
     old = from_plain(Settings, checkpoint.settings)
-    parsed = parse(Settings, wishes.changes, base=old)
+    parsed = _without_known_notes(parse(Settings, wishes.changes, base=old), old)
     new = parsed.settings
     data = open_data(new, _spec(checkpoint, new, wishes))
+    if checkpoint.position.images and checkpoint.position.phase == "train":
+        check_no_lone_value(new, len(data.train_index) - checkpoint.position.images)
     before = _side_before(checkpoint, old, new)
     after = _side_after(before, checkpoint, old, new, data, wishes)
     seam = Seam(folder.path, checkpoint.position, before, after, in_place=in_place)
     _check_same_data(folder, checkpoint, data, wishes)
     return Planned(folder, checkpoint, parsed, data, seam, plan(seam))
+
+
+def _without_known_notes(parsed: Parsed[Settings], old: Settings) -> Parsed[Settings]:
+    """Leaves out what was already to be said of the run as it was."""
+    known = parse(Settings, {}, base=old).notes
+    return dataclasses.replace(parsed, notes=tuple(note for note in parsed.notes if note not in known))
 
 
 def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
