@@ -9,9 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from peakmark.checkpoint.background import BackgroundWriter, Failed, Saved
+from peakmark.checkpoint.digest import everything
+from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, TrainingError
 from peakmark.nouns import Position
 
@@ -172,6 +176,49 @@ def test_anything_but_the_disk_reaches_the_caller(error, at):
         writer.submit(at(2), LAST)
     with pytest.raises(type(error)):
         writer.close()
+
+
+def test_a_snapshot_survives_the_overwriting_of_every_live_tensor(tmp_path, tiny_checkpoint):
+    """While its writing is held up the training goes on, and so does the snapshot after it."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)).to(
+        memory_format=torch.channels_last  # type: ignore[call-overload]
+    )
+    optimizer = torch.optim.AdamW(module.parameters())
+    module(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))).square().mean().backward()
+    optimizer.step()
+
+    def taken(epoch: int) -> Checkpoint:
+        weights, moments = snapshot(module.state_dict()), snapshot(optimizer.state_dict())
+        state = {"model": weights, "training_weights": weights, "optimizer": moments}
+        checkpoint: Checkpoint = replace(tiny_checkpoint, position=Position(epoch=epoch), **state)
+        return checkpoint
+
+    def overwrite(value: float) -> None:
+        live = [*module.state_dict().values(), *(parameter.grad for parameter in module.parameters())]
+        live += [moment for moments in optimizer.state.values() for moment in moments.values()]
+        with torch.no_grad():
+            for tensor in live:
+                tensor.fill_(value)
+
+    may_go, begun = threading.Event(), threading.Event()
+
+    def held_up(checkpoint: Checkpoint, *targets: Path) -> int:
+        begun.set()
+        assert may_go.wait(PATIENCE_S)
+        return save(checkpoint, *targets)
+
+    last, best = tmp_path / "last.pt", tmp_path / "best.pt"
+    writer = BackgroundWriter(last, best, held_up)
+    before = everything(taken(1))
+    writer.submit(taken(1), best)
+    assert begun.wait(PATIENCE_S)
+    overwrite(7.0)
+    writer.submit(taken(2), last)
+    overwrite(9.0)
+    may_go.set()
+    writer.close()
+    assert everything(read(best)) == before
+    assert all(bool((tensor == 7).all()) for tensor in read(last).model.values())
 
 
 def test_many_small_saves_lose_nothing(tmp_path, at):
