@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ from peakmark.nouns import FloatArray, IntArray, Truths
 _SHOWN_BAD_LINES = 20
 _SHOWN_FILES = 5
 _FINGERPRINT_VERSION = b"peakmark-data-1"
+_SHORT_DIGEST_BYTES = 6
+"""To tell one version of a file from another; the fingerprint is what proves that all are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,19 @@ class Index:
     def as_single_class(self) -> Index:
         """Gives an index whose truths all have class 0."""
         return replace(self, classes=np.zeros_like(self.classes))
+
+    def file_digests(self) -> Iterator[tuple[str, str, str]]:
+        """Gives each image's name with short digests of what the fingerprint covers: the image, and its truths."""
+        sizes = np.stack((self.widths_px, self.heights_px), axis=1).astype(np.int32)
+        boxes, classes = (np.ascontiguousarray(column) for column in (self.boxes_cxcywh_norm, self.classes))
+        bounds = self.offsets.tolist()
+        for row, file in enumerate(self.files):
+            image = hashlib.blake2b(self.digests[row].data, digest_size=_SHORT_DIGEST_BYTES)
+            image.update(sizes[row].data)
+            objects = slice(bounds[row], bounds[row + 1])
+            truths = hashlib.blake2b(classes[objects].data, digest_size=_SHORT_DIGEST_BYTES)
+            truths.update(boxes[objects].data)
+            yield file, image.hexdigest(), truths.hexdigest()
 
     @cached_property
     def fingerprint(self) -> str:
