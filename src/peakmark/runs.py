@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.reader import describe, read
+from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
-from peakmark.nouns import ChangePlan
+from peakmark.events import Observer
+from peakmark.nouns import Cause, ChangePlan, Verdict
 from peakmark.record.folder import RunFolder
+from peakmark.record.journal import read as read_journal
 from peakmark.record.unfinished import newest_unfinished
+from peakmark.resume.diagnosis import Resumption, look_back
 from peakmark.selection.best import best_record
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
-from peakmark.train.planning import Wishes
+from peakmark.train.planning import Wishes, contradictions_of
+from peakmark.train.replay import Replayed
+from peakmark.train.replay import replay as run_again
 
 
 def inspect(file: str | Path) -> dict[str, Any]:
@@ -27,6 +35,48 @@ def inspect(file: str | Path) -> dict[str, Any]:
     checkpoint = read(path)
     best = best_record(checkpoint.history)
     return describe(path, checkpoint) | {"best_epoch": best.epoch + 1 if best else None}
+
+
+def strip(file: str | Path, target: str | Path | None = None) -> tuple[Path, int, int]:
+    """Writes a small copy of a checkpoint for shipping; gives its path and the sizes in bytes before and after.
+
+    It holds the validated weights and what is known of them; predict, val and fine-tuning work from it, a resume
+    doesn't. Raises ModelFileError where `target` is there already, and MachineError.
+    """
+    return strip_file(Path(file).expanduser(), Path(target).expanduser() if target else None)
+
+
+def replay(run: str | Path, *, steps: int | None = None, observer: Observer | None = None) -> Replayed:
+    """Makes steps of a run again from a kept checkpoint, twice, and compares them with each other and with its files.
+
+    `run`: a run's folder, or the checkpoint to start from. Nothing is written. Raises ModelFileError and MachineError.
+    """
+    folder, source = run_to_resume(run, {})
+    return run_again(folder, steps=steps, source=source, observe=observer or (lambda event: None))
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What speaks for or against the health of a run, from its folder alone."""
+
+    contradictions: tuple[Cause, ...]
+    """What in its newest state can't be true of a healthy run, likeliest first."""
+    resumes: tuple[tuple[Resumption, Verdict], ...]
+    """Each resume that still counts, judged; broken ones with their causes."""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.contradictions and all(verdict.kind != "broken" for _, verdict in self.resumes)
+
+
+def diagnose(run: str | Path) -> Diagnosis:
+    """Looks for what may have broken a run, any time later: in its newest state, its journal and its history.
+
+    Raises ModelFileError where there is no run, or no state of it that is whole.
+    """
+    folder, _ = run_to_resume(run, {})
+    checkpoint = newest_good(folder.weights).checkpoint
+    return Diagnosis(contradictions_of(checkpoint, folder), look_back(checkpoint.history, read_journal(folder.journal)))
 
 
 def run_to_resume(given: str | Path | None, changes: Mapping[str, Any]) -> tuple[RunFolder, Path | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peakmark.settings.description import describe
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 
 NEEDED = ""
 TRAIN = {
@@ -53,11 +53,14 @@ def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 def test_help_lists_the_commands():
     ended = _peakmark("--help")
     assert ended.returncode == 0
-    for command in ("train", "resume", "val", "predict", "inspect"):
+    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose"):
         assert f"│ {command} " in ended.stdout
 
 
-@pytest.mark.parametrize(("command", "kind"), [("train", Settings), ("val", ValSettings), ("predict", PredictSettings)])
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("train", Settings), ("resume", ResumeSettings), ("val", ValSettings), ("predict", PredictSettings)],
+)
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
     ended = _peakmark(command, "--help")
     assert ended.returncode == 0

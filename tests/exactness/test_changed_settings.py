@@ -20,6 +20,7 @@ from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, MicrobatchDone, ResumePlanned, RunStarted, SeamJudged, ValidationProgress
+from peakmark.nouns import ChangePlan
 
 WISHES = {
     "epochs": 3, "batch": 2, "nbs": 4, "warmup_epochs": 0.5, "mosaic": 0.7, "close_mosaic": 1, "save_interval": 0,
@@ -183,6 +184,7 @@ def test_another_fitness_is_judged_by_what_is_kept(train, runs, monkeypatch):
 
 
 def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: list[float]) -> None:
+    from peakmark.evaluate.fitness import fitness
     from peakmark.train import validation
 
     plain = validation.EpochValidator.__call__
@@ -191,7 +193,7 @@ def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: li
         evaluation, _ = plain(self, state)
         epoch = state.position.epoch
         metrics = {**evaluation.metrics, "map50_95": fine[epoch], "map50": coarse[epoch]}
-        return dataclasses.replace(evaluation, metrics=metrics), validation.fitness(self.fitness_name, metrics)
+        return dataclasses.replace(evaluation, metrics=metrics), fitness(self.fitness_name, metrics)
 
     monkeypatch.setattr(validation.EpochValidator, "__call__", validated)
 
@@ -267,11 +269,16 @@ def test_what_cannot_be_is_refused_and_nothing_is_touched(inside, copy_of, chang
 def test_a_danger_needs_a_yes(whole, copy_of, changes):
     run = copy_of(whole)
     changes = {"epochs": 4, "schedule": "stretch", **changes}
-    with pytest.raises(SettingsError, match="--yes"):
+    with pytest.raises(SettingsError, match=r"nobody agreed to what is dangerous.*--yes"):
         YOLO().resume(run, observer=_ignore, **changes)
     assert state_of(run).position.epoch == 3
-    asked = []
-    YOLO().resume(run, observer=_ignore, yes=lambda plan: bool(asked.append(plan) or True), **changes)
+    asked: list[ChangePlan] = []
+
+    def agree(plan: ChangePlan) -> bool:
+        asked.append(plan)
+        return True
+
+    YOLO().resume(run, observer=_ignore, yes=agree, **changes)
     assert len(asked) == 1
     assert asked[0].dangers
 

@@ -15,7 +15,7 @@ from peakmark import YOLO, inspect
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
-from peakmark.errors import MachineError, ModelFileError
+from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunStarted, ValidationProgress
 from peakmark.record.unfinished import newest_unfinished
 
@@ -164,7 +164,10 @@ def test_a_spoilt_state_gives_another_run(stopped_once, unspoilt, runs, spoil, d
     run = shutil.copytree(stopped_once, runs / "train")
     last = run / "weights/last.pt"
     save(spoil(read(last)), last)
-    YOLO().resume(run, observer=_ignore)
+    if differing:
+        with pytest.raises(SettingsError, match="nobody agreed"):
+            YOLO().resume(run, observer=_ignore)
+    YOLO().resume(run, observer=_ignore, yes=True)
     mine = inspect(last)["digests"]
     assert {name for name, digest in mine.items() if digest != unspoilt[name]} == differing
 

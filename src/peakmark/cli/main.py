@@ -17,7 +17,7 @@ from rich.console import Console
 import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
-from peakmark.cli.show import show_description, show_error, show_evaluation
+from peakmark.cli.show import show_description, show_diagnosis, show_error, show_evaluation, show_replayed
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
@@ -143,15 +143,51 @@ def inspect(
         show_description(_out(), peakmark.inspect(file), as_json=json)
 
 
+@app.command()
+def strip(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, e.g. runs/detect/train/weights/best.pt")],
+    target: Annotated[Path | None, typer.Argument(help="Where to; without it best-stripped.pt beside it.")] = None,
+) -> None:
+    """Write a small copy of a checkpoint for shipping; no run can go on from it."""
+    with _told_plainly():
+        path, before, after = peakmark.strip(file, target)
+        _say(f"{path}: {after / 1e6:.1f} MB instead of {before / 1e6:.1f} MB")
+
+
+@app.command()
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or the checkpoint to start from.")],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates to make; without it up to the next kept file, if it is near.")
+    ] = None,
+) -> None:
+    """Make steps of a run again and compare: a proof, or the first step and tensor that differ."""
+    with _told_plainly():
+        with ConsoleObserver(_out()) as observer:
+            done = peakmark.replay(run, steps=steps, observer=observer)
+        show_replayed(_out(), done)
+        raise typer.Exit(0 if done.equal else TrainingError.exit_code)
+
+
+@app.command()
+def diagnose(run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/detect/train")]) -> None:
+    """Say whether a run was gone on with soundly, and what may have broken it."""
+    with _told_plainly():
+        found = peakmark.diagnose(run)
+        show_diagnosis(_out(), found)
+        raise typer.Exit(0 if found.healthy else TrainingError.exit_code)
+
+
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
 _RESUME = """
-Without a run: the newest that was stopped. A run's folder, or last.pt in it, goes on in place; an older checkpoint of
-it branches into a new folder. Every setting of `peakmark train --help` may be given, and is changed from there on;
-before the first step a table says what becomes of each part.
+Without a run: the newest that was stopped. A run's folder, or last.pt in it,
+goes on in place; an older checkpoint of it branches into a new folder. Every
+setting of `peakmark train --help` may be given, and is changed from there on.
+Before the first step a table says what becomes of each part of the run.
   --dry-run  stops there
-  --yes, -y  agrees to what it calls dangerous"""
+  --yes, -y  agrees to what the table calls dangerous"""
 
 
 def _resume(run: str | None, pairs: Mapping[str, str], *, yes: bool) -> NoReturn:
@@ -226,6 +262,10 @@ def _told_plainly() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _say(text: str) -> None:
+    _out().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _out() -> Console:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,10 +16,12 @@ from rich.text import Text
 
 from peakmark.errors import PeakmarkError
 from peakmark.nouns import Evaluation
-from peakmark.report.resume_table import print_causes as show_causes
-from peakmark.report.resume_table import print_verdict as show_verdict
+from peakmark.report.position import position_in_words
+from peakmark.report.resume_table import print_causes, print_verdict
 
-__all__ = ["show_causes", "show_description", "show_error", "show_evaluation", "show_verdict"]
+if TYPE_CHECKING:
+    from peakmark.runs import Diagnosis
+    from peakmark.train.replay import Replayed
 
 
 def show_error(console: Console, error: PeakmarkError) -> None:
@@ -67,6 +69,31 @@ def show_description(console: Console, description: Mapping[str, Any], *, as_jso
                 _entry(console, f"  {name!s:<{width}}  ", inner)
         else:
             _entry(console, f"{key}  ", value)
+
+
+def show_replayed(console: Console, done: Replayed) -> None:
+    """Prints what was made again, and whether it came out the same."""
+    begin, end = position_in_words(done.start), position_in_words(done.end)
+    _line(console, Text(f"Made again: {done.steps} updates, twice, from {done.source.name} ({begin}), ending {end}."))
+    _line(console, Text(f"Compared: {done.compared_with}."))
+    if done.difference is None:
+        _line(console, Text("Equal, bit for bit: every weight, statistic, moment and count.", style="green"))
+    else:
+        _line(console, Text(done.difference, style="bold red"))
+
+
+def show_diagnosis(console: Console, found: Diagnosis) -> None:
+    """Prints what speaks for or against a run: its state first, then each resume."""
+    if found.contradictions:
+        _line(console, Text("The newest state can't be that of a healthy run:", style="bold red"))
+        print_causes(console, found.contradictions)
+    else:
+        _line(console, Text("The newest state agrees with itself and with its folder.", style="green"))
+    for resumption, verdict in found.resumes:
+        _line(console, Text(f"Resume in epoch {resumption.first_epoch + 1}:", style="bold"))
+        print_verdict(console, verdict)
+    if not found.resumes:
+        _line(console, Text("It was never gone on with."))
 
 
 def _entry(console: Console, label: str, value: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from peakmark.nouns import ChangePlan, PlannedPart
+from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.expected import expected_shift
 from peakmark.resume.seam import Seam, Side
 from peakmark.settings.difference import Change
@@ -29,7 +30,7 @@ def plan(seam: Seam) -> ChangePlan:
     """Says for each part of the run what becomes of it, and why. Deterministic."""
     parts = [part for rule in _RULES for part in rule(seam)]
     return ChangePlan(
-        changes=tuple(str(change) for change in seam.changes) + _data_in_words(seam),
+        changes=tuple(dict.fromkeys((*map(str, seam.changes), *seam.reasons))),
         parts=tuple(parts),
         inexact=tuple(_inexact(seam)),
         expected=expected_shift(seam),
@@ -41,9 +42,10 @@ def plan(seam: Seam) -> ChangePlan:
 
 def _contradictions(seam: Seam) -> Iterator[PlannedPart]:
     for cause in seam.contradictions:
-        yield PlannedPart(
-            cause.name, "carried over", f"{cause.evidence} {cause.remedy}", "the run may break", dangerous=True
-        )
+        # An older file costs the epochs that are trained again, and they come out the same.
+        harmless = cause.name in (OLDER_FILE, BEST_FOR_LAST)
+        moves = "" if harmless else "the run may break"
+        yield PlannedPart(cause.name, "carried over", f"{cause.evidence} {cause.remedy}", moves, dangerous=not harmless)
 
 
 def _weights(seam: Seam) -> Iterator[PlannedPart]:
@@ -275,15 +277,6 @@ _RULES = (
 
 def _listed(changes: Sequence[Change]) -> str:
     return ", ".join(map(str, changes))
-
-
-def _data_in_words(seam: Seam) -> tuple[str, ...]:
-    before, after = seam.before, seam.after
-    return tuple(
-        f"{split} data: {str(old)[:12]} -> {str(new)[:12]}"
-        for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
-        if old != new and old and new
-    )
 
 
 def _inexact(seam: Seam) -> Iterator[str]:

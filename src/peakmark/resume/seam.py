@@ -68,6 +68,17 @@ class Seam:
     def changes(self) -> tuple[Change, ...]:
         return difference(self.before.settings, self.after.settings)
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What of the changes bears on the result, in words."""
+        before, after = self.before, self.after
+        data = tuple(
+            f"{split} data: {str(old)[:12]} -> {str(new)[:12]}"
+            for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
+            if old != new and old and new
+        )
+        return tuple(str(change) for change in self.changes if change.bears_on == "result") + data
+
     def changed(self, *names: str) -> list[Change]:
         return [change for change in self.changes if change.name in names]
 

@@ -15,8 +15,10 @@ from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
 from peakmark.machine.devices import Arithmetic, settle
-from peakmark.nouns import ChangePlan, Position
+from peakmark.nouns import Cause, ChangePlan, Position
 from peakmark.record.folder import RunFolder
+from peakmark.record.journal import read as read_journal
+from peakmark.resume.contradictions import contradictions
 from peakmark.resume.plan import plan
 from peakmark.resume.seam import Seam, Side
 from peakmark.resume.segments import next_horizon, next_recipe
@@ -28,6 +30,7 @@ from peakmark.train.build import OpenData, check_no_lone_value, open_data
 from peakmark.train.build import versions as versions_here
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
+from peakmark.train.windows import epoch_windows
 
 _DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
@@ -74,9 +77,31 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
         check_no_lone_value(new, len(data.train_index) - checkpoint.position.images)
     before = _side_before(checkpoint, old, new)
     after = _side_after(before, checkpoint, old, new, data, wishes)
-    seam = Seam(folder.path, checkpoint.position, before, after, in_place=in_place)
     _check_same_data(folder, checkpoint, data, wishes)
+    found = contradictions_of(checkpoint, folder if in_place else None)
+    seam = Seam(folder.path, checkpoint.position, before, after, found, in_place=in_place)
     return Planned(folder, checkpoint, parsed, data, seam, plan(seam))
+
+
+def contradictions_of(checkpoint: Checkpoint, folder: RunFolder | None) -> tuple[Cause, ...]:
+    """What in a state can't be true of a healthy run, by itself, and by what its folder tells, if it is the newest."""
+    position, history = checkpoint.position, checkpoint.history
+    images, segment = checkpoint.provenance["data"]["train_images"], history.segments[-1]
+    windows = epoch_windows(from_plain(Settings, checkpoint.settings), segment, images, position.epoch)
+    covers_epoch = (segment.from_epoch, segment.from_images) <= (position.epoch, 0)
+    done = sum(window.end <= position.images for window in windows)
+    cut_short = position.phase == "validate" and position.images < images
+    told = [event["epoch"] for event in read_journal(folder.journal) if _ends_an_epoch(event)] if folder else []
+    return contradictions(
+        checkpoint,
+        expected_step=(history.records[-1].step if history.records else 0) + done if covers_epoch else None,
+        at_window_start=position.images in {0, images, *(window.first for window in windows)} or cut_short,
+        epochs_known=max(told, default=0),
+    )
+
+
+def _ends_an_epoch(event: Mapping[str, Any]) -> bool:
+    return event.get("event") == "EpochEnded" and not event.get("superseded")
 
 
 def _without_known_notes(parsed: Parsed[Settings], old: Settings) -> Parsed[Settings]:

@@ -26,13 +26,15 @@ from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
-from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
+from peakmark.nouns import Cause, ChangePlan, History, PlannedPart, Position, Segment, Verdict
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal, mark_superseded
+from peakmark.record.journal import read as read_journal
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.record.settings_yaml import read_origins, with_changes
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.resume.capture import RunFacts, capture, restore
+from peakmark.resume.diagnosis import diagnose, restored_wrong, resumptions
 from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
@@ -40,9 +42,10 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
 from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
-from peakmark.train.build import PreparedRun, bearing_on_result, new_state, prepare, put_together
+from peakmark.train.build import bearing_on_result, new_state, prepare, put_together
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.planning import Planned, Wishes, think_through
+from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch
 from peakmark.train.session import carry_out, check_memory
 from peakmark.train.start import find_model
@@ -124,13 +127,14 @@ def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe
 
 def _agree(planned: Planned, wishes: Wishes, observe: Observer) -> None:
     """Tells the plan. Raises SettingsError where something of it is refused, or dangerous and not agreed to."""
-    observe(_told(planned))
     if planned.plan.refusals:
-        raise SettingsError([f"{part.part}: {part.why}." for part in planned.plan.refusals])
+        # Not shown as a table first: it would be read twice.
+        raise SettingsError([f"{part.part}: {part.why.rstrip('.')}." for part in planned.plan.refusals])
+    observe(_told(planned))
     if planned.plan.dangers and not wishes.agree(planned.plan):
-        dangers = [f"{part.part}: {part.why}." for part in planned.plan.dangers]
-        remedy = "This is dangerous and was not agreed to; with --yes (in Python yes=True) it is done."
-        raise SettingsError([*dangers, remedy])
+        dangers = ", ".join(part.part for part in planned.plan.dangers)
+        remedy = "--yes (in Python yes=True) agrees to it; peakmark resume --dry-run shows what each would do"
+        raise SettingsError([f"Nothing was done, since nobody agreed to what is dangerous here: {dangers}. {remedy}."])
 
 
 # --- doing it -------------------------------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ def _go_on(
     """Restores, changes, and runs on."""
     checkpoint, seam = planned.checkpoint, planned.seam
     state = _restored(planned, folder)
-    said = list(notes)
+    said = [*notes, *_probed(planned, state, wishes.settings, observe)]
     if seam.changes_the_run:
         said += _change(planned, folder, state)
     elif (mended := mend_best(folder, state.history)) is not None:
@@ -159,7 +163,7 @@ def _go_on(
     )
     check_memory(run)
     _tidy_folder(planned, folder)
-    watch = _watch(planned, run, wishes.settings)
+    watch = _watch(planned, folder, wishes.settings)
     changed = seam.changes_the_run or bool(seam.changes)
     return carry_out(run, folder, observe, artist, run.notes, save_first=changed, watch=watch)
 
@@ -178,11 +182,19 @@ def _restored(planned: Planned, folder: RunFolder) -> RunState:
     if planned.before.arithmetic.needs_scaler != arithmetic.needs_scaler:
         wrong = [part for part in wrong if part != "scaler"]
     if wrong:
+        named = " ".join(f"{cause.name}: {cause.evidence}" for cause in restored_wrong(wrong))
         raise ModelFileError(
-            f"{folder.last}: {', '.join(wrong)} could not be restored exactly, so nothing was changed. Please report"
-            f" it; meanwhile start a new run from the weights: peakmark train model={folder.best} data=..."
+            f"{folder.last}: {', '.join(wrong)} could not be restored exactly, so nothing was changed. {named} Please"
+            f" report it; meanwhile start a new run from the weights: peakmark train model={folder.best} data=..."
         )
     return state
+
+
+def _probed(planned: Planned, state: RunState, wishes: ResumeSettings, observe: Observer) -> tuple[str, ...]:
+    """Validates the restored weights again, where it is asked for, or where something else than the run was changed."""
+    if wishes.probe == "quick" or (wishes.probe is None and not planned.plan.inexact):
+        return ()
+    return (validated_again(planned, state, observe),)
 
 
 def _change(planned: Planned, folder: RunFolder, state: RunState) -> list[str]:
@@ -216,7 +228,7 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
         from_epoch=from_epoch,
         from_images=from_images,
         settings=bearing_on_result(after.settings),
-        reason="; ".join(planned.plan.changes) or "schedule=stretch",
+        reason="; ".join(planned.seam.reasons) or "schedule=stretch",
         recipe=dataclasses.asdict(after.recipe),
         horizon=after.horizon,
         comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz),
@@ -278,14 +290,19 @@ def _write_settings(folder: RunFolder, old: Settings, new: Settings, position: P
     write_text(folder.settings_yaml, render_settings(now, origins))
 
 
-def _watch(planned: Planned, run: PreparedRun, wishes: ResumeSettings) -> SeamWatch | None:
+def _watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> SeamWatch | None:
     if not wishes.watch:
         return None
+
+    def diagnose_now(history: History, verdict: Verdict) -> tuple[Cause, ...]:
+        events = read_journal(folder.journal)
+        return diagnose(history, events, verdict, resumptions(events)[-1], found=planned.seam.contradictions)
+
     return SeamWatch(
         first_epoch=planned.checkpoint.position.epoch,
         epochs=wishes.watch,
         expected=planned.plan.expected,
         proven=not planned.plan.inexact,
         on_break=wishes.on_break,
-        diagnose=lambda history, verdict: (),
+        diagnose=diagnose_now,
     )

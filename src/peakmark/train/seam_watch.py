@@ -12,10 +12,10 @@ from typing import Literal
 from peakmark.events import EpochEnded, Event, Observer, SeamJudged
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import Cause, History, Verdict
-from peakmark.resume.continuity import judge
+from peakmark.resume.continuity import as_proven, judge
+from peakmark.resume.diagnosis import NOTHING_FOUND
 
 OnBreak = Literal["warn", "pause", "stop"]
-PROVEN = "The digests prove that the state was restored exactly and nothing was changed: this is the run's own scatter."
 
 
 @dataclass(slots=True)
@@ -46,8 +46,9 @@ class SeamWatch:
 
     def _verdict(self, history: History) -> Verdict:
         verdict = judge(history, first_epoch=self.first_epoch, watch=self.epochs, expected=self.expected)
-        if self.proven and verdict.kind in ("drifting", "broken"):
-            return replace(verdict, kind="continuous", text=f"{verdict.text} {PROVEN}")
-        if verdict.kind == "broken":
-            return replace(verdict, causes=self.diagnose(history, verdict))
-        return verdict
+        if self.proven:
+            return as_proven(verdict)
+        if verdict.kind != "broken":
+            return verdict
+        causes = self.diagnose(history, verdict)
+        return replace(verdict, causes=causes, text=verdict.text if causes else f"{verdict.text} {NOTHING_FOUND}")

@@ -1,7 +1,6 @@
 """Each command checks, hands on to the facade, shows, and ends with the right exit code. The facade is a fake here."""
 
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 import peakmark
 from peakmark.cli.main import app
 from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
-from peakmark.events import Notice, Observer, Outcome, RunEnded
-from peakmark.nouns import Curves, Evaluation, Position
+from peakmark.events import Notice, Observer, Outcome, ResumePlanned, RunEnded
+from peakmark.nouns import ChangePlan, Curves, Evaluation, Fate, PlannedPart, Position
 
 
 def _evaluation() -> Evaluation:
@@ -30,6 +29,7 @@ class _Facade:
     calls: list[tuple[str, Any]] = []  # noqa: RUF012
     raises: BaseException | None = None
     outcome: Outcome = "finished"
+    planned: tuple[Fate, str] = ("carried over", "bit for bit")
 
     def __init__(self):
         pass
@@ -51,8 +51,14 @@ class _Facade:
     def train(self, observer=None, **settings):
         self._called("train", observer, settings)
 
-    def resume(self, run, observer=None):
-        self._called("resume", observer, {"run": run})
+    def resume(self, run, observer=None, yes=False, **changes):
+        self.agreed = yes if isinstance(yes, bool) else "asked"
+        self._called("resume", observer, {"run": run, "yes": self.agreed, **changes})
+
+    def plan_resume(self, run, **changes):
+        self._called("plan_resume", None, {"run": run, **changes})
+        part = PlannedPart("weights", *self.planned)
+        return ResumePlanned(Path("runs"), ChangePlan((), (part,), ()), Position())
 
     def val(self, observer=None, **settings):
         self._called("val", None, settings)
@@ -131,30 +137,51 @@ def test_what_is_no_pair_never_reaches_the_facade(facade, capsys):
     assert "settings are written without dashes or spaces: epochs=3" in err
 
 
-def test_resume_hands_on_the_run(facade, capsys):
-    assert _run(capsys, "resume", "runs/detect/train2")[0] == 0
-    assert facade.calls == [("resume", {"run": Path("runs/detect/train2")})]
+def test_resume_hands_on_the_run_and_its_changes(facade, capsys):
+    assert _run(capsys, "resume", "runs/detect/train2", "epochs=9", "--yes")[0] == 0
+    assert _run(capsys, "resume", "epochs=9")[0] == 0
+    named = {"run": "runs/detect/train2", "yes": True, "epochs": "9"}
+    assert facade.calls == [("resume", named), ("resume", {"run": None, "yes": "asked", "epochs": "9"})]
 
 
-def test_resume_without_a_run_takes_the_newest_that_was_stopped(facade, capsys, tmp_path, monkeypatch):
+def test_a_folder_may_have_an_equals_sign_in_its_name(facade, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for age_s, (name, outcome) in enumerate({"train": "interrupted", "train2": "out_of_time", "train3": None}.items()):
-        last = tmp_path / "runs/detect" / name / "weights/last.pt"
-        last.parent.mkdir(parents=True)
-        last.write_bytes(b"")
-        os.utime(last, (1e9 - age_s, 1e9 - age_s))
-        if outcome:
-            (last.parents[1] / "summary.json").write_text(json.dumps({"outcome": outcome}))
-    (tmp_path / "runs/detect/val").mkdir()
-    for over in ("finished", "early_stopped", "not_finite"):
-        _run(capsys, "resume")
-        newest = facade.calls.pop()[1]["run"]
-        (newest / "summary.json").write_text(json.dumps({"outcome": over}))
-        facade.calls.append(newest.name)
-    assert facade.calls == ["train", "train2", "train3"]
-    code, _, err = _run(capsys, "resume")
+    Path("lr=1").mkdir()
+    _run(capsys, "resume", "lr=1", "lr0=0.1")
+    assert facade.calls == [("resume", {"run": "lr=1", "yes": "asked", "lr0": "0.1"})]
+
+
+def test_two_runs_at_once_are_refused(facade, capsys):
+    code, _, err = _run(capsys, "resume", "a", "b")
     assert code == 2
-    assert err == "Error: No run in runs/detect was stopped before its end; name one: peakmark resume FOLDER.\n"
+    assert "More than one run is named: a, b" in err
+
+
+@pytest.mark.parametrize(("planned", "code"), [(("carried over", "x"), 0), (("refused", "other shapes"), 2)])
+def test_a_dry_run_shows_the_plan_and_does_nothing(facade, capsys, planned, code):
+    facade.planned = planned
+    ended, out, _ = _run(capsys, "resume", "runs/detect/train", "lr0=0.1", "--dry-run")
+    assert ended == code
+    assert facade.calls == [("plan_resume", {"run": "runs/detect/train", "lr0": "0.1"})]
+    assert planned[0] in out or planned[0] == "carried over"
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        (("resume=True",), None),
+        (("resume=true", "model=runs/detect/train/weights/last.pt"), "runs/detect/train/weights/last.pt"),
+        (("resume=runs/detect/train",), "runs/detect/train"),
+    ],
+)
+def test_train_with_resume_is_a_resume(facade, capsys, words, run):
+    assert _run(capsys, "train", *words, "epochs=9")[0] == 0
+    assert facade.calls == [("resume", {"run": run, "yes": "asked", "epochs": "9"})]
+
+
+def test_train_without_resume_is_none(facade, capsys):
+    _run(capsys, "train", "data=d.yaml", "resume=False")
+    assert [name for name, _ in facade.calls] == ["Settings", "train"]
 
 
 def test_val_prints_every_number_to_its_last_digit_and_names_the_protocol(facade, capsys):

@@ -19,7 +19,7 @@ from peakmark.nouns import Batch, HeadOutput, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
 from peakmark.train import step
-from peakmark.train.build import _check_no_lone_value
+from peakmark.train.build import check_no_lone_value
 from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt, Stepper, freeze, weighted
 from peakmark.train.windows import Window
@@ -294,7 +294,7 @@ def test_a_lone_image_too_small_to_normalise_is_refused_before_anything_starts(
 ):
     settings = Settings.model_validate({"data": "x.yaml"} | changes)
     if not refused:
-        _check_no_lone_value(settings, images)
+        check_no_lone_value(settings, images)
         return
     with pytest.raises(SettingsError, match="alone in its microbatch"):
-        _check_no_lone_value(settings, images)
+        check_no_lone_value(settings, images)
