@@ -82,12 +82,22 @@ def snapshot(state: Any) -> Any:
     save. Tensors come to the processor and keep dtype and layout.
     """
     if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
+        return _copied(state.detach())
     if isinstance(state, Mapping):
         return {key: snapshot(value) for key, value in state.items()}
     if isinstance(state, list | tuple):
         return type(state)(snapshot(value) for value in state)
     return state
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_cpu or tensor.dtype == torch.bfloat16:
+        return tensor.to("cpu", copy=True)
+    # By NumPy, in this one thread: torch shares each copy out among its threads and waits for all of them. On 2 cores
+    # with other work on them a snapshot of yolov8n took 1.4 s that way instead of 0.04 s.
+    copy = torch.empty_like(tensor)
+    np.copyto(copy.numpy(), tensor.numpy())
+    return copy
 
 
 def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
