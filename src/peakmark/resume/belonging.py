@@ -122,12 +122,14 @@ def _trained(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
 
 def _lags(checkpoint: Checkpoint, names: tuple[list[str], ...], decay: float) -> Iterator[tuple[float, float]]:
     """For each trained tensor that moved: length of the lag over what is foretold, and cosine with the moments."""
+    with_moments = "momentum_buffer" if checkpoint.history.segments[-1].recipe["optimizer"] == "SGD" else "exp_avg"
     for number, (group, of_group) in enumerate(zip(checkpoint.optimizer["param_groups"], names, strict=True)):
         if len(group["params"]) != len(of_group):
             return
         rate = _highest_rate(checkpoint, number, group["lr"], decay)
         for index, name in zip(group["params"], of_group, strict=True):
-            direction = _direction(checkpoint.optimizer["state"].get(index, {}), group)
+            state = checkpoint.optimizer["state"].get(index, {})
+            direction = _direction(state, group) if with_moments in state else None
             lag = checkpoint.model[name] - checkpoint.training_weights[name]
             if direction is None or direction.shape != lag.shape or not rate:
                 continue

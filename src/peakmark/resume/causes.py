@@ -30,6 +30,7 @@ PRECISION = "precision changed"
 THREADS = "threads changed"
 DEVICE = "device changed"
 LIBRARIES = "library versions changed"
+OTHER_SETTINGS = "other settings changed"
 
 _FROM_ANOTHER_FILE = "Go on from a file that is whole: peakmark resume with an earlier epochN.pt, or a copy of last.pt."
 _UNDO = "Go on from before the change without it, or more gently; an earlier epochN.pt branches into a new folder."
@@ -39,7 +40,7 @@ _REMEDIES = {
     OLDER_FILE: "Go on from the last.pt that was saved last.",
     SCALER_MISSING: f"{_FROM_ANOTHER_FILE} Without one, amp=False needs no scaler.",
     SETTINGS: "Give the change to peakmark resume, which notes it, or go on from the file as it was saved.",
-    IMAGE_SIZE: "Give imgsz to peakmark resume, which notes it, or go back to the size that the run was trained at.",
+    IMAGE_SIZE: "Go on at the size that the run was trained at, or let the losses settle at the new one.",
     DATA: _PUT_BACK,
     VALIDATION_DATA: f"{_PUT_BACK} Then earlier epochs are not compared with later ones.",
     RATE: f"Choose a lower lr0. {_UNDO}",
@@ -49,6 +50,7 @@ _REMEDIES = {
     PRECISION: "Go on with the precision that the run was trained in (amp).",
     THREADS: "It moves last digits only; look for another cause first.",
     DEVICE: "It moves last digits only; look for another cause first.",
+    OTHER_SETTINGS: _UNDO,
     LIBRARIES: "Install the versions that the run was started with, to see whether they are the cause.",
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -20,6 +20,7 @@ VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
 NAMES = TRAIN_NAMES + VALIDATION_NAMES
 LEAST_VALIDATED_EPOCHS = 5
 """Under which there is no trend to follow from."""
+PROVEN = "The digests prove that the state was restored exactly and nothing was changed: this is the run's own scatter."
 
 _DIFFERENCES = 6
 """So many of the last ones make the trend: fewer are noise, more are another stage of the training."""
@@ -163,6 +164,13 @@ def _mixes_images(history: History, record: EpochRecord) -> bool:
     return wanted and min(record.epoch, horizon - 1) < horizon - settings["close_mosaic"]
 
 
+def as_proven(verdict: Verdict) -> Verdict:
+    """The verdict where nothing was changed and the digests agree: then nothing can be broken."""
+    if verdict.kind not in ("drifting", "broken"):
+        return verdict
+    return replace(verdict, kind="continuous", text=f"{verdict.text} {PROVEN}")
+
+
 # --- the verdict ----------------------------------------------------------------------------------------------------
 
 
@@ -172,12 +180,13 @@ def _widths(seen: Observed) -> float:
 
 
 def _kind(observed: Sequence[Observed]) -> VerdictKind:
-    """One number outside for once is drifting, not broken: of twenty compared, one in a few seams is that by chance."""
+    """One number outside for once is drifting, not broken: of twenty compared, one in a few seams is that by chance.
+
+    The numbers of one validation are one witness: they stray together, with the few images that they are made of.
+    """
     alarms = [seen for seen in observed if abs(_widths(seen)) > 1]
-    epochs = [seen.epoch for seen in alarms]
-    names = [seen.name for seen in alarms]
-    confirmed = len(set(epochs)) < len(epochs) or len(set(names)) < len(names)
-    if confirmed or any(abs(_widths(seen)) > _FAR for seen in alarms):
+    witnesses = {(seen.epoch, seen.name if seen.name in TRAIN_NAMES else "validation") for seen in alarms}
+    if len(witnesses) > 1 or any(abs(_widths(seen)) > _FAR for seen in alarms):
         return "broken"
     return "drifting" if alarms else "continuous"
 
@@ -195,5 +204,5 @@ def _sentence(kind: VerdictKind, observed: Sequence[Observed]) -> str:
     others = sorted({seen.name for seen in observed if abs(_widths(seen)) > 1} - {worst.name}, key=NAMES.index)
     also = f"; also {', '.join(others)}" if others else ""
     if kind == "drifting":
-        return f"Drifting: {where}; one number outside for once may be chance."
+        return f"Drifting: {where}; one epoch outside may be chance."
     return f"Broken: {where}{also}."
