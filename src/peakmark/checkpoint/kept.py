@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peakmark.checkpoint.catalogue import read_to_go_on
 from peakmark.checkpoint.format import TIME_COLUMNS
-from peakmark.checkpoint.reader import read
 from peakmark.errors import ModelFileError
 from peakmark.nouns import EpochRecord, History
 
@@ -18,13 +18,13 @@ from peakmark.nouns import EpochRecord, History
 def kept_epochs(folder: Path, history: History) -> dict[int, Path]:
     """Gives the files that hold weights as an epoch of `history` ended with them, by that epoch (0-based).
 
-    Only files of the very same run count: their last record is that epoch's. Damaged files are passed over.
+    Only files of the very same run count: their last record is that epoch's. Damaged and stripped files are passed over.
     """
     records = {record.epoch: record for record in history.records}
     found: dict[int, Path] = {}
     for path in sorted(folder.glob("[!.]*.pt")):
         try:
-            checkpoint = read(path)
+            checkpoint = read_to_go_on(path)
         except ModelFileError:
             continue
         epoch = checkpoint.weights_epoch
