@@ -18,7 +18,7 @@ from peakmark.nouns import EpochRecord, History
 def kept_epochs(folder: Path, history: History) -> dict[int, Path]:
     """Gives the files that hold weights as an epoch of `history` ended with them, by that epoch (0-based).
 
-    Only files of the very same run count: their last record is that epoch's. Damaged and stripped files are passed over.
+    Only files of the very same run count: their last record is that epoch's. Damaged and stripped ones do not.
     """
     records = {record.epoch: record for record in history.records}
     found: dict[int, Path] = {}
