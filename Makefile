@@ -33,6 +33,7 @@ exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, man
 bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
 	.venv/bin/python benchmarks/step.py
 	.venv/bin/python benchmarks/coco_metrics.py
+	.venv/bin/python benchmarks/saving.py
 
 clean:  ## remove .venv and what the tools left
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
