@@ -23,8 +23,6 @@ from peakmark import YOLO
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone, RunEnded, RunStarted, ValidationProgress
 from peakmark.machine import durable
 
-PLACES = ("microbatch", "validation", "epoch end", "journal line", "call of a save", "call of another file")
-"""Where a child kills itself: at an event (its journal line is written by then), after a line, before a system call."""
 PHASES = ("starting", "training", "validating", "between epochs", "ending")
 _CALLS = ("fsync", "replace", "link", "unlink")
 _BROKE = 70
@@ -34,11 +32,12 @@ class Order(TypedDict):
     run: str | None
     """The folder to resume; None for a new run."""
     settings: dict[str, Any]
-    """Of a new run."""
+    """Of a new run, or those that are to be changed at a resume."""
     after_s: float | None
     """Kill this long after the fork, from outside."""
     place: str | None
-    """Kill there, from inside, at ..."""
+    """Kill there, from inside: at an event, whose journal line is written by then (microbatch, validation, epoch end,
+    run end), after a journal line, before a call of a save or a call of another file; at ..."""
     number: int
     """... its n-th time, from 1."""
     log: str
@@ -126,10 +125,11 @@ class Child:
             case ValidationProgress():
                 self._pass("validation")
             case EpochEnded():
-                self._whereabouts.enter("between epochs")
+                over = event.decision.stop or event.record.epoch + 1 == event.epochs
+                self._whereabouts.enter("ending" if over else "between epochs")
                 self._pass("epoch end")
             case RunEnded():
-                self._whereabouts.enter("ending")
+                self._pass("run end")
             case _:
                 pass
 
@@ -151,7 +151,7 @@ def train_in_child(order: Order, whereabouts: Whereabouts) -> Ended:
             if order["run"] is None:
                 ended = YOLO("yolov8n.yaml").train(observer=child, **order["settings"])
             else:
-                ended = YOLO().resume(order["run"], observer=child)
+                ended = YOLO().resume(order["run"], observer=child, yes=True, **order["settings"])
             os.write(writer, ended.outcome.encode())
             code = 0
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -41,11 +42,12 @@ RUNS: dict[str, dict[str, Any]] = {
         "val_period": 2, "save_period": 2, "save_interval": 0.003,
     },
 }  # fmt: skip
+CHANGES = {"epochs": 5, "optimizer": "AdamW", "lr0": 0.001, "imgsz": 64, "fitness": "map50"}
 OUTCOMES = {"accumulating": "finished", "stopping early": "early_stopped", "seldom validated": "finished"}
 PHASES = ("starting", "training", "validating", "between epochs", "ending")
 MOST_PASSINGS = {
     "microbatch": 9, "validation": 4, "epoch end": 3, "journal line": 5, "call of a save": 40,
-    "call of another file": 25,
+    "call of another file": 25, "run end": 1,
 }  # fmt: skip
 """The places of a kill, and up to which passing of each it may come."""
 
@@ -60,12 +62,13 @@ class Killer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
-    def train(self, project: Path, **kill: Any) -> dict[str, Any]:
+    def train(self, project: Path, changes: dict[str, Any] | None = None, **kill: Any) -> dict[str, Any]:
         """Starts a run in `project`, or goes on with the one that is there, and kills it if it is told to."""
         project.mkdir(parents=True, exist_ok=True)
+        run = next((str(file.parent) for file in project.glob("*/settings.yaml")), None)
         order = {
-            "run": next((str(file.parent) for file in project.glob("*/settings.yaml")), None),
-            "settings": {**self._settings, "project": str(project)},
+            "run": run,
+            "settings": changes or {} if run else {**self._settings, "project": str(project)},
             "log": str(project.with_suffix(".log")),
             "after_s": None,
             "place": None,
@@ -177,6 +180,37 @@ def test_chains_of_kills_end_as_the_uninterrupted_run(
         kills += len(where)
         fallen.update(where)
     assert kills >= KILLS_A_CASE
+
+
+@pytest.fixture(scope="module")
+def changed(killer_of, facts, tmp_path_factory):
+    """A run that ended; and what becomes of it when it is made longer, with other settings, and left alone."""
+    killer = killer_of("accumulating", workers=0)
+    project = tmp_path_factory.mktemp("changed") / "runs"
+    assert killer.train(project)["ended"] == "finished"
+    copy = shutil.copytree(project, project.with_name("copy"))
+    assert killer.train(copy, CHANGES)["ended"] == "finished"
+    yield project, facts(copy / "train")
+    shutil.rmtree(project.parent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        *(("call of another file", number) for number in range(1, 20, 4)),
+        *(("call of a save", number) for number in (1, 5, 12)),
+        ("journal line", 2), ("microbatch", 1), ("epoch end", 1),
+    ],
+)  # fmt: skip
+def test_a_resume_with_changes_that_was_killed_is_repeated(killer_of, changed, facts, runs, place, number):
+    """The same command once more: whether the change was on the disk already or not, it is made once."""
+    before, expected = changed
+    killer = killer_of("accumulating", workers=0)
+    project = shutil.copytree(before, runs)
+    assert killer.train(project, CHANGES, place=place, number=number)["ended"] == "killed"
+    assert killer.train(project, CHANGES)["ended"] == "finished"
+    assert facts(project / "train") == expected
 
 
 @pytest.mark.slow
