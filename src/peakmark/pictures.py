@@ -21,21 +21,12 @@ def artist() -> Artist:
 
 def _draw_ended(ended: EndedRun) -> None:
     """Draws an ended run into its folder."""
-    run, folder, settings = ended.run, ended.folder.path, ended.run.settings
+    run, folder = ended.run, ended.folder.path
     splits = {"train": _split_labels(run.train_index)}
     if run.val_index is not None:
         splits["val"] = _split_labels(run.val_index)
-    horizon = run.state.history.segments[-1].horizon
-    closed_from = horizon - settings.close_mosaic
     best = ended.summary["best"]
-    draw_run(
-        folder,
-        run.state.history,
-        best["epoch"] - 1 if best else None,
-        splits,
-        run.names,
-        mosaic_closed_from=closed_from if settings.mosaic > 0 and 0 < closed_from < settings.epochs else None,
-    )
+    draw_run(folder, run.state.history, best["epoch"] - 1 if best else None, splits, run.names)
     if ended.evaluation is not None and ended.best is not None and run.validation is not None:
         samples = sample_detections(trained_model(ended.best), run.validation, run.arithmetic)
         draw_evaluation(folder, ended.evaluation, samples)

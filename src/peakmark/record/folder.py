@@ -12,6 +12,7 @@ from pathlib import Path
 from peakmark.errors import MachineError, SettingsError
 from peakmark.machine import durable
 from peakmark.machine.lock import RunLock
+from peakmark.record.data_listing import FILE_NAME
 
 _MARK = ".peakmark"
 """Tells a folder that we made from one that only has the name: the second is never moved aside."""
@@ -54,6 +55,10 @@ class RunFolder:
     @property
     def summary(self) -> Path:
         return self.path / "summary.json"
+
+    @property
+    def data_files(self) -> Path:
+        return self.path / FILE_NAME
 
 
 def create_run_folder(project: Path, name: str, *, exist_ok: bool) -> tuple[RunFolder, tuple[str, ...]]:

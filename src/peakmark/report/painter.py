@@ -41,8 +41,6 @@ def draw_run(
     best_epoch: int | None,
     splits: Mapping[str, SplitLabels],
     names: Sequence[str],
-    *,
-    mosaic_closed_from: int | None,
 ) -> None:
     """Draws the curves of a run and the statistics of its labels."""
     draw_results(history, best_epoch, folder / "results.png")

@@ -28,6 +28,7 @@ from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.build import OpenData, check_no_lone_value, open_data
 from peakmark.train.build import versions as versions_here
+from peakmark.train.data_files import changed_files
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
@@ -55,6 +56,8 @@ class Planned:
     checkpoint: Checkpoint
     parsed: Parsed[Settings]
     data: OpenData
+    data_changes: tuple[str, ...]
+    """Which files are others than before, in words."""
     seam: Seam
     plan: ChangePlan
 
@@ -80,7 +83,9 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
     _check_same_data(folder, checkpoint, data, wishes)
     found = contradictions_of(checkpoint, folder if in_place else None)
     seam = Seam(folder.path, checkpoint.position, before, after, found, in_place=in_place)
-    return Planned(folder, checkpoint, parsed, data, seam, plan(seam))
+    others = (before.train, before.val) != (after.train, after.val)
+    files = changed_files(folder, data.train_index, data.val_index) if others else ()
+    return Planned(folder, checkpoint, parsed, data, files, seam, plan(seam))
 
 
 def contradictions_of(checkpoint: Checkpoint, folder: RunFolder | None) -> tuple[Cause, ...]:
@@ -184,9 +189,10 @@ def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, 
     for split, fingerprint in now.items():
         before = checkpoint.provenance["data"][split]
         if before != fingerprint:
+            which = " ".join(changed_files(folder, data.train_index, data.val_index))
             raise MachineError(
                 f"The {split} images or labels are not the ones that this run was trained with (fingerprint"
-                f" {str(fingerprint)[:12]} instead of {str(before)[:12]}). Put them back as they were, or go on with"
-                f" them as they are from the next epoch on: peakmark resume {folder.path}"
+                f" {str(fingerprint)[:12]} instead of {str(before)[:12]}). {which} Put them back as they were, or go on"
+                f" with them as they are from the next epoch on: peakmark resume {folder.path}"
                 f" data={checkpoint.provenance['data']['yaml']}"
             )

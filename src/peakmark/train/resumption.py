@@ -43,6 +43,7 @@ from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
 from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
 from peakmark.train.build import bearing_on_result, new_state, prepare, put_together
+from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.planning import Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
@@ -146,7 +147,7 @@ def _go_on(
     """Restores, changes, and runs on."""
     checkpoint, seam = planned.checkpoint, planned.seam
     state = _restored(planned, folder)
-    said = [*notes, *_probed(planned, state, wishes.settings, observe)]
+    said = [*notes, *planned.data_changes, *_probed(planned, state, wishes.settings, observe)]
     if seam.changes_the_run:
         said += _change(planned, folder, state)
     elif (mended := mend_best(folder, state.history)) is not None:
@@ -163,6 +164,8 @@ def _go_on(
     )
     check_memory(run)
     _tidy_folder(planned, folder)
+    if planned.data_changes or not folder.data_files.exists():
+        write_data_files(folder, run.train_index, run.val_index)
     watch = _watch(planned, folder, wishes.settings)
     changed = seam.changes_the_run or bool(seam.changes)
     return carry_out(run, folder, observe, artist, run.notes, save_first=changed, watch=watch)
@@ -296,7 +299,14 @@ def _watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> SeamW
 
     def diagnose_now(history: History, verdict: Verdict) -> tuple[Cause, ...]:
         events = read_journal(folder.journal)
-        return diagnose(history, events, verdict, resumptions(events)[-1], found=planned.seam.contradictions)
+        return diagnose(
+            history,
+            events,
+            verdict,
+            resumptions(events)[-1],
+            found=planned.seam.contradictions,
+            data_changes=planned.data_changes,
+        )
 
     return SeamWatch(
         first_epoch=planned.checkpoint.position.epoch,

@@ -26,6 +26,7 @@ from peakmark.settings.fields import Settings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.plain import to_plain
 from peakmark.train.build import PreparedRun, assemble, prepare
+from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun, bring_to_an_end, ended, summary_of
 from peakmark.train.footprint import training_bytes
 from peakmark.train.start import ModelSource
@@ -49,6 +50,7 @@ def start_run(
     folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
     with RunLock(folder.path):
         write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
+        write_data_files(folder, run.train_index, run.val_index)
         return carry_out(run, folder, observe, artist, (*parsed.notes, *run.notes, *said))
 
 
