@@ -119,7 +119,7 @@ def _rate(seam: Seam) -> Iterator[PlannedPart]:
     before, after = seam.before, seam.after
     if not after.rate:
         return
-    if abs(after.rate - before.rate) <= _DIFFERENT * before.rate:
+    if abs(after.rate - before.rate) <= _DIFFERENT * before.rate and not seam.optimizer_is_new:
         held = after.horizon < after.settings.epochs
         why = f"{after.rate:.3g} in the next epoch, as it would have been"
         yield PlannedPart("learning rate", "carried over", why + (_held(after) if held else ""))
