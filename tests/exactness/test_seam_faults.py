@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from peakmark import YOLO
 from peakmark.checkpoint.digest import part_digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
+from peakmark.events import MicrobatchDone
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
@@ -34,21 +36,28 @@ WISHES = {"epochs": 3, "batch": 4, "nbs": 8, "warmup_epochs": 2, "mosaic": 0.7, 
 Spoil = Callable[[Checkpoint], Checkpoint]
 
 
-@pytest.fixture(scope="module", params=["AdamW", pytest.param("SGD", marks=pytest.mark.slow)])
-def states(request, train_in, tmp_path_factory):
-    """The states of a run as they were handed over to be saved, in the middle of epochs and at their ends."""
-    taken: list[Checkpoint] = []
+@pytest.fixture(scope="module")
+def taken():
+    """Whatever state is handed over to be saved from here on."""
+    states: list[Checkpoint] = []
 
     def take(*state_and_facts: Any) -> Checkpoint:
-        taken.append(capture.capture(*state_and_facts))
-        return taken[-1]
+        states.append(capture.capture(*state_and_facts))
+        return states[-1]
 
-    project = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("peakmark.train.keeper.capture", take)
-        train_in(project, optimizer=request.param, lr0=0.003, **WISHES)
+        yield states
+
+
+@pytest.fixture(scope="module", params=["AdamW", pytest.param("SGD", marks=pytest.mark.slow)])
+def states(request, train_in, tmp_path_factory, taken):
+    """The states of a run, in the middle of epochs and at their ends."""
+    project = tmp_path_factory.mktemp(request.param)
+    taken.clear()
+    train_in(project, optimizer=request.param, lr0=0.003, **WISHES)
     shutil.rmtree(project)
-    return taken
+    return list(taken)
 
 
 @pytest.fixture
@@ -85,6 +94,27 @@ def test_skipped_updates_are_left_in_peace(train, plant_nan):
     last = read(train(**WISHES).save_dir / "weights/last.pt", verify=False)
     assert last.counters["skipped_steps"] == 1
     assert contradictions(last) == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "SGD"},
+        {"freeze": 5, "lr0": 0.02},
+        pytest.param({"optimizer": "Adam", "epochs": 5}, marks=pytest.mark.slow),
+        pytest.param({"batch": 2, "imgsz": 64}, marks=pytest.mark.slow),
+        pytest.param({"seed": 3, "mixup": 0.5}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("number", [8, pytest.param(6, marks=pytest.mark.slow)], ids=["inside", "at the end"])
+def test_runs_that_were_changed_are_left_in_peace(train, stop_at, taken, changes, number):
+    run = train(**{**WISHES, "epochs": 4, "optimizer": "AdamW", "lr0": 0.002}, observer=stop_at(MicrobatchDone, number))
+    taken.clear()
+    YOLO().resume(run.save_dir, observer=lambda event: None, yes=True, **changes)
+    assert len(taken) >= 3
+    for state in taken:
+        assert contradictions(state) == (), state.position
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
