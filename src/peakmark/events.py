@@ -136,6 +136,7 @@ class RunEnded:
     position: Position
     best_epoch: int | None
     best_fitness: float | None
+    best_metrics: Mapping[str, float] | None
     text: str
     """What ended the run and what to do next, in a sentence or two."""
     pictures: bool

@@ -6,7 +6,7 @@ It must not know how a run works: it is told events and draws them. It must neve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -28,7 +28,7 @@ from peakmark.events import (
     StepSkipped,
     ValidationProgress,
 )
-from peakmark.nouns import EpochRecord, Losses, Position
+from peakmark.nouns import Losses, Position
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
 from peakmark.report.position import position_in_words
@@ -70,7 +70,6 @@ class ConsoleObserver:
         self._mosaic: bool | None = None
         self._rows = 0
         self._epochs = 0
-        self._best: EpochRecord | None = None
         self._images_before = 0
         self._skips_told = 0
 
@@ -136,7 +135,7 @@ class ConsoleObserver:
         text = "" if event.outcome == "not_finite" else event.text
         self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=text, words=True)
         if event.best_epoch is not None:
-            self._fact("best", self._best_in_words(event.best_epoch, event.best_fitness))
+            self._fact("best", _best_in_words(event.best_epoch, event.best_metrics or {}))
             self._fact("weights", str(event.folder / "weights" / "best.pt"))
         else:
             self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (no epoch was validated, so none is best)")
@@ -147,14 +146,6 @@ class ConsoleObserver:
             self._fact(
                 "use it", f"peakmark predict model={event.folder / 'weights' / 'best.pt'} source=IMAGES save=True"
             )
-
-    def _best_in_words(self, epoch: int, fitness: float | None) -> str:
-        metrics = self._best.metrics if self._best and self._best.epoch == epoch else None
-        if metrics is None:
-            return f"epoch {epoch + 1}" + ("" if fitness is None else f", fitness {fitness:.4f}")
-        named = (("mAP50-95", "map50_95"), ("mAP50", "map50"), ("P", "precision"), ("R", "recall"))
-        numbers = ", ".join(f"{name} {metrics[key]:.4f}" for name, key in named if key in metrics)
-        return f"epoch {epoch + 1}: {numbers} (COCO protocol)"
 
     # --- an epoch ---------------------------------------------------------------------------------------------------
 
@@ -207,8 +198,6 @@ class ConsoleObserver:
 
     def _epoch_ended(self, event: EpochEnded) -> None:
         record = event.record
-        if event.decision.is_best:
-            self._best = record
         if self._images_before == 0:
             self._pace.last_epoch_s = record.train_s + record.validation_s
         self._images_before = 0
@@ -325,3 +314,9 @@ def _three_digits(value: float) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _best_in_words(epoch: int, metrics: Mapping[str, float]) -> str:
+    named = (("mAP50-95", "map50_95"), ("mAP50", "map50"), ("P", "precision"), ("R", "recall"))
+    numbers = ", ".join(f"{name} {metrics[key]:.4f}" for name, key in named if key in metrics)
+    return f"epoch {epoch + 1}: {numbers} (COCO protocol)"

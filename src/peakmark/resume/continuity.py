@@ -75,8 +75,8 @@ def judge(
     if validated < LEAST_VALIDATED_EPOCHS:
         return Verdict(
             "too early",
-            f"Only {validated} epochs were validated before the resume; from {LEAST_VALIDATED_EPOCHS} on, those after"
-            " it are held against them.",
+            f"Only {validated} of the epochs before the resume {'was' if validated == 1 else 'were'} validated; from"
+            f" {LEAST_VALIDATED_EPOCHS} on, those after it are held against them.",
         )
     observed = tuple(
         seen for name in NAMES for seen in _observe(history, name, before, after, (expected or {}).get(name, (0, 0)))

@@ -76,8 +76,11 @@ class Resumption:
 
 
 def resumptions(events: Events) -> tuple[Resumption, ...]:
-    """Reads the resumes of a run that still count, in their order, off its journal."""
-    found = []
+    """Reads the resumes of a run that still count, in their order, off its journal.
+
+    Several in one epoch are one: what follows that epoch follows from all of them.
+    """
+    found: list[Resumption] = []
     started: Mapping[str, Any] | None = None
     planned: Mapping[str, Any] | None = None
     for number, event in enumerate(events):
@@ -85,7 +88,9 @@ def resumptions(events: Events) -> tuple[Resumption, ...]:
             planned = event
         elif event["event"] == "RunStarted":
             if started is not None and planned is not None and not event.get("superseded"):
-                found.append(_resumption(planned, started, event, events[:number]))
+                resumption = _resumption(planned, started, event, events[:number])
+                joins = bool(found) and found[-1].first_epoch == resumption.first_epoch
+                found.append(_joined(found.pop(), resumption) if joins else resumption)
             started, planned = event, None
     return tuple(found)
 
@@ -146,6 +151,17 @@ def _resumption(
         after=after,
         went_back_to=max(gone, default=None),
         was_best=bool(last) and bool(last[-1]["is_best"]),
+    )
+
+
+def _joined(first: Resumption, second: Resumption) -> Resumption:
+    names = {*first.expected, *second.expected}
+    bounds = {name: (first.expected.get(name, (0, 0)), second.expected.get(name, (0, 0))) for name in names}
+    return replace(
+        second,
+        expected={name: (one[0] + other[0], one[1] + other[1]) for name, (one, other) in bounds.items()},
+        proven=first.proven and second.proven,
+        before=first.before,
     )
 
 

@@ -116,6 +116,7 @@ def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> R
         position=run.state.position,
         best_epoch=best.epoch if best else None,
         best_fitness=best.fitness if best else None,
+        best_metrics=best.metrics if best else None,
         text=text,
         pictures=_is_over(outcome) and run.settings.plots,
     )

@@ -234,7 +234,10 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
         reason="; ".join(planned.seam.reasons) or "schedule=stretch",
         recipe=dataclasses.asdict(after.recipe),
         horizon=after.horizon,
-        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz),
+        # Where nothing is validated any more, there is nothing new that could not be compared.
+        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz)
+        if after.settings.val
+        else history.segments[-1].comparable,
         rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,
         gone=history.segments[-1].gone,
     )

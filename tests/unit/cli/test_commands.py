@@ -46,7 +46,7 @@ class _Facade:
         if self.raises is not None:
             raise self.raises
         if observer is not None:
-            observer(RunEnded(Path("runs"), self.outcome, Position(), None, None, "All done.", True))
+            observer(RunEnded(Path("runs"), self.outcome, Position(), None, None, None, "All done.", True))
 
     def train(self, observer=None, **settings):
         self._called("train", observer, settings)

@@ -128,7 +128,9 @@ def test_marks_stay_and_what_is_done_again_is_not_marked(path: Path):
 
 def test_an_end_that_was_resumed_from_stands_and_a_later_one_does_not(path: Path):
     journal = Journal(path)
-    journal(RunEnded(Path("run"), "interrupted", Position(3, 4, "train", 9), 1, 0.5, "Stopped.", False))
+    journal(
+        RunEnded(Path("run"), "interrupted", Position(3, 4, "train", 9), 1, 0.5, {"map50_95": 0.5}, "Stopped.", False)
+    )
     assert read(path)[-1]["best_epoch"] == 2, "counted from 1, as everywhere in the file"
     assert mark_superseded(path, Position(3, 4, "train", 9)) == 0
     assert mark_superseded(path, Position(3, 0, "train", 8)) == 1

@@ -166,7 +166,7 @@ class TestJournal:
             CheckpointSaved(("last.pt",), position, 10),
             ValidationProgress(1, 1, 2),
             EpochEnded(record, decision, 3),
-            RunEnded(tmp_path, "interrupted", Position(2, 3, "train", 9), 1, 0.25, "Stopped.", False),
+            RunEnded(tmp_path, "interrupted", Position(2, 3, "train", 9), 1, 0.25, None, "Stopped.", False),
         ):
             journal(event)
         started, notice, skipped, ended, stopped = self.lines(tmp_path)

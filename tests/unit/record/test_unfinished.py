@@ -27,7 +27,7 @@ def make_run(project: Path, name: str, outcome: str | None, *, at: int = 0) -> R
 
 def tell(folder: RunFolder, event: str, outcome: Outcome = "finished") -> None:
     if event == "RunEnded":
-        Journal(folder.journal)(RunEnded(folder.path, outcome, Position(3), 1, 0.5, "Done.", True))
+        Journal(folder.journal)(RunEnded(folder.path, outcome, Position(3), 1, 0.5, None, "Done.", True))
     else:
         with folder.journal.open("a") as lines:
             lines.write(json.dumps({"event": event, "epoch": 3, "images": 0}) + "\n")

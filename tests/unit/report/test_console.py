@@ -103,7 +103,7 @@ def _run(watched: _Watched, epochs: int = 3) -> _Watched:
         watched.tell(*(ValidationProgress(epoch, done, 87) for done in range(0, 87, 16)), pause_s=1.0)
         watched.tell(_ended(epoch, best=epoch == 0))
     return watched.tell(
-        RunEnded(Path("runs/detect/train"), "finished", Position(), 0, 0.4123, "All epochs are done.", True)
+        RunEnded(Path("runs/detect/train"), "finished", Position(), 0, 0.4123, METRICS, "All epochs are done.", True)
     )
 
 
@@ -213,7 +213,7 @@ def test_the_end_names_the_best_epoch_its_numbers_and_their_protocol():
 
 
 def test_the_end_without_a_best_epoch_says_so():
-    ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, "Stopped by Ctrl-C.", False)
+    ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, None, "Stopped by Ctrl-C.", False)
     text = _Watched(terminal=False).tell(ended).text
     assert "no epoch was validated, so none is best" in text
     assert "best.pt" not in text
@@ -252,7 +252,7 @@ def test_a_verdict_clears_the_live_line_first():
 
 @pytest.mark.parametrize(("outcome", "word"), [("paused", "Paused, because"), ("broken", "Stopped, because")])
 def test_a_run_that_broke_says_so_at_its_end(outcome, word):
-    ended = RunEnded(Path("runs"), outcome, Position(), 0, 0.4, "Go on with: peakmark resume runs", False)
+    ended = RunEnded(Path("runs"), outcome, Position(), 0, 0.4, METRICS, "Go on with: peakmark resume runs", False)
     text = _Watched(terminal=False).tell(ended).text
     assert word in text
     assert "use it" not in text

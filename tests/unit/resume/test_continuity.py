@@ -86,7 +86,7 @@ def test_under_five_validated_epochs_there_is_no_verdict(healthy):
     rarely = healthy(30, validated=lambda epoch: epoch % 6 == 5)
     verdict = judge(_shifted(rarely, 24, train=9.0), first_epoch=24)
     assert verdict.kind == "too early"
-    assert "Only 4 epochs were validated" in verdict.text
+    assert "Only 4 of the epochs before the resume were validated" in verdict.text
     assert judge(history, first_epoch=25).kind == "broken"
 
 

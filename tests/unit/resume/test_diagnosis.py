@@ -258,6 +258,21 @@ def test_resumes_that_were_superseded_do_not_count(healthy, journal_of, tmp_path
     assert (resumption.first_epoch, resumption.went_back_to, resumption.after["threads"]) == (10, 30, 7)
 
 
+def test_several_resumes_in_one_epoch_are_one(healthy, journal_of, tmp_path):
+    history = _broken(healthy(30), train=0.4, val=0)
+    journal_of(history, expected={"train/box": (0.0, 0.3), "val/box": (-0.1, 0.0)}, threads=3)
+    path = tmp_path / "journal.jsonl"
+    mark_superseded(path, Position(SEAM, 10))
+    journal = Journal(path)
+    again = ChangePlan((), (), (), {"train/box": (-0.2, 0.1)})
+    journal(ResumePlanned(tmp_path, again, Position(SEAM, 10)))
+    journal(_started(tmp_path, SEAM, threads=4))
+    (resumption,) = resumptions(read(path))
+    assert resumption.expected == {"train/box": (-0.2, 0.4), "val/box": (-0.1, 0.0)}
+    assert not resumption.proven
+    assert (resumption.before["threads"], resumption.after["threads"]) == (2, 4)
+
+
 def test_a_journal_from_before_provenance_was_written_can_be_read(healthy, journal_of):
     history = _broken(healthy(30))
     events = [{key: value for key, value in event.items() if key != "provenance"} for event in journal_of(history)]
