@@ -45,15 +45,15 @@ def read(path: Path) -> Listing | None:
         return None
     except OSError as error:
         raise MachineError(f"Can't read {path}: {error.strerror}. Check its rights.") from error
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    for split, image, labels, name in _rows(content):
-        found.setdefault(split, {})[name] = (image, labels)
-    return found
+    return of(_rows(content))
 
 
-def listing(splits: Mapping[str, Rows]) -> Listing:
-    """Makes a listing of what is there now."""
-    return {split: {name: (image, labels) for name, image, labels in rows} for split, rows in splits.items()}
+def of(rows: Iterable[tuple[str, str, str, str]]) -> Listing:
+    """Makes a listing of rows that begin with the split."""
+    listing: dict[str, dict[str, tuple[str, str]]] = {}
+    for split, image, labels, name in rows:
+        listing.setdefault(split, {})[name] = (image, labels)
+    return listing
 
 
 def differences(before: Listing, now: Listing) -> tuple[str, ...]:
