@@ -212,6 +212,15 @@ def test_after_another_validation_best_starts_anew_and_the_old_one_is_kept(
     assert state_of(run).history.segments[1].comparable != state_of(run).history.segments[0].comparable
 
 
+def test_without_validation_the_best_epoch_stays(whole, copy_of):
+    run = copy_of(whole)
+    best = inspect(run / "weights/best.pt")["epoch"]
+    YOLO().resume(run, observer=_ignore, val=False, epochs=4)
+    assert inspect(run / "weights/best.pt")["epoch"] == best
+    assert state_of(run).best_fitness == state_of(whole).best_fitness
+    assert json.loads((run / "summary.json").read_text())["best"]["epoch"] == best
+
+
 # --- other data -----------------------------------------------------------------------------------------------------
 
 
