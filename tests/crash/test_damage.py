@@ -1,7 +1,7 @@
 """A checkpoint with any byte changed, cut off anywhere or with anything behind it is refused, with a sentence.
 
 Where another good one lies beside it, that one is taken and the damage is told: whatever the damaged one says of its
-place in the run, which is read before anything of it is verified.
+place in the run, by which files are put in order before they are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from peakmark.checkpoint.catalogue import newest_good
-from peakmark.checkpoint.reader import check, read, read_position
+from peakmark.checkpoint.reader import read, read_position
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
 from peakmark.nouns import Position
@@ -44,22 +44,22 @@ def beside(tiny_checkpoint, tmp_path) -> dict[Position, Path]:
 
 def refuse(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    for reading in (read, check):
-        with pytest.raises(ModelFileError) as refused:
-            reading(path)
-        assert path.name in str(refused.value)
-    # This one verifies nothing and may be content; but it must not break in another way.
+    with pytest.raises(ModelFileError) as refused:
+        read(path)
+    assert path.name in str(refused.value)
+    # This one doesn't look at tensors and may be content; but it must say nothing wrong, nor break in another way.
     with contextlib.suppress(ModelFileError):
-        read_position(path)
+        assert read_position(path) == Position(2, 0, "train", 3)
 
 
 def pass_over(beside: dict[Position, Path], content: bytes) -> None:
-    """The run goes on from the good file, and the damage is told, once."""
+    """The run goes on from the good file, and the damage is told, once, where it costs anything."""
     for position, folder in beside.items():
         (folder / "last.pt").write_bytes(content)
         found = newest_good(folder)
         assert (found.path.name, found.checkpoint.position) == ("best.pt", position)
-        assert sum("last.pt" in sentence for sentence in found.refused) == 1
+        told = sum("last.pt" in sentence for sentence in found.refused)
+        assert told == 1 or (told == 0 and position == NEWER)
 
 
 def flipped(good: bytes, places: Iterable[int], bit: int) -> Iterable[bytes]:
@@ -106,7 +106,7 @@ def test_a_resume_passes_damage_over_and_tells_it(good, beside):
 
 @pytest.mark.parametrize("bit", [pytest.param(bit, marks=pytest.mark.slow if bit > 1 else ()) for bit in range(BITS)])
 def test_a_resume_is_never_led_astray_by_a_changed_place(good, beside, bit):
-    """What says where in the run the file is decides which file is taken, and is read before it is verified."""
+    """What says where in the run the file is decides which file is taken, and is read before the rest is verified."""
     at = good.index(b"position")
     for damaged in flipped(good, range(at, at + 60), bit):
         pass_over(beside, damaged)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.checkpoint.reader import check, read, read_position
+from peakmark.checkpoint.reader import read, read_position
 from peakmark.errors import ModelFileError
 from peakmark.nouns import Position
 
@@ -48,7 +48,7 @@ def newest_good(folder: Path) -> Found:
         except ModelFileError as error:
             refused.append(str(error))
             continue
-        return Found(path, checkpoint, (*refused, *_damage_of_last(folder, path, refused)))
+        return Found(path, checkpoint, tuple(refused))
     what = "\n".join(refused) or "There is no last.pt, best.pt or epochN.pt."
     raise ModelFileError(f"No checkpoint in {folder} can be gone on with.\n{what}")
 
@@ -62,22 +62,6 @@ def read_to_go_on(path: Path) -> Checkpoint:
             f" from last.pt, or start a new run from these weights: peakmark train model={path} data=..."
         )
     return checkpoint
-
-
-def _damage_of_last(folder: Path, found: Path, refused: list[str]) -> list[str]:
-    """What is wrong with last.pt, where another file was taken and nothing was said of it yet.
-
-    Files are put in order unverified: damage to the position itself can make last.pt seem older than it is, and the
-    user must read that the newest state is lost.
-    """
-    last = folder / _PREFERENCE[0]
-    if found == last or not last.is_file() or any(str(last) in sentence for sentence in refused):
-        return []
-    try:
-        check(last)
-    except ModelFileError as error:
-        return [str(error)]
-    return []
 
 
 def _weights_files(folder: Path) -> list[Path]:

@@ -128,15 +128,15 @@ def comparable(val_fingerprint: str | None, side_px: int) -> str:
 def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
     """The inverse of `to_plain`. Raises KeyError, TypeError or ValueError where something is missing or wrong."""
     own = {field.name: plain[field.name] for field in dataclasses.fields(Checkpoint)}
-    own["position"] = _position_from_plain(plain["position"])
+    own["position"] = position_from_plain(plain["position"])
     own["history"] = history_from_plain(plain["history"])
     own["result_settings"] = tuple(plain["result_settings"])
     own["names"] = tuple(plain["names"])
     return Checkpoint(**own)
 
 
-def _position_from_plain(plain: Mapping[str, Any]) -> Position:
-    """Files are put in order by it before anything else of them is verified: damage must not pass for a place."""
+def position_from_plain(plain: Mapping[str, Any]) -> Position:
+    """Gives the place that a file says it is of. Raises TypeError or ValueError: files are put in order by it."""
     position = Position(**plain)
     numbers = (position.epoch, position.images, position.step)
     if any(type(number) is not int or number < 0 for number in numbers) or position.phase not in get_args(Phase):

@@ -16,13 +16,16 @@ import torch
 
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.earlier import as_today
-from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, STATISTICS, Checkpoint, from_plain
+from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, STATISTICS, Checkpoint, from_plain, position_from_plain
 from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
 from peakmark.errors import ModelFileError
+from peakmark.machine.foreign_pickle import read_foreign
 from peakmark.nouns import Position
 
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
+_PICKLE = "archive/data.pkl"
+"""The entry of the zip that holds all but the tensors' bytes."""
 _RESTORE = "Restore it from a copy, or take another file of the run's weights folder."
 
 
@@ -42,29 +45,26 @@ def read(path: Path, *, verify: bool = True) -> Checkpoint:
             if verify:
                 _check_digest(path, stream)
             stream.seek(0)
-            return _checkpoint(path, _load(path, stream, mmap=False))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def check(path: Path) -> None:
-    """Compares a checkpoint's bytes with their digest, without taking in what they say. Raises as `read` does."""
-    try:
-        with open(path, "rb") as stream:
-            _check_kind(path, stream)
-            _check_digest(path, stream)
+            return _checkpoint(path, _load(path, stream))
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
 def read_position(path: Path) -> Position:
-    """Reads only how far a checkpoint is, without reading its tensors or verifying it. Raises as `read` does."""
+    """Reads only how far a checkpoint is, without its tensors: a fraction of the time. Raises as `read` does.
+
+    What says so is compared with its own checksum; the tensors aren't verified.
+    """
     try:
         with open(path, "rb") as stream:
             _check_kind(path, stream)
-        return _checkpoint(path, _load(path, path, mmap=True)).position
+        plain = _without_tensors(path)
     except OSError as error:
         raise _unreadable(path, error) from error
+    try:
+        return position_from_plain(plain["position"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(path, error) from error
 
 
 def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "file": str(path),
         "size_bytes": path.stat().st_size,
         "format": FORMAT,
-        "format_version": _load(path, path, mmap=True)["format_version"],
+        "format_version": _without_tensors(path)["format_version"],
         "complete": checkpoint.complete,
         "architecture": checkpoint.architecture,
         "names": list(checkpoint.names),
@@ -143,16 +143,35 @@ def _check_digest(path: Path, stream: BinaryIO) -> None:
     if not stream.read().startswith(COMMENT_PREFIX):
         # Ours with a damaged end, or another program's: what is inside tells, and that needs no digest.
         stream.seek(0)
-        _checkpoint(path, _load(path, stream, mmap=False))
+        _checkpoint(path, _load(path, stream))
         raise ModelFileError(f"{path} is damaged: it carries no digest, or a broken one. {_RESTORE}")
     computed, stored = digest_of_file(stream)
     if stored != computed.encode():
         raise ModelFileError(f"{path} is damaged: its bytes no longer agree with its digest. {_RESTORE}")
 
 
-def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]:
+def _without_tensors(path: Path) -> Mapping[str, Any]:
+    """Gives what a file says, with something that stands for each tensor; torch would take as long as for all of it."""
     try:
-        plain = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        with zipfile.ZipFile(path) as archive:
+            # Compares it with its checksum: an unpickler of damaged bytes may take all memory that there is.
+            archive.read(_PICKLE)
+        plain = read_foreign(path).root
+    except OSError:
+        raise
+    except Exception as error:
+        # `zipfile` raises half a dozen types, by what is wrong. Of another program, or damaged? Torch says it best.
+        with open(path, "rb") as stream:
+            _checkpoint(path, _load(path, stream))
+        raise ModelFileError(f"{path} is damaged: what it says disagrees with its checksum. {_RESTORE}") from error
+    said = _checked_format(path, plain)
+    _check_version(path, said)
+    return said
+
+
+def _load(path: Path, stream: BinaryIO) -> Mapping[str, Any]:
+    try:
+        plain = torch.load(stream, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:
@@ -163,6 +182,10 @@ def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]
         raise ModelFileError(
             f"{path} is damaged or of another program: it can't be read as tensors. {_RESTORE}"
         ) from error
+    return _checked_format(path, plain)
+
+
+def _checked_format(path: Path, plain: Any) -> Mapping[str, Any]:
     if not isinstance(plain, Mapping) or plain.get("format") != FORMAT:
         raise ModelFileError(
             f"{path} is a PyTorch file, but no checkpoint of Peakmark: it doesn't say format: {FORMAT}. "
@@ -171,17 +194,25 @@ def _load(path: Path, file: Path | BinaryIO, *, mmap: bool) -> Mapping[str, Any]
     return plain
 
 
-def _checkpoint(path: Path, plain: Mapping[str, Any]) -> Checkpoint:
+def _check_version(path: Path, plain: Mapping[str, Any]) -> None:
     version = plain.get("format_version")
     if version not in range(1, FORMAT_VERSION + 1):
         raise ModelFileError(
             f"{path} has format version {version}; this Peakmark reads versions 1 to {FORMAT_VERSION}. "
             f"Use the Peakmark that wrote it, or a newer one."
         )
+
+
+def _checkpoint(path: Path, plain: Mapping[str, Any]) -> Checkpoint:
+    _check_version(path, plain)
     try:
         return from_plain(as_today(plain))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{path} is no complete checkpoint of Peakmark: {error!r}. {_RESTORE}") from error
+        raise _incomplete(path, error) from error
+
+
+def _incomplete(path: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{path} is no complete checkpoint of Peakmark: {error!r}. {_RESTORE}")
 
 
 def _classes_in(error: Exception) -> tuple[str, ...]:
