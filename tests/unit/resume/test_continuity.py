@@ -61,6 +61,29 @@ def test_one_number_outside_for_once_is_drifting(healthy):
     assert verdict.text.startswith("Drifting: train/cls of epoch 22 is 1.5")
 
 
+def test_two_training_losses_a_little_out_in_one_epoch_are_two_witnesses(healthy):
+    history = _shifted(healthy(45, noise=0.001), 30, train=0.17)
+    assert judge(history, first_epoch=30, watch=1).kind == "broken"
+
+
+def test_later_epochs_may_stray_further(healthy):
+    history = _shifted(healthy(45, noise=0.001), 32, train=0.15, epochs=1)
+    assert judge(history, first_epoch=30).kind == "continuous"
+    assert judge(history, first_epoch=32).kind == "broken"
+
+
+def test_an_alarm_is_beyond_what_the_run_did_lately(healthy):
+    """One epoch that stood out is no noise to the median, and yet the run has shown that it can."""
+    history = _shifted(healthy(45, noise=0.001), 27, train=0.3, epochs=1)
+    assert judge(_shifted(history, 30, train=0.25), first_epoch=30, watch=1).kind == "continuous"
+    assert judge(_shifted(history, 30, train=0.4), first_epoch=30, watch=1).kind == "broken"
+
+
+def test_the_closing_of_mosaic_widens_no_later_band(healthy):
+    history = _shifted(healthy(30, noise=0.001, epochs=30, close_mosaic=10), 20, train=-0.6)
+    assert judge(_shifted(history, 23, train=0.35), first_epoch=23).kind == "broken"
+
+
 def test_the_sentence_names_number_epoch_value_and_what_was_expected(healthy):
     history = _shifted(healthy(30, noise=0.001), 20, train=0.5)
     verdict = judge(history, first_epoch=20, watch=1)
