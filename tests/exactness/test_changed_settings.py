@@ -171,7 +171,7 @@ def test_another_fitness_is_judged_by_what_is_kept(train, runs, monkeypatch):
     assert inspect(run / "weights/best.pt")["epoch"] == 3
     (run / "weights/epoch4.pt").unlink()
     events: list[Any] = []
-    YOLO().resume(run, observer=events.append, fitness="map50", epochs=5)
+    YOLO().resume(run, observer=events.append, fitness="map50", epochs=5, probe="quick")
     assert "epoch 1 would be best, but its weights were not kept" in notes_of(events)
     assert "best.pt is epoch 2 now" in notes_of(events)
     described = inspect(run / "weights/best.pt")
