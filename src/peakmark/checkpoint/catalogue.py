@@ -29,6 +29,11 @@ class Found:
     """A sentence for each file that was passed over because it is damaged or stripped."""
 
 
+def has_files(folder: Path) -> bool:
+    """Whether anything was ever saved whole there: a folder alone may be all that a kill in the first save leaves."""
+    return bool(_weights_files(folder))
+
+
 def newest_good(folder: Path) -> Found:
     """Finds the file that is furthest in the run and whole, among last.pt, best.pt and epochN.pt.
 

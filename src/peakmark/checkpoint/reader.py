@@ -55,16 +55,17 @@ def read_position(path: Path) -> Position:
 
     What says so is compared with its own checksum; the tensors aren't verified.
     """
-    try:
-        with open(path, "rb") as stream:
-            _check_kind(path, stream)
-        plain = _without_tensors(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    plain = _said_by(path)
     try:
         return position_from_plain(plain["position"])
     except (KeyError, TypeError, ValueError) as error:
         raise _incomplete(path, error) from error
+
+
+def read_weights_epoch(path: Path) -> int | None:
+    """Reads only which epoch (0-based) ended in a checkpoint's weights, None within one; as `read_position` does."""
+    epoch = _said_by(path).get("weights_epoch")
+    return epoch if isinstance(epoch, int) else None
 
 
 def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "file": str(path),
         "size_bytes": path.stat().st_size,
         "format": FORMAT,
-        "format_version": _without_tensors(path)["format_version"],
+        "format_version": _said_by(path)["format_version"],
         "complete": checkpoint.complete,
         "architecture": checkpoint.architecture,
         "names": list(checkpoint.names),
@@ -150,8 +151,17 @@ def _check_digest(path: Path, stream: BinaryIO) -> None:
         raise ModelFileError(f"{path} is damaged: its bytes no longer agree with its digest. {_RESTORE}")
 
 
-def _without_tensors(path: Path) -> Mapping[str, Any]:
+def _said_by(path: Path) -> Mapping[str, Any]:
     """Gives what a file says, with something that stands for each tensor; torch would take as long as for all of it."""
+    try:
+        with open(path, "rb") as stream:
+            _check_kind(path, stream)
+        return _without_tensors(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _without_tensors(path: Path) -> Mapping[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             # Compares it with its checksum: an unpickler of damaged bytes may take all memory that there is.

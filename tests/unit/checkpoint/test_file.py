@@ -15,7 +15,7 @@ from peakmark import inspect
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import to_plain
-from peakmark.checkpoint.reader import describe, read, read_position
+from peakmark.checkpoint.reader import describe, read, read_position, read_weights_epoch
 from peakmark.checkpoint.strip import stripped
 from peakmark.checkpoint.writer import save, write
 from peakmark.errors import MachineError, ModelFileError, TrainingError
@@ -47,6 +47,16 @@ def test_equal_checkpoints_are_equal_files(tiny_checkpoint, tmp_path):
     save(tiny_checkpoint, tmp_path / "a.pt")
     save(tiny_checkpoint, tmp_path / "b.pt")
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_what_is_read_alone_is_what_the_file_says(saved, tiny_checkpoint, tmp_path):
+    assert read_position(saved) == tiny_checkpoint.position
+    assert read_weights_epoch(saved) == 1
+    save(
+        replace(tiny_checkpoint, weights_epoch=None, validated=False, fitness=None, metrics=None),
+        tmp_path / "within.pt",
+    )
+    assert read_weights_epoch(tmp_path / "within.pt") is None
 
 
 @pytest.mark.parametrize("mmap", [False, True])
@@ -105,7 +115,7 @@ def test_missing_folder_empty_and_other_files_are_refused(tmp_path):
         "list.pt": "no checkpoint of Peakmark",
     }
     for name, sentence in sentences.items():
-        for reading in (read, read_position, inspect):
+        for reading in (read, read_position, read_weights_epoch, inspect):
             with pytest.raises(ModelFileError, match=sentence):
                 reading(tmp_path / name)
 
