@@ -22,9 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from peakmark import YOLO
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
+from peakmark.cli.main import EXIT_INTERRUPTED
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone
 from peakmark.train.keeper import DiskKeeper
 
@@ -73,26 +76,24 @@ def until_the_first_step(project: Path, wishes: dict[str, Any]) -> None:
     wishes = {**wishes, "imgsz": 320, "epochs": 3, "project": project}
     _until(MicrobatchDone, 1, lambda observer: YOLO("yolov8n.yaml").train(observer=observer, **wishes))  # fills caches
     run = _until(EpochStarted, 2, lambda observer: YOLO("yolov8n.yaml").train(observer=observer, **wishes))[1].save_dir
-    fresh, resumed, reading = [], [], []
+    fresh: Timed = []
+    resumed: Timed = []
+    reading: Timed = []
     for _ in range(3):
-        fresh.append(
-            _until(MicrobatchDone, 1, lambda observer: YOLO("yolov8n.yaml").train(observer=observer, **wishes))[0]
-        )
-        resumed.append(_until(MicrobatchDone, 1, lambda observer: YOLO().resume(run, observer=observer))[0])
-        began_at = time.perf_counter()
+        took, _ = _until(MicrobatchDone, 1, lambda observer: YOLO("yolov8n.yaml").train(observer=observer, **wishes))
+        fresh.append(took)
+        took, _ = _until(MicrobatchDone, 1, lambda observer: YOLO().resume(run, observer=observer))
+        resumed.append(took)
+        began = _now()
         read(run / "weights" / "last.pt")
-        reading.append(time.perf_counter() - began_at)
-    medians = (statistics.median(seconds) for seconds in (fresh, resumed, reading))
-    print(
-        "to the first microbatch: fresh {:.2f} s, resumed {:.2f} s, of which the file's reading {:.2f} s".format(
-            *medians
-        )
-    )
+        reading.append(_since(began))
+    print(f"to the first microbatch, fresh: {_told(fresh)}")
+    print(f"to the first microbatch, resumed: {_told(resumed)}; of it the reading of the file: {_told(reading)}")
 
 
 def from_signal_to_exit(project: Path, wishes: dict[str, Any], side_px: int) -> None:
     """Ends trainings of the command line with SIGTERM at random moments, and times how long they take to be gone."""
-    seconds = []
+    seconds: Timed = []
     for number in range(4):
         name = f"stopped-{side_px}-{number}"
         pairs = {**wishes, "imgsz": side_px, "epochs": 2, "project": project, "name": name, "save_interval": 0.01}
@@ -101,12 +102,13 @@ def from_signal_to_exit(project: Path, wishes: dict[str, Any], side_px: int) -> 
         while not (project / name / "weights" / "last.pt").exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(random.Random(number).uniform(0, 6))
-        began_at = time.perf_counter()
+        before, began_at = sum(psutil.Process(process.pid).cpu_times()[:2]), time.perf_counter()
         process.send_signal(signal.SIGTERM)
-        code = process.wait()
-        if code == 130:
-            seconds.append(time.perf_counter() - began_at)
-    print(f"from SIGTERM to exit at {side_px} px: " + ", ".join(f"{second:.2f} s" for second in sorted(seconds)))
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == EXIT_INTERRUPTED:
+            seconds.append((time.perf_counter() - began_at, used.ru_utime + used.ru_stime - before))
+    print(f"from SIGTERM to exit at {side_px} px: {_told(seconds)}")
 
 
 @contextmanager
@@ -115,11 +117,11 @@ def _timed(owner: type, name: str, seconds: Timed) -> Iterator[None]:
     call: Callable[..., Any] = getattr(owner, name)
 
     def timed(*arguments: Any, **named: Any) -> Any:
-        began_at, on_core = time.perf_counter(), time.thread_time()
+        began = _now()
         try:
             return call(*arguments, **named)
         finally:
-            seconds.append((time.perf_counter() - began_at, time.thread_time() - on_core))
+            seconds.append(_since(began))
 
     setattr(owner, name, timed)
     try:
@@ -152,20 +154,31 @@ def _epoch_seconds(wishes: dict[str, Any]) -> list[float]:
     return [later - earlier for earlier, later in itertools.pairwise(started[1:])]
 
 
-def _until(kind: type[Event], count: int, run: Callable[[Callable[[Event], None]], Any]) -> tuple[float, Any]:
+def _until(
+    kind: type[Event], count: int, run: Callable[[Callable[[Event], None]], Any]
+) -> tuple[tuple[float, float], Any]:
     """Gives how long a training takes to its n-th event of a kind, ends it there, and gives what it came to."""
-    left, reached_at = count, 0.0
+    left, took = count, (0.0, 0.0)
 
     def observe(event: Event) -> None:
-        nonlocal left, reached_at
+        nonlocal left, took
         left -= isinstance(event, kind)
         if left == 0 and isinstance(event, kind):
-            reached_at = time.perf_counter()
+            took = _since(began)
             os.kill(os.getpid(), signal.SIGINT)
 
-    began_at = time.perf_counter()
+    began = _now()
     results = run(observe)
-    return reached_at - began_at, results
+    return took, results
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.thread_time()
+
+
+def _since(began: tuple[float, float]) -> tuple[float, float]:
+    gone_by, on_core = _now()
+    return gone_by - began[0], on_core - began[1]
 
 
 def _told(seconds: Timed) -> str:
