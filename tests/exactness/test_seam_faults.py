@@ -187,6 +187,13 @@ def with_statistics_of_a_dropped_window(state: Checkpoint) -> Checkpoint:
     return _with_weights(state, "num_batches_tracked", lambda tensor: tensor + 1)
 
 
+def with_forgotten_batches(state: Checkpoint) -> Checkpoint:
+    """In weights and average alike."""
+    forgotten = _with_weights(state, "num_batches_tracked", torch.zeros_like)
+    averages = {name: forgotten.training_weights[name] for name in state.model if name.endswith("num_batches_tracked")}
+    return dataclasses.replace(forgotten, model={**state.model, **averages})
+
+
 def _with_weights(state: Checkpoint, ending: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Checkpoint:
     weights = {
         name: change(tensor) if name.endswith(ending) else tensor for name, tensor in state.training_weights.items()
@@ -227,6 +234,7 @@ FAULTS: dict[Spoil, str] = {
     with_moved_statistics: causes.STATISTICS,
     with_reset_statistics: causes.STATISTICS,
     with_statistics_of_a_dropped_window: causes.STATISTICS,
+    with_forgotten_batches: causes.STATISTICS,
     one_window_further: causes.POSITION,
     one_update_further: causes.POSITION,
     with_another_seed: causes.SETTINGS,
