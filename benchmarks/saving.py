@@ -56,16 +56,17 @@ def what_a_save_costs(project: Path, wishes: dict[str, Any], epochs: int) -> Non
     stops: Timed = []
     writes: Timed = []
     with _timed(DiskKeeper, "_save", stops), _timed(BackgroundWriter, "_save_one", writes):
+        before = time.process_time()
         at_epochs = _epoch_seconds(wishes)
         once = f"{_told(stops)}; the writer's thread {_told(writes)}"
-        share = sum(on_core for _, on_core in (*stops[1:], *writes[1:])) / sum(at_epochs) / (os.cpu_count() or 1)
+        share = sum(on_core for _, on_core in (*stops, *writes)) / (time.process_time() - before)
         stops.clear()
         writes.clear()
         at_windows = _epoch_seconds({**wishes, "save_interval": 1e-6})
         all_the_time = f"{_told(stops)}; the writer's thread {_told(writes)}"
     with _without_saves():
         never = _epoch_seconds(wishes)
-    print(f"a save after each epoch stops the loop for {once}; on a core it takes {share:.2%} of the training")
+    print(f"a save after each epoch stops the loop for {once}; on a core it takes {share:.1%} of the training")
     print(f"a save after each window stops the loop for {all_the_time}")
     medians = (statistics.median(seconds) for seconds in (never, at_epochs, at_windows))
     print("an epoch without saves {:.2f} s, with one {:.2f} s, with one after each window {:.2f} s".format(*medians))
