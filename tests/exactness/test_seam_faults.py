@@ -245,7 +245,7 @@ FAULTS: dict[Spoil, str] = {
 
 @pytest.mark.parametrize("spoil", FAULTS, ids=lambda spoil: spoil.__name__)
 def test_a_fault_is_found_and_named_first(inside, spoil):
-    found = contradictions(spoil(inside))
+    found = contradictions(spoil(inside), expected_step=inside.position.step)
     assert found[0].name == FAULTS[spoil], found
     assert found[0].certainty >= 0.8
     assert found[0].evidence.endswith(".")

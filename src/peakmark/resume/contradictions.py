@@ -41,7 +41,7 @@ def contradictions(
     belonging = measure(checkpoint)
     found = [
         *_older(checkpoint, epochs_known),
-        *_counts(checkpoint),
+        *_counts(checkpoint, expected_step),
         *_position(checkpoint, expected_step, at_window_start),
         *_history(checkpoint),
         *_optimizer(checkpoint),
@@ -74,14 +74,16 @@ def _own_count(checkpoint: Checkpoint) -> int | None:
     return int(max(steps)) if steps and recipes <= set(_ADAMS) else None
 
 
-def _counts(checkpoint: Checkpoint) -> Iterator[Cause]:
-    """Position, average and Adam each count the updates: the one that stands alone is wrong."""
+def _counts(checkpoint: Checkpoint, expected_step: int | None) -> Iterator[Cause]:
+    """Position, average and Adam each count the updates, the windows foretell them: who stands alone is wrong."""
     made, averaged, own = _made(checkpoint), checkpoint.ema_updates, _own_count(checkpoint)
+    skipped = checkpoint.position.step - made
+    third = own if own is not None or expected_step is None else expected_step - skipped
     said = f"{checkpoint.position.step} updates were attempted, {made} of them made"
-    if averaged != made and own != averaged:
+    if averaged != made and third != averaged:
         yield cause(causes.UPDATE_COUNT, f"{said}, but the average counts {averaged}.", 0.95)
     elif averaged != made:
-        yield cause(causes.POSITION, f"Average and optimizer count {averaged} updates, but {said}.", 0.9)
+        yield cause(causes.POSITION, f"{said}, but it should be {averaged}, as the average counts.", 0.95)
     if own is not None and own != made and own != averaged:
         yield cause(causes.OPTIMIZER_FOREIGN, f"{said}, but the optimizer counts {own}.", 0.9)
 
