@@ -6,7 +6,9 @@ Each test is worth only as much as its opposite: where a part of the state is sp
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import signal
 from typing import Any
 
 import pytest
@@ -108,6 +110,36 @@ def test_patience_holds_where_the_run_was_killed_before_its_end(train, facts, mo
     again = YOLO().resume(run.save_dir, observer=_ignore)
     assert again.outcome == "early_stopped"
     assert facts(run.save_dir) == before
+
+
+def test_a_signal_while_best_is_validated_again_is_heeded_and_completed_later(train, facts, uninterrupted, monkeypatch):
+    """Whoever is to end the process may not wait for a large set: the run is done but for this last look."""
+    from peakmark.train import ending
+
+    validate = ending.validate_weights
+
+    def ended_meanwhile(*given: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return validate(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ending, "validate_weights", ended_meanwhile)
+        stopped = train(**WISHES)
+    assert stopped.outcome == "interrupted"
+    assert newest_unfinished(stopped.save_dir.parent) == stopped.save_dir
+    assert YOLO().resume(stopped.save_dir, observer=_ignore).outcome == "finished"
+    assert facts(stopped.save_dir) == uninterrupted
+
+
+@pytest.mark.parametrize("left", [[], [".last.0.peakmark-part.pt"]])
+def test_a_run_killed_in_its_first_save_starts_again(whole, runs, facts, uninterrupted, left):
+    run = shutil.copytree(whole, runs / "train")
+    for file in (run / "weights").iterdir():
+        file.unlink()
+    for name in left:
+        (run / "weights" / name).write_bytes(b"half")
+    YOLO().resume(run, observer=_ignore)
+    assert facts(run) == uninterrupted
 
 
 # --- opposites ------------------------------------------------------------------------------------------------------

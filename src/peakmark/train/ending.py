@@ -15,6 +15,7 @@ from peakmark.errors import ModelFileError
 from peakmark.evaluate.fitness import describe as describe_fitness
 from peakmark.events import Notice, Observer, Outcome, RunEnded
 from peakmark.machine.durable import write_text
+from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import PROTOCOL, Evaluation, History
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
@@ -25,6 +26,7 @@ from peakmark.selection.best import best_record
 from peakmark.selection.decide import decide
 from peakmark.settings.plain import to_plain
 from peakmark.train.build import PreparedRun, facts_of
+from peakmark.train.loop import ValidationStopped
 from peakmark.train.start import trained_model
 from peakmark.train.validation import ValidationSet, validate_weights
 
@@ -56,11 +58,21 @@ class Artist:
     """Draws an ended run into its folder."""
 
 
-def bring_to_an_end(run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist) -> EndedRun:
-    """Reads best.pt back and validates it, writes summary.json and has the pictures drawn."""
+def bring_to_an_end(
+    run: PreparedRun, folder: RunFolder, outcome: Outcome, tell: Observer, artist: Artist, stop: StopRequest
+) -> EndedRun:
+    """Reads best.pt back and validates it, writes summary.json and has the pictures drawn.
+
+    Whoever is asked to stop here may not have the time for it: the run ends as interrupted, and a resume completes it.
+    """
+    best = _read_best(run, folder, tell) if _is_over(outcome) else None
+    evaluation = None
+    try:
+        if best and run.validation:
+            evaluation = _proof(run, best, run.validation, tell, stop)
+    except ValidationStopped:
+        outcome = "interrupted"
     over = _is_over(outcome)
-    best = _read_best(run, folder, tell) if over else None
-    evaluation = _proof(run, best, run.validation, tell) if best and run.validation else None
     text = _last_words(run, folder, outcome)
     summary = summary_of(run, outcome, text)
     write_text(folder.summary, render_summary(summary))
@@ -90,11 +102,19 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
         return None
 
 
-def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer) -> Evaluation:
-    """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit."""
+def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest) -> Evaluation:
+    """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit.
+
+    Raises ValidationStopped where a signal asks for it; a time limit that is over lets it finish.
+    """
+
+    def progress(images_done: int) -> None:
+        if stop.reason == "interrupted":
+            raise ValidationStopped
+
     settings = run.settings
     gains = (settings.box, settings.cls, settings.dfl)
-    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains)
+    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains, progress=progress)
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
     if differing:

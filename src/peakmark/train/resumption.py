@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peakmark.checkpoint.catalogue import Found, newest_good, read_to_go_on
+from peakmark.checkpoint.catalogue import Found, has_files, newest_good, read_to_go_on
 from peakmark.checkpoint.digest import everything, part_digests
 from peakmark.checkpoint.format import comparable
 from peakmark.checkpoint.kept import kept_epochs
@@ -42,7 +43,7 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
 from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
-from peakmark.train.build import bearing_on_result, new_state, prepare, put_together
+from peakmark.train.build import bearing_on_result, facts_of, new_state, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.planning import Planned, Wishes, think_through
@@ -61,9 +62,10 @@ def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: O
     where a change is refused or a danger not agreed to, and MachineError where the data are not the run's own.
     """
     with RunLock(folder.path):
-        if not folder.weights.is_dir():
+        for place in (folder.path, folder.weights):
+            clean_leftovers(place)  # of a write that a crash cut off
+        if not has_files(folder.weights):
             return _from_the_beginning(folder, wishes, observe, artist)
-        clean_leftovers(folder.weights)  # of a save that a crash cut off
         found = newest_good(folder.weights)
         if _is_newest(found, asked):
             planned = think_through(folder, found.checkpoint, wishes, in_place=True)
@@ -77,7 +79,7 @@ def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: O
 
 def plan_resume(folder: RunFolder, asked: Path | None, wishes: Wishes) -> ResumePlanned:
     """Says what `resume_run` would do, and does nothing. Raises as it does, but for refusals and dangers."""
-    if not folder.weights.is_dir():
+    if not has_files(folder.weights):
         why = "the run was ended before anything was saved: it starts from its settings.yaml"
         plan = ChangePlan((), (PlannedPart("everything", "re-initialised", why),), ())
         return ResumePlanned(folder.path, plan, Position())
@@ -120,8 +122,8 @@ def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe
         save(planned.checkpoint, folder.last)
         for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
             save(read_to_go_on(path), folder.epoch_file(epoch))
-        origins = read_origins(planned.folder.settings_yaml)
-        write_text(folder.settings_yaml, render_settings(planned.checkpoint.settings, origins))
+        settings_before = planned.checkpoint.settings
+        write_text(folder.settings_yaml, render_settings(settings_before, _origins(planned.folder, settings_before)))
         notes = (f"{note} {here} stays as it is.", *said)
         return _go_on(planned, folder, wishes, observe, artist, notes)
 
@@ -163,12 +165,13 @@ def _go_on(
         _lineage(planned, folder),
     )
     check_memory(run)
+    if seam.changes_the_run or seam.changes:
+        # Before any file tells of the change: killed in between, the run would go on as before and they say otherwise.
+        save(capture(state, facts_of(run)), folder.last)
     _tidy_folder(planned, folder)
     if planned.data_changes or not folder.data_files.exists():
         write_data_files(folder, run.train_index, run.val_index)
-    watch = _watch(planned, folder, wishes.settings)
-    changed = seam.changes_the_run or bool(seam.changes)
-    return carry_out(run, folder, observe, artist, run.notes, save_first=changed, watch=watch)
+    return carry_out(run, folder, observe, artist, run.notes, _watch(planned, folder, wishes.settings))
 
 
 def _restored(planned: Planned, folder: RunFolder) -> RunState:
@@ -292,8 +295,14 @@ def _tidy_folder(planned: Planned, folder: RunFolder) -> None:
 def _write_settings(folder: RunFolder, old: Settings, new: Settings, position: Position) -> None:
     before, now = to_plain(old), to_plain(new)
     changed = {name: value for name, value in before.items() if now[name] != value}
-    origins = with_changes(read_origins(folder.settings_yaml), changed, position.epoch)
+    origins = with_changes(_origins(folder, now), changed, position.epoch)
     write_text(folder.settings_yaml, render_settings(now, origins))
+
+
+def _origins(folder: RunFolder, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Where settings came from, as settings.yaml has it; a branch that was killed as it began may have none yet."""
+    known = read_origins(folder.settings_yaml) if folder.settings_yaml.is_file() else {}
+    return dict.fromkeys(settings, "as in the checkpoint") | known
 
 
 def _watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> SeamWatch | None:

@@ -80,15 +80,9 @@ def carry_out(
     observe: Observer,
     artist: Artist,
     notes: tuple[str, ...],
-    *,
-    save_first: bool = False,
     watch: Watch | None = None,
 ) -> EndedRun:
-    """Runs the loop and brings its end into order.
-
-    `save_first` saves the state before its first step, where it is another than the one on the disk; `watch` looks at
-    every event and may ask for a stop.
-    """
+    """Runs the loop and brings its end into order; `watch` looks at every event and may ask for a stop."""
     journal = Journal(folder.journal)
 
     def tell(event: Event) -> None:
@@ -106,8 +100,6 @@ def carry_out(
         try:
             # Closed before anything is told of the end: what the words say is saved is on the disk by then.
             with closing(keeper):
-                if save_first:
-                    keeper.keep_position(run.state)
                 outcome = loop.run()
         except TrainingError as error:
             write_text(folder.summary, render_summary(summary_of(run, "not_finite", str(error))))
@@ -124,7 +116,7 @@ def carry_out(
                 f"The memory is used up at batch={run.settings.batch}, imgsz={run.settings.imgsz}: take a smaller"
                 f" batch, imgsz or model. What was saved in {folder.weights} stands."
             ) from error
-        return bring_to_an_end(run, folder, outcome, tell, artist)
+        return bring_to_an_end(run, folder, outcome, tell, artist, stop)
 
 
 def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> RunStarted:
