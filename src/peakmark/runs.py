@@ -33,7 +33,8 @@ def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
     path = Path(file).expanduser()
     checkpoint = read(path)
-    best = best_record(checkpoint.history)
+    # A stripped file remembers its own epoch only.
+    best = best_record(checkpoint.history) if checkpoint.complete else None
     return describe(path, checkpoint) | {"best_epoch": best.epoch + 1 if best else None}
 
 

@@ -41,7 +41,7 @@ from peakmark.train.build import open_cache, open_index, workers_of
 from peakmark.train.ending import EndedRun
 from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
-from peakmark.train.start import find_model
+from peakmark.train.start import ModelSource, find_model
 from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
 
 M = TypeVar("M", bound=SettingsModel)
@@ -75,7 +75,8 @@ class YOLO:
 
         Another program's .pt can be fine-tuned from; its weights are read without running anything in it.
         """
-        self._source = find_model(model)
+        self._file: str | Path = model
+        self._found: ModelSource | None = find_model(model)
         self._model: Detector | None = None
 
     @classmethod
@@ -252,6 +253,12 @@ class YOLO:
                 yield result
         observe(Notice(f"Written to {folder.path}"))
 
+    @property
+    def _source(self) -> ModelSource:
+        if self._found is None:
+            self._found = find_model(self._file)
+        return self._found
+
     def _checkpoint(self, purpose: str) -> Checkpoint:
         if self._source.foreign:
             raise ModelFileError(
@@ -270,7 +277,8 @@ class YOLO:
         folder, best = ended.folder, ended.summary["best"]
         file = folder.best if best else folder.last
         if file.exists():
-            self._source, self._model = find_model(file), None
+            # Read when it is used: a command that only trains ends sooner without.
+            self._file, self._found, self._model = file, None, None
         return TrainResults(
             save_dir=folder.path,
             outcome=ended.outcome,

@@ -48,9 +48,14 @@ class Journal:
         self._path = path
         self._now = now
         self._position = Position()
+        self._owed: list[str] = []
 
     def __call__(self, event: Event) -> None:
-        """Takes any event. Raises `MachineError` where the disk refuses."""
+        """Takes any event.
+
+        Lines that the disk refuses wait for the next one, since a full disk is no reason to stop a training. Raises
+        `MachineError` where they can't be written when the run ends.
+        """
         self._follow(event)
         told = _told(event)
         if told is not None:
@@ -58,10 +63,20 @@ class Journal:
             where = {"epoch": here.epoch + 1, "images": here.images, "phase": here.phase}
             at = self._now().isoformat(timespec="milliseconds")
             line = {"at": at, "event": type(event).__name__, **where, **told}
-            durable.append_line(self._path, as_json(line))
+            self._owed.append(as_json(line))
+            self._write(last=isinstance(event, RunEnded))
         if isinstance(event, EpochEnded):
             # What is told between two epochs belongs to the one that comes: the ended one is closed.
             self._position = Position(event.record.epoch + 1)
+
+    def _write(self, *, last: bool) -> None:
+        try:
+            while self._owed:
+                durable.append_line(self._path, self._owed[0])
+                del self._owed[0]
+        except MachineError:
+            if last:
+                raise
 
     def _follow(self, event: Event) -> None:
         """Keeps up with where the run is, for the events that don't say."""

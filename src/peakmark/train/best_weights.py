@@ -6,7 +6,7 @@ It must not know why another epoch is best.
 from __future__ import annotations
 
 from peakmark.checkpoint.kept import kept_epochs
-from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.reader import read_weights_epoch
 from peakmark.errors import ModelFileError
 from peakmark.machine import durable
 from peakmark.nouns import History
@@ -39,6 +39,6 @@ def mend_best(folder: RunFolder, history: History) -> str | None:
 
 def _epoch_in_best(folder: RunFolder) -> int | None:
     try:
-        return read(folder.best).weights_epoch
+        return read_weights_epoch(folder.best)
     except ModelFileError:
         return None

@@ -27,15 +27,14 @@ from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
-from peakmark.nouns import Cause, ChangePlan, History, PlannedPart, Position, Segment, Verdict
+from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal, mark_superseded
-from peakmark.record.journal import read as read_journal
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.record.settings_yaml import read_origins, with_changes
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.resume.capture import RunFacts, capture, restore
-from peakmark.resume.diagnosis import diagnose, restored_wrong, resumptions
+from peakmark.resume.diagnosis import restored_wrong
 from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
@@ -48,7 +47,7 @@ from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.planning import Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
-from peakmark.train.seam_watch import SeamWatch
+from peakmark.train.seam_watch import SeamWatch, looking_at
 from peakmark.train.session import carry_out, check_memory
 from peakmark.train.start import find_model
 from peakmark.train.transition import change_state
@@ -308,23 +307,6 @@ def _origins(folder: RunFolder, settings: Mapping[str, Any]) -> dict[str, str]:
 def _watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> SeamWatch | None:
     if not wishes.watch:
         return None
-
-    def diagnose_now(history: History, verdict: Verdict) -> tuple[Cause, ...]:
-        events = read_journal(folder.journal)
-        return diagnose(
-            history,
-            events,
-            verdict,
-            resumptions(events)[-1],
-            found=planned.seam.contradictions,
-            data_changes=planned.data_changes,
-        )
-
-    return SeamWatch(
-        first_epoch=planned.checkpoint.position.epoch,
-        epochs=wishes.watch,
-        expected=planned.plan.expected,
-        proven=not planned.plan.inexact,
-        on_break=wishes.on_break,
-        diagnose=diagnose_now,
-    )
+    found, others = planned.seam.contradictions, planned.data_changes
+    look = looking_at(folder.journal, watch=wishes.watch, found=found, data_changes=others)
+    return SeamWatch(planned.checkpoint.position.epoch, wishes.watch, wishes.on_break, look)

@@ -1,42 +1,41 @@
 """Who looks at the first epochs after a resume, and what is done where the run broke?
 
-It must not know how a verdict comes about.
+It must not know how a verdict comes about, only when one is due and what somebody wants done about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from peakmark.events import EpochEnded, Event, Observer, SeamJudged
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import Cause, History, Verdict
+from peakmark.record.journal import read as read_journal
 from peakmark.resume.continuity import as_proven, judge
-from peakmark.resume.diagnosis import NOTHING_FOUND
+from peakmark.resume.diagnosis import NOTHING_FOUND, diagnose, resumptions
 
 OnBreak = Literal["warn", "pause", "stop"]
 
 
 @dataclass(slots=True)
 class SeamWatch:
-    """Judges every watched epoch, tells of a break at once and of everything else when the last one has ended."""
+    """Looks at every watched epoch; tells of a break at once, and of everything else when the last one has ended."""
 
     first_epoch: int
     epochs: int
-    expected: Mapping[str, tuple[float, float]]
-    proven: bool
-    """Nothing was changed and the digests agree: then nothing can be broken."""
     on_break: OnBreak
-    diagnose: Callable[[History, Verdict], tuple[Cause, ...]]
+    look: Callable[[History], Verdict]
     _told: bool = field(default=False, init=False)
 
     def __call__(self, event: Event, history: History, tell: Observer, stop: StopRequest) -> None:
         if self._told or not isinstance(event, EpochEnded):
             return
         epoch = event.record.epoch
-        verdict = self._verdict(history)
-        is_last = epoch + 1 >= self.first_epoch + self.epochs or epoch + 1 >= event.epochs or event.decision.stop
+        is_last = epoch + 1 >= min(self.first_epoch + self.epochs, event.epochs) or event.decision.stop
+        verdict = self.look(history)
         if verdict.kind != "broken" and not is_last:
             return
         self._told = True
@@ -44,11 +43,24 @@ class SeamWatch:
         if verdict.kind == "broken" and self.on_break != "warn":
             stop.ask("paused" if self.on_break == "pause" else "broken")
 
-    def _verdict(self, history: History) -> Verdict:
-        verdict = judge(history, first_epoch=self.first_epoch, watch=self.epochs, expected=self.expected)
-        if self.proven:
+
+def looking_at(
+    journal: Path, *, watch: int, found: Sequence[Cause], data_changes: Sequence[str]
+) -> Callable[[History], Verdict]:
+    """Gives what judges the seam of the newest resume in a journal, with the causes where it broke.
+
+    The journal knows what was announced, also by a resume just before this one that changed more than it did.
+    """
+
+    def look(history: History) -> Verdict:
+        events = read_journal(journal)
+        resumption = resumptions(events)[-1]
+        verdict = judge(history, first_epoch=resumption.first_epoch, watch=watch, expected=resumption.expected)
+        if resumption.proven:
             return as_proven(verdict)
         if verdict.kind != "broken":
             return verdict
-        causes = self.diagnose(history, verdict)
+        causes = diagnose(history, events, verdict, resumption, found=found, data_changes=data_changes)
         return replace(verdict, causes=causes, text=verdict.text if causes else f"{verdict.text} {NOTHING_FOUND}")
+
+    return look

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from peakmark.record.data_listing import differences, read, render
 ROWS = [("a.png", "11", "aa"), ("b.png", "22", "bb"), ("c.png", "33", "cc")]
 
 
-def _listing(tmp_path, **splits):
+def _listing(tmp_path: Path, **splits: Any) -> Any:
     path = tmp_path / "data-files.txt.gz"
     path.write_bytes(render(splits))
     return read(path)

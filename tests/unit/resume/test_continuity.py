@@ -16,15 +16,18 @@ from peakmark.resume.continuity import NAMES, judge
 PEERS = Path(__file__).resolve().parents[3] / "../shared/peers/ultralytics-8.4.190"
 
 
-def _shifted(history: History, first_epoch: int, *, train=0.0, val=0.0, score=0.0, epochs=10**6) -> History:
+def _shifted(
+    history: History, first_epoch: int, *, train: float = 0.0, val: float = 0.0, score: float = 0.0, epochs: int = 10**6
+) -> History:
     """The history with its numbers moved from an epoch on, for so many epochs."""
 
     def move(record: EpochRecord) -> EpochRecord:
         if not first_epoch <= record.epoch < first_epoch + epochs or record.metrics is None:
             return record
         metrics = {**record.metrics, "map50_95": record.metrics["map50_95"] + score}
-        moved = {"train": _plus(record.train, train), "validation": _plus(record.validation, val)}
-        return dataclasses.replace(record, metrics=metrics, **moved)
+        assert record.validation is not None
+        losses = _plus(record.train, train), _plus(record.validation, val)
+        return dataclasses.replace(record, metrics=metrics, train=losses[0], validation=losses[1])
 
     return dataclasses.replace(history, records=tuple(map(move, history.records)))
 

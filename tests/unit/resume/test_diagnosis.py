@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def journal_of(tmp_path):
     return write
 
 
-def _started(folder, epoch, **other):
+def _started(folder: Path, epoch: int, **other: Any) -> RunStarted:
     own = {"precision": "float32", "device": "cpu (A)", "threads": 2, "provenance": PROVENANCE, **other}
     return RunStarted(
         folder=folder, model="yolov8n", parameters=1, classes=("a",), train_images=100, val_images=20, epochs=60,
@@ -65,7 +66,7 @@ def _started(folder, epoch, **other):
     )  # fmt: skip
 
 
-def _ended(record):
+def _ended(record: EpochRecord) -> EpochEnded:
     best = record.epoch == 14
     decision = Decision(record.epoch, best, 14, 0.4, stop=False, keep=False, patience_left=None, reason="")
     return EpochEnded(record, decision, 60)
@@ -75,6 +76,7 @@ def _broken(history: History, *, train: float = 0.5, val: float = 0.5, seam: int
     def worse(record: EpochRecord) -> EpochRecord:
         if record.epoch < seam:
             return record
+        assert record.validation is not None
         losses = record.train, record.validation
         moved = [
             Losses(each.box + by, each.cls + by, each.dfl + by) for each, by in zip(losses, (train, val), strict=True)
@@ -84,7 +86,7 @@ def _broken(history: History, *, train: float = 0.5, val: float = 0.5, seam: int
     return dataclasses.replace(history, records=tuple(map(worse, history.records)))
 
 
-def _named(history, events):
+def _named(history: History, events: Any) -> Any:
     ((_, verdict),) = look_back(history, events)
     return verdict.kind, [each.name for each in verdict.causes]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -46,7 +47,11 @@ class World:
 
     settings: Settings
     fitnesses: dict[int, float] = field(default_factory=dict)
-    state: RunState = field(default_factory=lambda: RunState(None, None, None, None))  # type: ignore[arg-type]
+    state: RunState = field(
+        default_factory=lambda: RunState(
+            cast(Any, None), cast(Any, None), cast(Any, SimpleNamespace(param_groups=[{}, {}, {}])), None
+        )
+    )
     attempts: dict[int, Attempt] = field(default_factory=dict)
     """By step: what comes of it, where it is not an update."""
     stop_at: tuple[str, int] | None = None
@@ -87,6 +92,8 @@ class World:
             done.append((Losses(1.0 + position.epoch, 2.0, 3.0), part.count))
         self.trained.append((position.epoch, window.first, window.end))
         self.rates.append(rates)
+        for group, lr in zip(self.state.optimizer.param_groups, rates.per_group(), strict=True):
+            group["lr"] = lr
         return self.attempts.get(position.step, Attempt("updated", tuple(done)))
 
     # validation
