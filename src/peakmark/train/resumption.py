@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.catalogue import Found, has_files, newest_good, read_to_go_on
-from peakmark.checkpoint.digest import everything, part_digests
+from peakmark.checkpoint.difference import differing_parts
+from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.format import comparable
 from peakmark.checkpoint.kept import kept_epochs
 from peakmark.checkpoint.reader import read_position
@@ -182,8 +183,7 @@ def _restored(planned: Planned, folder: RunFolder) -> RunState:
     state = new_state(old, model, arithmetic, checkpoint.history.segments[-1])
     restore(checkpoint, state)
     facts = RunFacts(old, checkpoint.names, checkpoint.architecture, planned.before.arithmetic, checkpoint.provenance)
-    there, here = part_digests(checkpoint), part_digests(capture(state, facts))
-    wrong = [part for part, digest in there.items() if here[part] != digest]
+    wrong = differing_parts(checkpoint, capture(state, facts))
     if planned.before.arithmetic.needs_scaler != arithmetic.needs_scaler:
         wrong = [part for part in wrong if part != "scaler"]
     if wrong:
