@@ -68,7 +68,8 @@ def _top(
 @app.command(context_settings=_PAIRS, add_help_option=False)
 def train(context: typer.Context) -> None:
     """Train a detector: peakmark train data=data.yaml model=yolov8n.yaml epochs=100"""
-    if _help_wanted(context, Settings, "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"):
+    example = "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"
+    if _help_wanted(context, Settings, example, "resume=True, or resume=FOLDER, is peakmark resume (which see)."):
         return
     with _told_plainly():
         pairs = read_pairs(context.args)

@@ -236,7 +236,7 @@ class ResumeSettings(SettingsModel):
     )
     probe: Literal["quick", "full"] | None = setting(
         None,
-        "quick compares digests after the restore, full also validates the restored weights again",
+        "quick compares the restored state with the file, full also validates its weights again",
         SEAM,
         "execution",
         unset="full where device, libraries or settings changed",

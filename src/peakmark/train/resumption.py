@@ -24,7 +24,7 @@ from peakmark.checkpoint.writer import save
 from peakmark.data.dataset import read_dataset
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.events import Observer, ResumePlanned
-from peakmark.machine.durable import clean_leftovers, write_text
+from peakmark.machine.durable import clean_leftovers, write_bytes, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
@@ -124,6 +124,9 @@ def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe
             save(read_to_go_on(path), folder.epoch_file(epoch))
         settings_before = planned.checkpoint.settings
         write_text(folder.settings_yaml, render_settings(settings_before, _origins(planned.folder, settings_before)))
+        if planned.folder.journal.is_file():
+            # Its story begins with that of the run it comes from; what lies beyond this state is marked as superseded.
+            write_bytes(folder.journal, planned.folder.journal.read_bytes())
         notes = (f"{note} {here} stays as it is.", *said)
         return _go_on(planned, folder, wishes, observe, artist, notes)
 

@@ -54,7 +54,10 @@ def looking_at(
 
     def look(history: History) -> Verdict:
         events = read_journal(journal)
-        resumption = resumptions(events)[-1]
+        told = resumptions(events)
+        if not told:
+            return Verdict("too early", f"{journal} doesn't tell of this resume, so its first epochs can't be judged.")
+        resumption = told[-1]
         verdict = judge(history, first_epoch=resumption.first_epoch, watch=watch, expected=resumption.expected)
         if resumption.proven:
             return as_proven(verdict)
