@@ -19,7 +19,8 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, MicrobatchDone, ResumePlanned, RunStarted, SeamJudged, ValidationProgress
-from peakmark.nouns import ChangePlan
+from peakmark.nouns import ChangePlan, Verdict
+from peakmark.record.unfinished import newest_unfinished
 
 WISHES = {
     "epochs": 3, "batch": 2, "nbs": 4, "warmup_epochs": 0.5, "mosaic": 0.7, "close_mosaic": 1, "save_interval": 0,
@@ -390,6 +391,19 @@ def test_seams_are_judged(train, copy_of):
     events.clear()
     YOLO().resume(run, observer=events.append, epochs=9, watch=0)
     assert not any(isinstance(event, SeamJudged) for event in events)
+
+
+@pytest.mark.parametrize(("on_break", "outcome"), [("pause", "paused"), ("stop", "broken")])
+def test_a_broken_run_is_saved_and_can_be_gone_on_with(whole, copy_of, monkeypatch, on_break, outcome):
+    run = copy_of(whole)
+    with monkeypatch.context() as patch:
+        verdict = Verdict("broken", "Broken.")
+        patch.setattr("peakmark.train.resumption.looking_at", lambda *_, **__: lambda history: verdict)
+        assert YOLO().resume(run, observer=_ignore, epochs=6, on_break=on_break).outcome == outcome
+    assert state_of(run).position.epoch == 4  # after the first epoch that was looked at
+    assert newest_unfinished(run.parent) == (run if on_break == "pause" else None)
+    assert YOLO().resume(run, observer=_ignore).outcome == "finished"
+    assert state_of(run).position.epoch == 6
 
 
 def test_weights_stay_bit_for_bit_whatever_is_changed(inside, copy_of, stop_at):
