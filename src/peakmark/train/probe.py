@@ -7,7 +7,7 @@ sees the same model as the one that wrote it. It must not know what the run goes
 from __future__ import annotations
 
 from peakmark.errors import ModelFileError
-from peakmark.events import Notice, Observer, ValidationProgress
+from peakmark.events import Notice, Observer
 from peakmark.resume.state import RunState
 from peakmark.train.build import open_validation_set
 from peakmark.train.planning import Planned
@@ -27,14 +27,8 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
         return "The validation data are others than the run's, so only the digests of its weights were compared."
     old, arithmetic = planned.before.settings, planned.after.arithmetic
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
-    epoch = planned.checkpoint.position.epoch
-    evaluation = validate_weights(
-        state.ema,
-        data,
-        arithmetic,
-        (old.box, old.cls, old.dfl),
-        progress=lambda done: observe(ValidationProgress(epoch, done, len(val_index))),
-    )
+    observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
+    evaluation = validate_weights(state.ema, data, arithmetic, (old.box, old.cls, old.dfl))
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):
         same = f"the logged mAP50-95 {logged['map50_95']:.4f} to the last digit"
