@@ -11,12 +11,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from peakmark.audits import audit
     from peakmark.runs import diagnose, inspect, replay, strip
     from peakmark.yolo import YOLO, TrainResults
 
-__all__ = ["YOLO", "TrainResults", "__version__", "diagnose", "inspect", "replay", "strip"]
+__all__ = ["YOLO", "TrainResults", "__version__", "audit", "diagnose", "inspect", "replay", "strip"]
 __version__ = "0.1.0"
-_PLACES = {"YOLO": "yolo", "TrainResults": "yolo"} | dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs")
+_PLACES = {
+    "YOLO": "yolo",
+    "TrainResults": "yolo",
+    "audit": "audits",
+    **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
+}
 
 
 def __getattr__(name: str) -> Any:

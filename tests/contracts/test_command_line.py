@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from peakmark.settings.description import describe
-from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import AuditSettings, PredictSettings, ResumeSettings, Settings, ValSettings
 
 NEEDED = ""
 TRAIN = {
@@ -37,9 +37,12 @@ PREDICT = {
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
+AUDIT = {"data": NEEDED, "project": "runs/detect", "name": "audit", "exist_ok": "False"}
 
 
-@pytest.mark.parametrize(("kind", "frozen"), [(Settings, TRAIN), (ValSettings, VAL), (PredictSettings, PREDICT)])
+@pytest.mark.parametrize(
+    ("kind", "frozen"), [(Settings, TRAIN), (ValSettings, VAL), (PredictSettings, PREDICT), (AuditSettings, AUDIT)]
+)
 def test_setting_names_and_defaults(kind, frozen):
     assert {name: description.default for name, description in describe(kind).items()} == frozen
 
@@ -53,13 +56,19 @@ def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 def test_help_lists_the_commands():
     ended = _peakmark("--help")
     assert ended.returncode == 0
-    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose"):
+    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose", "audit"):
         assert f"│ {command} " in ended.stdout
 
 
 @pytest.mark.parametrize(
     ("command", "kind"),
-    [("train", Settings), ("resume", ResumeSettings), ("val", ValSettings), ("predict", PredictSettings)],
+    [
+        ("train", Settings),
+        ("resume", ResumeSettings),
+        ("val", ValSettings),
+        ("predict", PredictSettings),
+        ("audit", AuditSettings),
+    ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
     ended = _peakmark(command, "--help")
@@ -71,7 +80,9 @@ def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
         assert line.split()[1] == (description.default or "(needed)")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["train", "--epochs"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["train", "--epochs"]]
+)
 def test_asking_loads_no_torch_touches_no_network_writes_no_file(arguments, tmp_path):
     watched = f"""
 import sys

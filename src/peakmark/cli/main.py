@@ -17,16 +17,20 @@ from rich.console import Console
 import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
-from peakmark.cli.show import show_description, show_diagnosis, show_error, show_evaluation, show_replayed
+from peakmark.cli.show import show_audit, show_description, show_diagnosis, show_error, show_evaluation, show_replayed
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import AuditSettings, PredictSettings, ResumeSettings, Settings, ValSettings
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
+
+EXIT_MEDIUM = 5
+EXIT_HIGH = 6
+"""What an audit ends with, by its worst finding; the errors have 2 to 4."""
 
 app = typer.Typer(
     name="peakmark",
@@ -179,7 +183,30 @@ def diagnose(run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs
         raise typer.Exit(0 if found.healthy else TrainingError.exit_code)
 
 
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def audit(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every example.")] = False,
+) -> None:
+    """Look for what could spoil a training on a data set: peakmark audit data=data.yaml"""
+    if _help_wanted(context, AuditSettings, "peakmark audit data=data.yaml", _AUDIT):
+        return
+    with _told_plainly():
+        pairs = read_pairs(context.args)
+        with ConsoleObserver(_err()) as observer:
+            found = peakmark.audit(observer=observer, **pairs)
+        show_audit(_out(), found, as_json=json)
+        raise typer.Exit({"high": EXIT_HIGH, "medium": EXIT_MEDIUM}.get(found.severity or "", 0))
+
+
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
+
+
+_AUDIT = f"""
+Duplicates, torn sequences, splits that differ, too little data, faulty labels:
+each finding with its severity, examples and what to do about it.
+  --json  everything, for a program
+It ends with {EXIT_HIGH} where the worst finding is of high severity, {EXIT_MEDIUM} for medium, else 0."""
 
 
 _RESUME = """

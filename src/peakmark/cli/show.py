@@ -16,10 +16,12 @@ from rich.text import Text
 
 from peakmark.errors import PeakmarkError
 from peakmark.nouns import Evaluation
+from peakmark.report.audit_table import print_audit
 from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_causes, print_verdict
 
 if TYPE_CHECKING:
+    from peakmark.audits import Audit
     from peakmark.runs import Diagnosis
     from peakmark.train.replay import Replayed
 
@@ -94,6 +96,15 @@ def show_diagnosis(console: Console, found: Diagnosis) -> None:
         print_verdict(console, verdict)
     if not found.resumes:
         _line(console, Text("It was never gone on with."))
+
+
+def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:
+    """Prints what an audit found: for a person, or JSON for a program."""
+    if as_json:
+        console.print(found.to_json(), highlight=False, markup=False, soft_wrap=True)
+        return
+    print_audit(console, found.findings, found.images, found.objects)
+    _line(console, Text(f"Written to {found.folder}"))
 
 
 def _entry(console: Console, label: str, value: Any) -> None:

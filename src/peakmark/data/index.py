@@ -157,6 +157,20 @@ class Index:
         return ("" if self.verify == "full" else "fast:") + digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class SurveyedSplit:
+    """A split as it is, with all that is wrong with it."""
+
+    index: Index
+    survey: Survey
+    """Of every listed file, those that can't be read too."""
+    bad_lines: tuple[str, ...]
+    """A sentence for each label line that can't be used; the index does without them."""
+    listed_again: int
+    orphans: tuple[str, ...]
+    """Label files without an image."""
+
+
 def build_index(
     spec: DatasetSpec,
     split: str,
@@ -173,6 +187,23 @@ def build_index(
     where that can't be written, a warning says so. Raises `DataError`, before anything is trained, for a split that is
     missing or empty, without a readable image, without truths (if `require_labels`), or with bad label lines (named).
     """
+    found = survey_split(spec, split, verify=verify, workers=workers, progress=progress, cache_folder=cache_folder)
+    if found.bad_lines:
+        raise DataError(_bad_lines_message(split, found.bad_lines))
+    _refuse_useless(found.index, spec, require_labels)
+    return found.index
+
+
+def survey_split(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    verify: Verify = "full",
+    workers: int = 1,
+    progress: Progress | None = None,
+    cache_folder: Path | None = None,
+) -> SurveyedSplit:
+    """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
     listing = list_images(spec, split)
     store = survey_file(cache_folder or user_cache_folder(), spec, split, verify)
     survey, bad_lines = survey_files(
@@ -180,19 +211,15 @@ def build_index(
     )
     warnings: list[str] = []
     try:
-        # Saved before complaining: whoever mends a label line needn't wait for all images again.
+        # Saved before anybody complains: whoever mends a label line needn't wait for all images again.
         save_survey(store, survey)
     except MachineError as error:
         warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
-    if bad_lines:
-        raise DataError(_bad_lines_message(split, bad_lines))
     ignored = {str(source) for sources in spec.splits.values() for source in sources}
     orphans = labels_without_image(label_folders(listing.files), ignored)
-    index = _index_from(
-        survey, spec, split, verify, tuple(warnings + _findings(split, survey, listing.listed_again, orphans))
-    )
-    _refuse_useless(index, spec, require_labels)
-    return index
+    warnings += _findings(split, survey, listing.listed_again, orphans)
+    index = _index_from(survey, spec, split, verify, tuple(warnings))
+    return SurveyedSplit(index, survey, tuple(bad_lines), listing.listed_again, tuple(orphans))
 
 
 def _index_from(survey: Survey, spec: DatasetSpec, split: str, verify: Verify, warnings: tuple[str, ...]) -> Index:

@@ -34,7 +34,7 @@ _BATCH = 16
 
 Stamp = tuple[int, int]
 """Size in bytes and modification time in ns: as long as both are equal, so is the file."""
-_NO_FILE: Stamp = (-1, -1)
+NO_FILE: Stamp = (-1, -1)
 _NEVER: Stamp = (-2, -2)
 """Equals no file's stamp: what has it is looked at again."""
 
@@ -131,7 +131,7 @@ def _stamp(file: str) -> Stamp:
     try:
         found = os.stat(file)
     except OSError:
-        return _NO_FILE
+        return NO_FILE
     return found.st_size, found.st_mtime_ns
 
 
@@ -157,7 +157,7 @@ def _look_at_labels(file: str, class_count: int, known: Survey | None, row: int 
             duplicates=int(known.duplicates[row]),
             clipped=int(known.clipped[row]),
         )
-    if stamp == _NO_FILE:
+    if stamp == NO_FILE:
         return stamp, ParsedLabels()
     try:
         with open(file, encoding="utf-8-sig", errors="replace") as stream:

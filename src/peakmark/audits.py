@@ -1,0 +1,98 @@
+"""How is a data set audited? The part of the facade that needs no model: it loads no torch and computes nothing itself.
+
+Every image is looked at, every label line read, and what is found is written down: findings, examples to look at.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
+from peakmark.data.audit.labels import check_labels
+from peakmark.data.audit.size import check_size
+from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.data.index import SurveyedSplit, survey_split
+from peakmark.errors import Mistakes
+from peakmark.events import Notice, Observer
+from peakmark.machine.durable import write_text
+from peakmark.record.folder import create_run_folder
+from peakmark.record.plain_json import as_json
+from peakmark.settings.fields import AuditSettings
+from peakmark.settings.parse import parse
+
+_FILE = "audit.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found in a data set."""
+
+    data: str
+    images: dict[str, int]
+    """Per split, those that can be read."""
+    objects: dict[str, int]
+    fingerprints: dict[str, str]
+    findings: tuple[Finding, ...]
+    """Worst first."""
+    folder: Path
+    """Where it is written down."""
+
+    @property
+    def severity(self) -> Severity | None:
+        """That of the worst finding; None where there is none."""
+        return worst(self.findings)
+
+    def to_json(self) -> str:
+        """Gives all of it as JSON."""
+        return as_json({"severity": self.severity, "audit": self}, indent=2)
+
+
+def audit(data: str | Path | None = None, *, observer: Observer | None = None, **settings: Any) -> Audit:
+    """Looks for what could spoil a training on this data set or its numbers; writes what it finds into a folder.
+
+    `settings`: those of `peakmark audit --help`. The data are not touched. Raises SettingsError and DataError with
+    every mistake at once, and MachineError.
+    """
+    observe = observer or (lambda event: None)
+    wishes, spec = _checked(settings if data is None else {**settings, "data": data})
+    splits = _survey(spec, observe)
+    indexes = {split: found.index for split, found in splits.items()}
+    findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
+    findings += check_size(indexes, spec.names)
+    folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+    for note in said:
+        observe(Notice(note))
+    done = Audit(
+        data=str(spec.yaml),
+        images={split: len(index) for split, index in indexes.items()},
+        objects={split: len(index.classes) for split, index in indexes.items()},
+        fingerprints={split: index.fingerprint for split, index in indexes.items()},
+        findings=worst_first(findings),
+        folder=folder.path,
+    )
+    write_text(folder.path / _FILE, done.to_json() + "\n")
+    return done
+
+
+def _checked(given: dict[str, Any]) -> tuple[AuditSettings, DatasetSpec]:
+    found = Mistakes()
+    wishes, spec = None, None
+    with found.gathered():
+        wishes = parse(AuditSettings, given).settings
+    with found.gathered():
+        spec = read_dataset(given["data"]) if given.get("data") else None
+    found.tell()
+    assert wishes is not None
+    assert spec is not None
+    return wishes, spec
+
+
+def _survey(spec: DatasetSpec, observe: Observer) -> dict[str, SurveyedSplit]:
+    splits = {}
+    for split in spec.splits:
+        observe(Notice(f"{split}: reading every image and label."))
+        splits[split] = survey_split(spec, split, workers=os.cpu_count() or 1)
+    return splits

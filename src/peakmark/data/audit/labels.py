@@ -1,0 +1,217 @@
+"""Are the labels of a split sound? Lines, boxes and classes, each by itself and against the others of its image.
+
+It reads no file: an index and a survey say all. Whether splits fit together is not asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.data.audit.findings import Box, Example, Finding, Severity, Shown, counted, finding
+from peakmark.data.index import Index, SurveyedSplit
+from peakmark.data.survey import NO_FILE
+from peakmark.geometry.boxes import xyxy_from_cxcywh
+from peakmark.nouns import FloatArray
+
+_SAME_PLACE = 0.9
+"""IoU from which two boxes of an image mean the same object: closer than two people draw one."""
+
+_WHOLE_SIDE = 0.97
+"""Share of both sides from which a box is nearly the whole image."""
+
+_FEW = 0.005
+"""Share of a split's boxes up to which a fault of single boxes is called low: it can't move a metric visibly."""
+
+_MANY_UNLABELLED = 0.2
+_MANY_UNREADABLE = 0.01
+_IMBALANCE = 50
+_STRONG_IMBALANCE = 500
+"""The most frequent class has so many times the objects of the rarest."""
+
+
+def check_labels(split: SurveyedSplit, names: Sequence[str]) -> list[Finding]:
+    """Finds what is wrong with the labels and files of one split."""
+    index = split.index
+    found = [*_files(split), *_lines(split), *_repeated(index, names), *_whole_images(index)]
+    if index.split == "train":
+        found += _imbalance(index, names)
+    return found
+
+
+def _files(split: SurveyedSplit) -> Iterator[Finding]:
+    index, survey, name = split.index, split.survey, split.index.split
+    listed = len(survey.files)
+    if index.unreadable:
+        share = len(index.unreadable) / listed
+        yield finding(
+            "unreadable image",
+            "high" if share > _MANY_UNREADABLE else "medium",
+            f"{name}: {counted(len(index.unreadable), 'image')} of {listed:,} can't be read and would be left out.",
+            "Get these files again from where they come from, or delete them with their labels.",
+            (Example(f"{file}: {reason}") for file, reason in index.unreadable),
+        )
+    without = np.flatnonzero((survey.label_stamps == NO_FILE).all(axis=1)).tolist()
+    if unlabelled := [row for row in without if row not in survey.reasons]:
+        share = len(unlabelled) / listed
+        yield finding(
+            "no label file",
+            "medium" if share > _MANY_UNLABELLED else "low",
+            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.0%}) and counts as"
+            " an image without objects.",
+            "Label them. Where they really show nothing, an empty .txt file says so.",
+            (Example(survey.files[row], (Shown(name, Path(survey.files[row])),)) for row in unlabelled),
+        )
+    if split.orphans:
+        yield finding(
+            "label without image",
+            "low",
+            f"{name}: {counted(len(split.orphans), 'label file has', 'label files have')} no image and is not used.",
+            "Put the images beside them, or delete the label files.",
+            map(Example, split.orphans),
+        )
+    if split.listed_again:
+        yield finding(
+            "listed twice",
+            "low",
+            f"{name}: {counted(split.listed_again, 'image is', 'images are')} listed more than once and taken once.",
+            "Take the repeated lines out of the list.",
+            (),
+            split.listed_again,
+        )
+
+
+def _lines(split: SurveyedSplit) -> Iterator[Finding]:
+    survey, name = split.survey, split.index.split
+    if split.bad_lines:
+        yield finding(
+            "bad label line",
+            "high",
+            f"{name}: {counted(len(split.bad_lines), 'label line')} can't be used; no training starts with them.",
+            "Mend or delete the lines.",
+            map(Example, split.bad_lines),
+        )
+    for kind, counts, text, remedy in (
+        (
+            "repeated line",
+            survey.duplicates,
+            "repeat another one to the letter and are left out.",
+            "Delete the repeated lines; look whether the labels were exported twice.",
+        ),
+        (
+            "box over the edge",
+            survey.clipped,
+            "reach over the edge of their image and are cut there.",
+            "Cut the boxes at the edge, or look whether labels and images belong together.",
+        ),
+    ):
+        if total := int(counts.sum()):
+            rows = np.flatnonzero(counts).tolist()
+            yield finding(
+                kind,
+                _by_share(total, len(split.index.classes)),
+                f"{name}: {counted(total, 'label')} {text}",
+                remedy,
+                (Example(f"{survey.files[row]}: {counts[row]}") for row in rows),
+                total,
+            )
+
+
+def _repeated(index: Index, names: Sequence[str]) -> Iterator[Finding]:
+    doubled: list[Example] = []
+    contradicting: list[Example] = []
+    for number, first, second, iou in boxes_in_one_place(index):
+        label = [names[c] for c in index.classes[[first, second]].tolist()]
+        same = label[0] == label[1]
+        what = f"two of {label[0]}" if same else f"{label[0]} and {label[1]}"
+        example = Example(f"{index.files[number]}: {what}, IoU {iou:.2f}", (shown(index, number, (first, second)),))
+        (doubled if same else contradicting).append(example)
+    boxes = len(index.classes)
+    if doubled:
+        yield finding(
+            "doubled box",
+            _by_share(len(doubled), boxes),
+            f"{index.split}: {counted(len(doubled), 'object is', 'objects are')} labelled twice, by boxes that overlap"
+            f" by {_SAME_PLACE:.0%} or more.",
+            "Delete one of each two; a model finds the object once and the other counts as missed.",
+            doubled,
+        )
+    if contradicting:
+        yield finding(
+            "same box, two classes",
+            _by_share(len(contradicting), boxes),
+            f"{index.split}: {counted(len(contradicting), 'object has', 'objects have')} two classes: equal boxes"
+            f" (IoU from {_SAME_PLACE}).",
+            "Decide for one class of each; whichever the model says, the other counts as missed.",
+            contradicting,
+        )
+
+
+def boxes_in_one_place(index: Index) -> Iterator[tuple[int, int, int, float]]:
+    """Gives each two boxes of an image that mean the same place: number of the image, rows of the boxes, their IoU."""
+    corners = xyxy_from_cxcywh(index.boxes_cxcywh_norm)
+    bounds = index.offsets.tolist()
+    for number in np.flatnonzero(np.diff(index.offsets) > 1).tolist():
+        start = bounds[number]
+        iou = _pairwise_iou(corners[start : bounds[number + 1]])
+        for first, second in zip(*np.nonzero(np.triu(iou >= _SAME_PLACE, 1)), strict=True):
+            yield number, start + int(first), start + int(second), float(iou[first, second])
+
+
+def _pairwise_iou(boxes_xyxy: FloatArray) -> NDArray[np.float32]:
+    # That of geometry.iou works on tensors; an audit must not wait for torch to load.
+    low = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])
+    high = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
+    intersection = np.prod(np.maximum(high - low, 0), axis=2)
+    area = np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1)
+    iou: NDArray[np.float32] = intersection / (area[:, None] + area[None, :] - intersection)
+    return iou
+
+
+def _whole_images(index: Index) -> Iterator[Finding]:
+    rows = np.flatnonzero((index.boxes_cxcywh_norm[:, 2:] >= _WHOLE_SIDE).all(axis=1))
+    if len(rows) == 0:
+        return
+    numbers = np.searchsorted(index.offsets, rows, side="right") - 1
+    yield finding(
+        "box of the whole image",
+        _by_share(len(rows), len(index.classes)),
+        f"{index.split}: {counted(len(rows), 'box is', 'boxes are')} nearly the whole image"
+        f" ({len(rows) / len(index.classes):.1%} of all).",
+        "Look whether they are meant for a class of the image instead of an object in it; delete them if so.",
+        (
+            Example(index.files[number], (shown(index, number, (row,)),))
+            for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)
+        ),
+    )
+
+
+def _imbalance(index: Index, names: Sequence[str]) -> Iterator[Finding]:
+    counts = np.bincount(index.classes, minlength=len(names))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        return
+    most, least = int(present[np.argmax(counts[present])]), int(present[np.argmin(counts[present])])
+    ratio = counts[most] / counts[least]
+    if ratio >= _IMBALANCE:
+        yield finding(
+            "class imbalance",
+            "medium" if ratio >= _STRONG_IMBALANCE else "low",
+            f"{index.split}: {names[most]} has {counts[most]:,} objects, {names[least]} {counts[least]:,}:"
+            f" {ratio:,.0f} times as many.",
+            "Label more images with the rare classes, and read their AP class by class: mAP counts all classes alike.",
+            (Example(f"{names[c]}: {counts[c]:,}") for c in present[np.argsort(counts[present], kind="stable")]),
+        )
+
+
+def shown(index: Index, number: int, rows: Sequence[int]) -> Shown:
+    """Gives an image of an index to look at, with these of the index's boxes."""
+    boxes: tuple[Box, ...] = tuple(tuple(index.boxes_cxcywh_norm[row].tolist()) for row in rows)
+    return Shown(index.split, index.path(number), boxes, tuple(index.classes[list(rows)].tolist()))
+
+
+def _by_share(faults: int, of: int) -> Severity:
+    return "low" if faults <= _FEW * of else "medium"
