@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peakmark.data.audit.duplicates import check_duplicates, find_duplicates
 from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
 from peakmark.data.audit.labels import check_labels
+from peakmark.data.audit.pool import look_at
 from peakmark.data.audit.size import check_size
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import SurveyedSplit, survey_split
@@ -62,6 +64,9 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     indexes = {split: found.index for split, found in splits.items()}
     findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
     findings += check_size(indexes, spec.names)
+    observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
+    pool = look_at(indexes, workers=os.cpu_count() or 1)
+    findings += check_duplicates(pool, find_duplicates(pool))
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
