@@ -14,6 +14,8 @@ from peakmark.data.audit.duplicates import check_duplicates, find_duplicates
 from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
 from peakmark.data.audit.labels import check_labels
 from peakmark.data.audit.pool import look_at
+from peakmark.data.audit.sequences import check_torn, find_torn
+from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import SurveyedSplit, survey_split
@@ -67,6 +69,8 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
     pool = look_at(indexes, workers=os.cpu_count() or 1)
     findings += check_duplicates(pool, find_duplicates(pool))
+    findings += check_torn(pool, find_torn(pool))
+    findings += check_shift(pool, spec.names)
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
