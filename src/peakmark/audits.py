@@ -24,6 +24,7 @@ from peakmark.events import Notice, Observer
 from peakmark.machine.durable import write_text
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
+from peakmark.report.audit_page import write_audit_page
 from peakmark.settings.fields import AuditSettings
 from peakmark.settings.parse import parse
 
@@ -83,6 +84,8 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
         folder=folder.path,
     )
     write_text(folder.path / _FILE, done.to_json() + "\n")
+    sizes = {split: (done.images[split], done.objects[split]) for split in indexes}
+    write_audit_page(folder.path, done.data, done.findings, sizes, spec.names)
     return done
 
 

@@ -27,6 +27,7 @@ def test_an_audit_is_written_down_and_given(data, runs):
     assert written["audit"]["images"] == {"train": 12, "val": 12}
     assert [found["kind"] for found in written["audit"]["findings"]] == [found.kind for found in done.findings]
     assert "small validation set" in [found.kind for found in done.findings]
+    assert "small validation set" in (done.folder / "audit.html").read_text()
     severities = ["high", "medium", "low"]
     assert [found.severity for found in done.findings] == sorted(
         (found.severity for found in done.findings), key=severities.index

@@ -20,7 +20,7 @@ from peakmark.errors import MachineError
 from peakmark.machine.durable import write_text
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
-from peakmark.report.markup import html_row, html_table, mapping
+from peakmark.report.markup import html_page, html_row, html_table, mapping
 from peakmark.report.resumes import resumes_section
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
@@ -63,46 +63,6 @@ _EPOCH_COLUMNS = (
     ("metrics/mAP50-95(B)", "mAP50-95"),
 )
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #282828; background: #f6f6f4; margin: 0; }
-main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 60px; }
-h1 { font-size: 1.7em; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.2em; margin: 2em 0 .6em; }
-p { margin: .4em 0; }
-.quiet { color: #6a6a6a; font-size: .9em; }
-.numbers { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0 6px; }
-.number { background: white; border: 1px solid #e2e2df; border-radius: 8px; padding: 10px 18px; min-width: 110px; }
-.number b { display: block; font-size: 1.55em; font-variant-numeric: tabular-nums; }
-table { border-collapse: collapse; background: white; border: 1px solid #e2e2df; font-size: .92em; }
-th, td { padding: 5px 14px; text-align: right; border-bottom: 1px solid #efefec; white-space: nowrap; }
-td, th { font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; }
-td:first-child { white-space: normal; overflow-wrap: anywhere; }
-.words th, .words td { text-align: left; }
-.sentences th, .sentences td { white-space: normal; vertical-align: top; }
-.sentences td:nth-child(-n+2) { min-width: 110px; overflow-wrap: normal; }
-.sentences td:nth-child(3) { min-width: 230px; }
-.sentences ol { margin: .4em 0; padding-left: 1.4em; }
-tr.gone td, tr.gone .quiet { color: #9a9a9a; }
-.drifting { color: #a86400; }
-.broken { color: #b3261e; font-weight: 600; }
-th { color: #6a6a6a; font-weight: 600; }
-tr.best td { background: #e3f4ee; font-weight: 600; }
-.wide { overflow: auto; max-height: 640px; }
-thead th { position: sticky; top: 0; background: white; }
-.swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .6em; }
-.bar { display: inline-block; width: 90px; height: .6em; background: #eeeeea; margin-left: .8em; text-align: left; }
-.bar i { display: block; height: 100%; background: #0072b2; }
-.pictures { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; }
-figure { margin: 0; background: white; border: 1px solid #e2e2df; border-radius: 8px; padding: 10px; }
-figure.full { grid-column: 1 / -1; }
-figure img { width: 100%; height: auto; display: block; }
-figcaption { color: #6a6a6a; font-size: .9em; padding: 4px 2px 0; }
-summary { cursor: pointer; margin: .6em 0; }
-code { overflow-wrap: anywhere; font-size: .95em; }
-@media (max-width: 760px) { .pictures { grid-template-columns: 1fr; } }
-"""
-
 
 def write_page(folder: Path) -> Path:
     """Writes report.html into a run's folder and gives its path; what isn't there is left out.
@@ -119,12 +79,7 @@ def write_page(folder: Path) -> Path:
         _settings(mapping(summary.get("settings"))),
         _origins(summary),
     )
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(folder.resolve().name)} · Peakmark</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{''.join(sections)}</main>\n</body>\n</html>\n"
-    )
+    page = html_page(folder.resolve().name, "".join(sections))
     write_text(folder / PAGE_FILE, page)
     return folder / PAGE_FILE
 

@@ -131,7 +131,7 @@ def _other_labels(pool: Pool, groups: Iterable[tuple[int, ...]]) -> Iterator[Fin
             "medium",
             f"{counted(len(differing), 'image is', 'images are')} there more than once with other labels each time.",
             "Decide which labels are right, and delete the others with their images.",
-            (_example(pool, group, "other labels") for group in differing),
+            (_example(pool, group, "other labels", labelled=True) for group in differing),
         )
 
 
@@ -150,8 +150,9 @@ def _one_of_each_split(pool: Pool, group: tuple[int, ...]) -> list[int]:
     return list(first.values())
 
 
-def _example(pool: Pool, images: Iterable[int], what: str) -> Example:
+def _example(pool: Pool, images: Iterable[int], what: str, *, labelled: bool = False) -> Example:
     images = list(images)
     names = ", ".join(f"{pool.split(image)}: {pool.file(image)}" for image in images[:_SHOWN_OF_GROUP])
     more = f" and {len(images) - _SHOWN_OF_GROUP} more" if len(images) > _SHOWN_OF_GROUP else ""
-    return Example(f"{what}: {names}{more}", tuple(pool.shown(image) for image in images[:_SHOWN_OF_GROUP]))
+    look = pool.shown_with_labels if labelled else pool.shown
+    return Example(f"{what}: {names}{more}", tuple(look(image) for image in images[:_SHOWN_OF_GROUP]))

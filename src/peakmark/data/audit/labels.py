@@ -60,7 +60,7 @@ def _files(split: SurveyedSplit) -> Iterator[Finding]:
         yield finding(
             "no label file",
             "medium" if share > _MANY_UNLABELLED else "low",
-            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.0%}) and counts as"
+            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.1%}) and counts as"
             " an image without objects.",
             "Label them. Where they really show nothing, an empty .txt file says so.",
             (Example(survey.files[row], (Shown(name, Path(survey.files[row])),)) for row in unlabelled),
@@ -98,13 +98,13 @@ def _lines(split: SurveyedSplit) -> Iterator[Finding]:
         (
             "repeated line",
             survey.duplicates,
-            "repeat another one to the letter and are left out.",
+            "the same as another of the image, left out.",
             "Delete the repeated lines; look whether the labels were exported twice.",
         ),
         (
             "box over the edge",
             survey.clipped,
-            "reach over the edge of their image and are cut there.",
+            "over the edge of the image, cut there.",
             "Cut the boxes at the edge, or look whether labels and images belong together.",
         ),
     ):
@@ -127,7 +127,7 @@ def _repeated(index: Index, names: Sequence[str]) -> Iterator[Finding]:
         label = [names[c] for c in index.classes[[first, second]].tolist()]
         same = label[0] == label[1]
         what = f"two of {label[0]}" if same else f"{label[0]} and {label[1]}"
-        example = Example(f"{index.files[number]}: {what}, IoU {iou:.2f}", (shown(index, number, (first, second)),))
+        example = Example(f"{index.files[number]}: {what}, IoU {iou:.2f}", (show(index, number, (first, second)),))
         (doubled if same else contradicting).append(example)
     boxes = len(index.classes)
     if doubled:
@@ -180,10 +180,10 @@ def _whole_images(index: Index) -> Iterator[Finding]:
         "box of the whole image",
         _by_share(len(rows), len(index.classes)),
         f"{index.split}: {counted(len(rows), 'box is', 'boxes are')} nearly the whole image"
-        f" ({len(rows) / len(index.classes):.1%} of all).",
+        f" ({len(rows) / len(index.classes):.2%} of all).",
         "Look whether they are meant for a class of the image instead of an object in it; delete them if so.",
         (
-            Example(index.files[number], (shown(index, number, (row,)),))
+            Example(index.files[number], (show(index, number, (row,)),))
             for number, row in zip(numbers.tolist(), rows.tolist(), strict=True)
         ),
     )
@@ -207,7 +207,7 @@ def _imbalance(index: Index, names: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def shown(index: Index, number: int, rows: Sequence[int]) -> Shown:
+def show(index: Index, number: int, rows: Sequence[int]) -> Shown:
     """Gives an image of an index to look at, with these of the index's boxes."""
     boxes: tuple[Box, ...] = tuple(tuple(index.boxes_cxcywh_norm[row].tolist()) for row in rows)
     return Shown(index.split, index.path(number), boxes, tuple(index.classes[list(rows)].tolist()))

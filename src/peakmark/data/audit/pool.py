@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Shown
+from peakmark.data.audit.labels import show
 from peakmark.data.images import decode_with_time
 from peakmark.data.index import Index
 from peakmark.data.survey import Progress
@@ -64,6 +65,11 @@ class Pool:
     def shown(self, image: int) -> Shown:
         """Gives an image to look at."""
         return Shown(self.split(image), self.path(image))
+
+    def shown_with_labels(self, image: int) -> Shown:
+        """Gives an image to look at with all its boxes."""
+        index, number = self.index(image), int(self.row_N[image])
+        return show(index, number, range(int(index.offsets[number]), int(index.offsets[number + 1])))
 
     @property
     def digests(self) -> NDArray[np.void]:
