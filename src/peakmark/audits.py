@@ -13,7 +13,8 @@ from typing import Any
 from peakmark.data.audit.duplicates import check_duplicates, find_duplicates
 from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
 from peakmark.data.audit.labels import check_labels
-from peakmark.data.audit.pool import look_at
+from peakmark.data.audit.pool import Pool, look_at
+from peakmark.data.audit.repair import Repair, repair_split, write_split
 from peakmark.data.audit.sequences import check_torn, find_torn
 from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
@@ -32,6 +33,18 @@ _FILE = "audit.json"
 
 
 @dataclass(frozen=True, slots=True)
+class RepairedSplit:
+    """Lists of a split in which nothing is torn apart."""
+
+    data_yaml: Path
+    images: dict[str, int]
+    moved: int
+    """Images that are in another split than before."""
+    left_out: int
+    """Further copies of a file with the same labels."""
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """What was found in a data set."""
 
@@ -44,6 +57,8 @@ class Audit:
     """Worst first."""
     folder: Path
     """Where it is written down."""
+    repaired: RepairedSplit | None = None
+    """What `fix=split` wrote."""
 
     @property
     def severity(self) -> Severity | None:
@@ -69,12 +84,17 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     findings += check_size(indexes, spec.names)
     observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
     pool = look_at(indexes, workers=os.cpu_count() or 1)
-    findings += check_duplicates(pool, find_duplicates(pool))
-    findings += check_torn(pool, find_torn(pool))
+    duplicates, torn = find_duplicates(pool), find_torn(pool)
+    findings += check_duplicates(pool, duplicates)
+    findings += check_torn(pool, torn)
     findings += check_shift(pool, spec.names)
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
+    repair = repair_split(pool, duplicates, torn) if wishes.fix == "split" else None
+    if repair is not None and (empty := [split for split, images in repair.splits.items() if not images]):
+        observe(Notice(_cannot_be_repaired(empty), serious=True))
+        repair = None
     done = Audit(
         data=str(spec.yaml),
         images={split: len(index) for split, index in indexes.items()},
@@ -82,6 +102,7 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
         fingerprints={split: index.fingerprint for split, index in indexes.items()},
         findings=worst_first(findings),
         folder=folder.path,
+        repaired=_written(repair, pool, spec, folder.path / "repaired") if repair else None,
     )
     write_text(folder.path / _FILE, done.to_json() + "\n")
     sizes = {split: (done.images[split], done.objects[split]) for split in indexes}
@@ -100,6 +121,18 @@ def _checked(given: dict[str, Any]) -> tuple[AuditSettings, DatasetSpec]:
     assert wishes is not None
     assert spec is not None
     return wishes, spec
+
+
+def _written(repair: Repair, pool: Pool, spec: DatasetSpec, folder: Path) -> RepairedSplit:
+    images = {split: len(of) for split, of in repair.splits.items()}
+    return RepairedSplit(write_split(repair, pool, spec, folder), images, repair.moved, repair.left_out)
+
+
+def _cannot_be_repaired(empty: list[str]) -> str:
+    return (
+        f"fix=split: {' and '.join(empty)} would be empty, since all its images belong together with others;"
+        " nothing was written. Take images for it that were recorded at another time or place."
+    )
 
 
 def _survey(spec: DatasetSpec, observe: Observer) -> dict[str, SurveyedSplit]:

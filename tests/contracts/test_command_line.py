@@ -37,7 +37,7 @@ PREDICT = {
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
-AUDIT = {"data": NEEDED, "project": "runs/detect", "name": "audit", "exist_ok": "False"}
+AUDIT = {"data": NEEDED, "fix": "None", "project": "runs/detect", "name": "audit", "exist_ok": "False"}
 
 
 @pytest.mark.parametrize(

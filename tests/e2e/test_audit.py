@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from peakmark import audit
 from peakmark.errors import SettingsError
+from peakmark.events import RunStarted
 
 BCCD = Path(__file__).resolve().parents[3] / "shared/data/bccd/data.yaml"
 
@@ -50,6 +52,35 @@ def test_the_command_answers_a_person_and_a_pipeline(data, runs, peakmark, tmp_p
     assert json.loads(asked.stdout)["severity"] == "high"
 
 
+def test_a_repaired_split_has_nothing_to_repair(data, runs, peakmark, tmp_path):
+    root = data.parent
+    before = {file: file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    for number in range(3):
+        for kind, suffix in (("images", "png"), ("labels", "txt")):
+            copy = root / f"{kind}/val/copy{number}.{suffix}"
+            copy.write_bytes((root / f"{kind}/train/{number:02d}.{suffix}").read_bytes())
+            before[copy] = copy.read_bytes()
+    told = peakmark("audit", f"data={data}", f"project={runs}", "fix=split", cwd=tmp_path)
+    assert "3 further copies left out" in told.stdout
+    assert {file: file.read_bytes() for file in root.rglob("*") if file.is_file()} == before
+    again = audit(runs / "audit/repaired/data.yaml", project=runs, fix="split")
+    assert not [found.kind for found in again.findings if "duplicate" in found.kind]
+    assert again.repaired is not None
+    assert (again.repaired.moved, again.repaired.left_out) == (0, 0)
+    assert sum(again.images.values()) == 24
+
+
+def test_a_split_that_only_repeats_another_can_not_be_repaired(data, runs):
+    for kind in ("images", "labels"):
+        shutil.rmtree(data.parent / kind / "val")
+        shutil.copytree(data.parent / kind / "train", data.parent / kind / "val")
+    said: list[str] = []
+    done = audit(data, project=runs, fix="split", observer=lambda event: said.append(getattr(event, "text", "")))
+    assert done.repaired is None
+    assert not (done.folder / "repaired").exists()
+    assert "val would be empty" in said[-1]
+
+
 def test_mistakes_are_told_at_once(runs):
     with pytest.raises(SettingsError) as caught:
         audit("nowhere.yaml", project=runs, names="x")
@@ -61,3 +92,16 @@ def test_mistakes_are_told_at_once(runs):
 def test_blood_cells_raise_no_alarm(runs):
     done = audit(BCCD, project=runs)
     assert "high" not in [found.severity for found in done.findings]
+
+
+def test_a_training_says_at_its_start_what_is_wrong_with_its_data(data, train):
+    (data.parent / "images/val/copy.png").write_bytes((data.parent / "images/train/00.png").read_bytes())
+    notes: list[str] = []
+
+    def listen(event):
+        if isinstance(event, RunStarted):
+            notes.extend(event.notes)
+
+    train(data=data, epochs=1, observer=listen)
+    assert "1 image of val is in train too, as equal files (7.7% of val)." in notes
+    assert any("standard error" in note for note in notes)

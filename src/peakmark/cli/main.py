@@ -189,7 +189,7 @@ def audit(
     json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every example.")] = False,
 ) -> None:
     """Look for what could spoil a training on a data set: peakmark audit data=data.yaml"""
-    if _help_wanted(context, AuditSettings, "peakmark audit data=data.yaml", _AUDIT):
+    if _help_wanted(context, AuditSettings, "peakmark audit data=data.yaml fix=split", _AUDIT):
         return
     with _told_plainly():
         pairs = read_pairs(context.args)

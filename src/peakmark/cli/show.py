@@ -21,7 +21,7 @@ from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_causes, print_verdict
 
 if TYPE_CHECKING:
-    from peakmark.audits import Audit
+    from peakmark.audits import Audit, RepairedSplit
     from peakmark.runs import Diagnosis
     from peakmark.train.replay import Replayed
 
@@ -104,7 +104,17 @@ def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:
         console.print(found.to_json(), highlight=False, markup=False, soft_wrap=True)
         return
     print_audit(console, found.findings, found.images, found.objects)
+    if found.repaired is not None:
+        _line(console, Text(_repaired_in_words(found.repaired)))
     _line(console, Text(f"Written to {found.folder}"))
+
+
+def _repaired_in_words(repaired: RepairedSplit) -> str:
+    sizes = ", ".join(f"{split} {images:,}" for split, images in repaired.images.items())
+    return (
+        f"Repaired split: {repaired.moved:,} images moved, {repaired.left_out:,} further copies left out ({sizes})."
+        f" Train with data={repaired.data_yaml}"
+    )
 
 
 def _entry(console: Console, label: str, value: Any) -> None:

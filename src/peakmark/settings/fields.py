@@ -256,6 +256,13 @@ class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
     data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
+    fix: Literal["split"] | None = setting(
+        None,
+        "split writes lists of a split in which nothing is torn apart; the data stay",
+        OUTPUT,
+        "output",
+        unset="none",
+    )
     project: Text = setting("runs/detect", "folder that the audit's folder lies in", OUTPUT, "output")
     name: Text = setting("audit", "name of the folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")

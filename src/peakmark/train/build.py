@@ -26,6 +26,7 @@ import torch
 
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import comparable
+from peakmark.data.audit.quick import quick_notes
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.index import Index, build_index
@@ -68,7 +69,8 @@ class OpenData:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (*self.train_index.warnings, *(self.val_index.warnings if self.val_index else ()))
+        found = quick_notes(self.train_index, self.val_index, self.names)
+        return (*self.train_index.warnings, *(self.val_index.warnings if self.val_index else ()), *found)
 
     @property
     def val_fingerprint(self) -> str | None:

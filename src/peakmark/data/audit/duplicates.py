@@ -21,7 +21,7 @@ _MANY_LEAKED = 0.02
 _MANY_REPEATED = 0.05
 _SHOWN_OF_GROUP = 4
 
-_REMEDY_ACROSS = "Keep each in one split only."
+_REMEDY_ACROSS = "Keep each in one split only; peakmark audit fix=split writes lists that do."
 _REMEDY_WITHIN = "Delete all but one of each, with their labels."
 
 

@@ -35,8 +35,12 @@ _STRONG_IMBALANCE = 500
 
 def check_labels(split: SurveyedSplit, names: Sequence[str]) -> list[Finding]:
     """Finds what is wrong with the labels and files of one split."""
-    index = split.index
-    found = [*_files(split), *_lines(split), *_repeated(index, names), *_whole_images(index)]
+    return [*_files(split), *_lines(split), *check_boxes(split.index, names)]
+
+
+def check_boxes(index: Index, names: Sequence[str]) -> list[Finding]:
+    """Finds what is wrong with the boxes that a training would take."""
+    found = [*_repeated(index, names), *_whole_images(index)]
     if index.split == "train":
         found += _imbalance(index, names)
     return found

@@ -81,7 +81,7 @@ def check_torn(pool: Pool, torn: Torn) -> Iterator[Finding]:
             _severity(pool, leaked),
             f"{counted(len(torn.sources), 'image is', 'images are')} there in several splits, as copies that an export"
             " made of each (their names say so).",
-            "Split the images before copies are made of them.",
+            "Split the images before copies are made of them, or take the lists that peakmark audit fix=split writes.",
             (_example(pool, group[:4]) for group in torn.sources),
         )
     if torn.sequences:
@@ -92,7 +92,7 @@ def check_torn(pool: Pool, torn: Torn) -> Iterator[Finding]:
             _severity(pool, touched),
             f"{counted(len(torn.sequences), 'sequence')} of frames torn apart: {counted(len(touched), 'image')} to"
             " measure with, next to a frame of another split that looks much the same.",
-            "Give each sequence to one split as a whole.",
+            "Give each sequence to one split as a whole; peakmark audit fix=split writes lists that do.",
             (_example(pool, pair) for pair in pairs),
         )
 
