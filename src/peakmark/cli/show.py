@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from peakmark.data.audit.findings import counted
 from peakmark.errors import PeakmarkError
 from peakmark.nouns import Evaluation
 from peakmark.report.audit_table import print_audit
@@ -112,7 +113,8 @@ def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:
 def _repaired_in_words(repaired: RepairedSplit) -> str:
     sizes = ", ".join(f"{split} {images:,}" for split, images in repaired.images.items())
     return (
-        f"Repaired split: {repaired.moved:,} images moved, {repaired.left_out:,} further copies left out ({sizes})."
+        f"Repaired split: {counted(repaired.moved, 'image')} moved,"
+        f" {counted(repaired.left_out, 'further copy', 'further copies')} left out ({sizes})."
         f" Train with data={repaired.data_yaml}"
     )
 

@@ -168,13 +168,14 @@ def _compare_shares(
         return
     images = np.concatenate((train, val))
     draws = stream(0, "audit", len(images))
-    in_val = np.zeros((len(images), _SHUFFLES + 1), np.float32)
-    in_val[len(train) :, 0] = 1
-    for shuffle in range(1, _SHUFFLES + 1):
-        in_val[:, shuffle] = draws.permutation(in_val[:, 0])
-    sums_val = counts[images].T @ in_val
-    sums_train = counts[images].sum(axis=0)[:, None] - sums_val
-    shares = [sums / np.maximum(sums.sum(axis=0), 1) for sums in (sums_train, sums_val)]
+    in_val = np.zeros(len(images), np.float32)
+    in_val[len(train) :] = 1
+    # One shuffle after the other: all of them side by side would take 800 bytes an image.
+    counts = counts[images]
+    sums = [counts.T @ in_val, *(counts.T @ draws.permutation(in_val) for _ in range(_SHUFFLES))]
+    sums_val = np.stack(sums, axis=1)
+    sums_train = counts.sum(axis=0)[:, None] - sums_val
+    shares = [of / np.maximum(of.sum(axis=0), 1) for of in (sums_train, sums_val)]
     distances = np.abs(shares[0] - shares[1]).sum(axis=0) / 2
     distance = float(distances[0])
     if distance < _NOTABLE or distance <= distances[1:].max():
