@@ -81,6 +81,13 @@ def test_a_split_that_only_repeats_another_can_not_be_repaired(data, runs):
     assert "val would be empty" in said[-1]
 
 
+def test_of_a_set_without_a_readable_image_everything_is_said_all_the_same(data, runs):
+    for image in (data.parent / "images").rglob("*.png"):
+        image.write_bytes(b"no image")
+    found = audit(data, project=runs, fix="split").findings
+    assert {each.kind for each in found if each.severity == "high"} == {"unreadable image", "no objects"}
+
+
 def test_mistakes_are_told_at_once(runs):
     with pytest.raises(SettingsError) as caught:
         audit("nowhere.yaml", project=runs, names="x")

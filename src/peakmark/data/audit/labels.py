@@ -64,8 +64,8 @@ def _files(split: SurveyedSplit) -> Iterator[Finding]:
         yield finding(
             "no label file",
             "medium" if share > _MANY_UNLABELLED else "low",
-            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.1%}) and counts as"
-            " an image without objects.",
+            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.1%}); each is"
+            " taken as an image without objects.",
             "Label them. Where they really show nothing, an empty .txt file says so.",
             (Example(survey.files[row], (Shown(name, Path(survey.files[row])),)) for row in unlabelled),
         )

@@ -85,7 +85,7 @@ def differences(pictures: Pictures, first: IntArray, second: IntArray) -> NDArra
 
 def _contrasts(pictures: Pictures) -> NDArray[np.float32]:
     """Grey levels, never less than noise has."""
-    spread = pictures.reshape(len(pictures), -1).std(axis=1, dtype=np.float32)
+    spread = pictures.std(axis=(1, 2), dtype=np.float32)
     contrast: NDArray[np.float32] = np.maximum(spread, np.float32(_LEAST_CONTRAST))
     return contrast
 
@@ -152,5 +152,5 @@ def _differences(pictures: Pictures, first: IntArray, second: IntArray, flip: In
     for rows, axes in ((flip == 1, 2), (flip == 2, 1), (flip == 3, (1, 2))):
         others[rows] = np.flip(others[rows], axes)
     contrast = np.maximum(_contrasts(pictures[first]), _contrasts(pictures[second]))
-    result: NDArray[np.float32] = (ones - others).reshape(len(first), -1).std(axis=1) / contrast
+    result: NDArray[np.float32] = (ones - others).std(axis=(1, 2)) / contrast
     return result

@@ -57,6 +57,16 @@ def _few_truths(split: str, counts: Mapping[str, NDArray[np.intp]], names: Seque
     if split == "test":
         return
     mine = counts[split]
+    if not mine.any():
+        yield finding(
+            "no objects",
+            "high",
+            f"{split}: not a single object is labelled; no training starts with it.",
+            "Put the label files where the last `images` of the images' path reads `labels`, or beside the images.",
+            (),
+            1,
+        )
+        return
     elsewhere = np.sum([of for other, of in counts.items() if other != split], axis=0) + np.zeros_like(mine)
     absent, unused = (mine == 0) & (elsewhere > 0), (mine == 0) & (elsewhere == 0)
     few = (mine > 0) & (mine < FEW_TRUTHS)

@@ -50,3 +50,9 @@ def test_a_class_that_nobody_uses_is_named_once(make_index: MakeIndex):
     (found,) = check_size(splits, NAMES)
     assert (found.kind, found.severity) == ("class unused", "low")
     assert "(owl)" in found.text
+
+
+def test_a_split_without_labels_is_one_finding(make_index: MakeIndex):
+    splits = {"train": make_index("train", [[0, 1, 2]] * 400), "val": make_index("val", [[]] * 3)}
+    (found,) = check_size(splits, NAMES)
+    assert (found.kind, found.severity, found.text[:4]) == ("no objects", "high", "val:")
