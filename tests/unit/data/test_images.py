@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peakmark.data.images import UnreadableImageError, decode, probe
+from peakmark.data.images import UnreadableImageError, decode, decode_with_time, probe
 from peakmark.errors import DataError
 
 RED_LEFT = np.zeros((20, 40, 3), np.uint8)
@@ -34,6 +35,16 @@ def test_any_file_name(tmp_path: Path, name: str):
     file = tmp_path / name
     file.write_bytes(_save(tmp_path / "plain.png").read_bytes())
     assert decode(file).shape == (20, 40, 3)
+
+
+def test_when_an_image_was_taken(tmp_path: Path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:06 12:34:56"
+    exif[0x0132] = "2025:01:01 00:00:00"  # when it was edited
+    assert decode_with_time(_save(tmp_path / "a.jpg", exif=exif))[1] == datetime(2024, 5, 6, 12, 34, 56)
+    exif.get_ifd(0x8769)[0x9003] = "    :  :     :  :  "  # what some cameras write before their clock is set
+    assert decode_with_time(_save(tmp_path / "b.jpg", exif=exif))[1] is None
+    assert decode_with_time(_save(tmp_path / "c.jpg"))[1] is None
 
 
 @pytest.mark.parametrize("verify", ["full", "fast"])

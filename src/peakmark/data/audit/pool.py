@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 import cv2
@@ -104,4 +105,4 @@ def _look(path: Path) -> tuple[Thumbnails, float]:
     # Scaled before it is made grey: a 300th of the pixels is left for the second step.
     small = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    return grey, taken_at.timestamp() if taken_at else np.nan
+    return grey, taken_at.replace(tzinfo=UTC).timestamp() if taken_at else np.nan

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ _SOME_TORN = 0.02
 _EXPORTED = re.compile(r"^(?P<source>.+)_(?:jpe?g|png|bmp|tiff?|webp)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
 """A labelling service exports several augmented copies of an image under names of this form."""
 _MOMENT = re.compile(r"((?:19|20)\d\d)[-_]?([01]\d)[-_]?([0-3]\d)[-_T ]?([0-2]\d)[-_:h]?([0-5]\d)[-_:m]?([0-5]\d)")
+_UNIX_TIME = re.compile(r"(?<!\d)(1\d{9})(\d{3}|\d{6}|\d{9})?(?!\d)")
+"""Seconds since 1970, with milli-, micro- or nanoseconds."""
 _NUMBER = re.compile(r"^(.*?)(\d{1,12})(\D*)$")
 
 
@@ -99,19 +101,26 @@ def check_torn(pool: Pool, torn: Torn) -> Iterator[Finding]:
 
 def _place(stem: str, taken_at_s: float) -> tuple[str, float] | None:
     """To which row of images a name belongs and where in it; a time stamp counts more than a number."""
-    if found := _MOMENT.search(stem):
-        try:
-            moment = datetime(*map(int, found.groups()))  # type: ignore[arg-type]
-        except ValueError:
-            pass
-        else:
-            # What comes after the moment counts frames within the second, or is the camera's name.
-            return f"time {stem[: found.start()]}", moment.timestamp() / _SECONDS_APART * _NUMBERS_APART
+    for form in (_MOMENT, _UNIX_TIME):
+        if (found := form.search(stem)) and (at_s := _seconds(found)) is not None:
+            # What is left of the name tells cameras apart; digits in it count frames within the second.
+            rest = re.sub(r"\d+", "", stem[: found.start()] + "|" + stem[found.end() :])
+            return f"time {rest}", at_s / _SECONDS_APART * _NUMBERS_APART
     if np.isfinite(taken_at_s):
         return "camera", taken_at_s / _SECONDS_APART * _NUMBERS_APART
     if found := _NUMBER.match(stem):
         return f"number {found[1]}|{found[3]}", float(found[2])
     return None
+
+
+def _seconds(found: re.Match[str]) -> float | None:
+    if found.re is _UNIX_TIME:
+        return float(f"{found[1]}.{found[2] or 0}")
+    try:
+        year, month, day, hour, minute, second = map(int, found.groups())
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def _sequences(pool: Pool, row: list[tuple[float, int]], by_lot: Differences) -> Iterator[list[int]]:

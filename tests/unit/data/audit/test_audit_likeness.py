@@ -58,6 +58,13 @@ def test_copies_are_found_and_nothing_else(change: str):
     assert found == {(number, 60 + number) for number in range(20)}
 
 
+def test_equal_shades_with_other_details_are_other_pictures():
+    shades = small([scene(1)])[0] / 2.0 + 60
+    down, across = np.indices((32, 32))
+    pictures = [shades + 40 * (-1) ** stripes for stripes in (down, across, down + across)]
+    assert len(alike_pairs(np.stack(pictures).astype(np.uint8)).first_P) == 0
+
+
 def test_a_thousand_equal_pictures_hang_together_without_a_million_comparisons(monkeypatch):
     compared = []
     differences = likeness._differences

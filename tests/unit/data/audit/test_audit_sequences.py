@@ -53,10 +53,11 @@ EVERY_FIFTH = range(2, FRAMES, 5)
 AT_THE_END = range(48, FRAMES)
 NUMBERED = [f"clip_{number:04d}.jpg" for number in range(FRAMES)]
 MOMENTS = [f"cam_2024-05-06_12-{number // 60:02d}-{number % 60:02d}_x.jpg" for number in range(FRAMES)]
+MILLISECONDS = [f"{1_700_000_000_000 + 100 * number}.jpg" for number in range(FRAMES)]
 NAMELESS = [f"{chr(97 + number // 26)}{chr(97 + number % 26)}.jpg" for number in range(FRAMES)]
 
 
-@pytest.mark.parametrize("files", [NUMBERED, MOMENTS])
+@pytest.mark.parametrize("files", [NUMBERED, MOMENTS, MILLISECONDS])
 def test_a_torn_film_is_found_by_its_names(make_pool: MakePool, make_index: MakeIndex, files: list[str]):
     (found,) = found_in(split_up(make_pool, make_index, files, EVERY_FIFTH, film(FRAMES)))
     assert (found.kind, found.severity) == ("torn sequence", "high")
@@ -70,6 +71,15 @@ def test_a_torn_film_is_found_by_the_cameras_clock(make_pool: MakePool, make_ind
     assert [found.kind for found in found_in(pool)] == ["torn sequence"]
     hours = [3600 * second for second in seconds]
     assert found_in(split_up(make_pool, make_index, NAMELESS, EVERY_FIFTH, film(FRAMES), hours)) == []
+
+
+def test_cameras_that_record_at_once_are_told_apart_by_the_rest_of_the_name(make_pool: MakePool, make_index: MakeIndex):
+    """Mixed, each frame's neighbour would be that of the other camera, which sees something else."""
+    files = [f"2024-05-06_12-00-{number // 2:02d}_{'left' if number % 2 else 'right'}.jpg" for number in range(FRAMES)]
+    looks = np.empty((FRAMES, 32, 32), np.uint8)
+    looks[0::2], looks[1::2] = film(FRAMES // 2, seed=1), film(FRAMES // 2, seed=2)
+    (found,) = found_in(split_up(make_pool, make_index, files, EVERY_FIFTH, looks))
+    assert found.count == 24, "each of the 12 frames has two neighbours of its own camera"
 
 
 def test_a_numbered_collection_is_no_sequence(make_pool: MakePool, make_index: MakeIndex):
