@@ -102,7 +102,7 @@ def _across(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str,
         f"{' and '.join(text for _, text in shares)}: {what} as one in another split. What was measured on them says"
         " how well they were learnt by heart.",
         _REMEDY_ACROSS,
-        (_example(pool, _one_of_each_split(pool, group), says) for group in torn),
+        (example_of(pool, one_of_each_split(pool, group), says) for group in torn),
     )
 
 
@@ -118,7 +118,7 @@ def _within(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str)
             "medium" if extra >= _MANY_REPEATED * len(index) else "low",
             f"{index.split}: {counted(extra, 'image is', 'images are')} {what} as another one of the split.",
             _REMEDY_WITHIN,
-            (_example(pool, group, kind) for group in repeated),
+            (example_of(pool, group, kind) for group in repeated),
             extra,
         )
 
@@ -131,7 +131,7 @@ def _other_labels(pool: Pool, groups: Iterable[tuple[int, ...]]) -> Iterator[Fin
             "medium",
             f"{counted(len(differing), 'image is', 'images are')} there more than once with other labels each time.",
             "Decide which labels are right, and delete the others with their images.",
-            (_example(pool, group, "other labels", labelled=True) for group in differing),
+            (example_of(pool, group, "other labels", labelled=True) for group in differing),
         )
 
 
@@ -143,14 +143,16 @@ def labels_of(pool: Pool, image: int) -> bytes:
     return rows[order].tobytes()
 
 
-def _one_of_each_split(pool: Pool, group: tuple[int, ...]) -> list[int]:
+def one_of_each_split(pool: Pool, group: tuple[int, ...]) -> list[int]:
+    """Gives the first image of a group in each split that it is in."""
     first: dict[int, int] = {}
     for image in group:
         first.setdefault(int(pool.split_N[image]), image)
     return list(first.values())
 
 
-def _example(pool: Pool, images: Iterable[int], what: str, *, labelled: bool = False) -> Example:
+def example_of(pool: Pool, images: Iterable[int], what: str, *, labelled: bool = False) -> Example:
+    """Makes an example of images that belong together; the first few are shown."""
     images = list(images)
     names = ", ".join(f"{pool.split(image)}: {pool.file(image)}" for image in images[:_SHOWN_OF_GROUP])
     more = f" and {len(images) - _SHOWN_OF_GROUP} more" if len(images) > _SHOWN_OF_GROUP else ""

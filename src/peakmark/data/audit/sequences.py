@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
+from peakmark.data.audit.duplicates import example_of, one_of_each_split
+from peakmark.data.audit.findings import Finding, Severity, counted, finding
 from peakmark.data.audit.likeness import differences
 from peakmark.data.audit.pool import Pool
 from peakmark.machine.streams import stream
@@ -84,7 +85,7 @@ def check_torn(pool: Pool, torn: Torn) -> Iterator[Finding]:
             f"{counted(len(torn.sources), 'image is', 'images are')} there in several splits, as copies that an export"
             " made of each (their names say so).",
             "Split the images before copies are made of them, or take the lists that peakmark audit fix=split writes.",
-            (_example(pool, group[:4]) for group in torn.sources),
+            (example_of(pool, one_of_each_split(pool, group), "copies of one image") for group in torn.sources),
         )
     if torn.sequences:
         pairs = [(one, two) for run in torn.sequences for one, two in _neighbours(run) if _is_torn(pool, (one, two))]
@@ -95,7 +96,7 @@ def check_torn(pool: Pool, torn: Torn) -> Iterator[Finding]:
             f"{counted(len(torn.sequences), 'sequence')} of frames torn apart: {counted(len(touched), 'image')} to"
             " measure with, next to a frame of another split that looks much the same.",
             "Give each sequence to one split as a whole; peakmark audit fix=split writes lists that do.",
-            (_example(pool, pair) for pair in pairs),
+            (example_of(pool, pair, "neighbours") for pair in pairs),
         )
 
 
@@ -160,8 +161,3 @@ def _severity(pool: Pool, images: list[int]) -> Severity:
     of = pool.split_N[images]
     share = max((of == number).sum() / max(1, len(index)) for number, index in enumerate(pool.indexes))
     return "high" if share >= _MANY_TORN else "medium" if share >= _SOME_TORN else "low"
-
-
-def _example(pool: Pool, images: tuple[int, ...]) -> Example:
-    names = ", ".join(f"{pool.split(image)}: {pool.file(image)}" for image in images)
-    return Example(names, tuple(pool.shown(image) for image in images))
