@@ -1,4 +1,4 @@
-"""How is an audit read in a terminal? A line on the data, then the findings, worst first, each with what to do.
+"""How is an audit read in a terminal? Each finding with what to do, worst first, and last a table of them all.
 
 It is handed findings; it must not know how anything was found.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from peakmark.data.audit.findings import SEVERITIES, Finding, Severity, counted
@@ -30,7 +31,19 @@ def print_audit(console: Console, findings: Sequence[Finding], images: dict[str,
             _line(console, Text(f"    and {found.count - _EXAMPLES:,} more", style="dim"))
         _line(console, Text(f"  {found.remedy}"))
     console.print()
+    if findings:
+        console.print(_table(findings))
     _line(console, Text(_summary(findings), style="bold"))
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("severity", no_wrap=True)
+    table.add_column("finding", no_wrap=True)
+    table.add_column("cases", justify="right", no_wrap=True)
+    for found in findings:
+        table.add_row(Text(found.severity, _COLOURS[found.severity]), Text(found.kind), f"{found.count:,}")
+    return table
 
 
 def _summary(findings: Sequence[Finding]) -> str:
