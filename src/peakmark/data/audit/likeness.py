@@ -40,6 +40,7 @@ _ROUNDING = 1.0
 """A frequency below this is none: where a picture is of one colour, the sums of single precision would have signs."""
 
 _PAIRS_AT_A_TIME = 4096
+"""What bounds the memory, whatever the size of the set."""
 
 Pictures = NDArray[np.uint8]
 """(N, S, S) grey"""
@@ -62,14 +63,14 @@ def alike_pairs(pictures: Pictures) -> AlikePairs:
     found: list[tuple[IntArray, NDArray[np.float32]]] = []
     bits = _hash_bits(pictures)
     for codes in _candidates(bits):
-        first, second, flip = _decoded(codes, len(pictures))
-        changed = (bits[first] != (bits[second] ^ _FLIPS[flip])).sum(axis=1)
-        near = codes[changed <= _MOST_CHANGED_BITS]
-        for start in range(0, len(near), _PAIRS_AT_A_TIME):
-            part = near[start : start + _PAIRS_AT_A_TIME]
-            difference = _differences(pictures, *_decoded(part, len(pictures)))
+        for start in range(0, len(codes), _PAIRS_AT_A_TIME):
+            part = codes[start : start + _PAIRS_AT_A_TIME]
+            first, second, flip = _decoded(part, len(pictures))
+            changed = (bits[first] != (bits[second] ^ _FLIPS[flip])).sum(axis=1)
+            near = part[changed <= _MOST_CHANGED_BITS]
+            difference = _differences(pictures, *_decoded(near, len(pictures)))
             alike = difference <= _ALIKE
-            found.append((part[alike], difference[alike]))
+            found.append((near[alike], difference[alike]))
     codes = np.concatenate([np.zeros(0, np.int64), *(part for part, _ in found)]) // len(_FLIPS)
     difference = np.concatenate([np.zeros(0, np.float32), *(part for _, part in found)])
     # The least different flip stands for a pair.
@@ -80,7 +81,10 @@ def alike_pairs(pictures: Pictures) -> AlikePairs:
 
 def differences(pictures: Pictures, first: IntArray, second: IntArray) -> NDArray[np.float32]:
     """Tells how different pictures are, pair by pair, not flipped: 0 for the same, about 1.4 for unrelated ones."""
-    return _differences(pictures, first, second, np.zeros_like(first))
+    parts = [slice(start, start + _PAIRS_AT_A_TIME) for start in range(0, len(first), _PAIRS_AT_A_TIME)]
+    unflipped = np.zeros_like(first)
+    found = (_differences(pictures, first[part], second[part], unflipped[part]) for part in parts)
+    return np.concatenate([np.zeros(0, np.float32), *found])
 
 
 def _contrasts(pictures: Pictures) -> NDArray[np.float32]:
