@@ -187,7 +187,7 @@ class YOLO:
                 (trained["box"], trained["cls"], trained["dfl"]),
                 thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
                 progress=lambda done: observe(ValidationProgress(0, done, len(data.index))),
-            )
+            ).evaluation
             write_text(folder.path / "metrics.json", _metrics_json(evaluation))
             if wishes.plots:
                 draw_evaluation(folder.path, evaluation, sample_detections(self.model, data, arithmetic))

@@ -37,7 +37,8 @@ def folder(trained) -> Path:
 
 def test_everything_is_there_and_nothing_is_left_over(folder):
     found = {path.name for path in folder.iterdir() if path.name[0] != "."}
-    assert found == PICTURES | LATE_PICTURES | TABLES | {"weights"}
+    assert found == PICTURES | LATE_PICTURES | TABLES | {"weights", "evidence"}
+    assert {path.name for path in (folder / "evidence").iterdir()} == {"epoch5.npz", "epoch10.npz", "epoch14.npz"}
     assert {path.name for path in (folder / "weights").iterdir()} == {"best.pt", "last.pt", "epoch5.pt", "epoch10.pt"}
 
 
@@ -118,6 +119,24 @@ def test_the_page_shows_the_run_by_itself(folder):
     assert "COCO" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
+
+
+def test_every_logged_number_can_be_computed_again_from_the_evidence(trained, folder):
+    from peakmark.checkpoint.reader import read as read_checkpoint
+    from peakmark.evaluate.evidence_file import read as read_evidence
+    from peakmark.evaluate.metrics import evaluation_from
+
+    records = [record for record in read_checkpoint(trained[0].last).history.records if record.metrics]
+    assert [record.epoch + 1 for record in records] == [5, 10, 14]
+    for record in records:
+        evidence = read_evidence(folder / f"evidence/epoch{record.epoch + 1}.npz")
+        assert evidence is not None
+        again = evaluation_from(evidence, ("light", "red"))
+        assert again.metrics == pytest.approx(record.metrics, rel=0, abs=1e-9, nan_ok=True)
+        assert record.per_class is not None
+        assert again.per_class.keys() == record.per_class.keys()
+        for name, values in record.per_class.items():
+            assert again.per_class[name] == pytest.approx(values, rel=0, abs=1e-9, nan_ok=True)
 
 
 def test_kept_epochs_are_the_weights_of_their_epoch(folder):

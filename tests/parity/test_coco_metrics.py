@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from peakmark.evaluate.evidence_file import read, to_bytes
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import METRIC_NAMES, evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
@@ -199,6 +200,21 @@ def test_the_peers_predictions_give_the_figures_stored_beside_them(peer_set: Any
 
 def test_the_peers_predictions_give_the_figures_of_pycocotools_run_here(peer_set: Any) -> None:
     assert_equal_figures(*peer_set)
+
+
+def test_the_peers_predictions_give_the_same_numbers_from_stored_evidence(peer_set: Any, tmp_path: Path) -> None:
+    truths, detections, images, classes = peer_set
+    evidence = match(truths, detections, images=images, classes=classes)
+    (tmp_path / "epoch1.npz").write_bytes(to_bytes(evidence))
+    stored = read(tmp_path / "epoch1.npz")
+    assert stored is not None
+    names = [str(c) for c in range(classes)]
+    logged, again = evaluation_from(evidence, names), evaluation_from(stored, names)
+    assert again.metrics == pytest.approx(logged.metrics, rel=0, abs=1e-9, nan_ok=True)
+    assert list(again.metrics.values())[:12] == pytest.approx(
+        list(json.loads((PEER / "val-pycocotools.json").read_text()).values()), rel=0, abs=1e-9
+    )
+    assert np.array_equal(again.confusion, logged.confusion)
 
 
 # --- sets made by chance -------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def _best_of_each_image_and_class(detections: DetectionTable) -> tuple[Detection
     is_first_D = np.ones(len(order), dtype=np.bool_)
     is_first_D[1:] = (np.diff(image_D) != 0) | (np.diff(classes_D) != 0)
     group_D = np.cumsum(is_first_D) - 1
-    rank_D = _place_in_group(group_D)
+    rank_D = place_in_group(group_D)
     kept = rank_D < MAX_DETECTIONS
     table = DetectionTable(
         image_D=image_D[kept],
@@ -110,7 +110,7 @@ def _best_of_each_image_and_class(detections: DetectionTable) -> tuple[Detection
     return table, group_D[kept], rank_D[kept]
 
 
-def _place_in_group(groups: IntArray) -> IntArray:
+def place_in_group(groups: IntArray) -> IntArray:
     """Counts 0, 1, 2 ... within each run of equal numbers; `groups` ascends."""
     return np.arange(len(groups)) - np.searchsorted(groups, groups, side="left")
 
@@ -227,7 +227,7 @@ def _first_come(
         return won_P
     free_D = np.full(detection_P.max() + 1, 0xFFFF, dtype=np.uint16)
     free_G = np.full(len(crowd_G), 0xFFFF, dtype=np.uint16)
-    round_P = _place_in_group(group_P)
+    round_P = place_in_group(group_P)
     by_round = np.argsort(round_P, kind="stable")
     # One pair of every group a round: no detection and no truth comes twice in it, so plain assignment is safe.
     for rows in np.split(by_round, np.cumsum(np.bincount(round_P))[:-1]):

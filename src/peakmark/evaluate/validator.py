@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import detection_table, truth_table
@@ -30,6 +31,14 @@ class BatchPrediction:
 Predict = Callable[[ValidationBatch], BatchPrediction]
 
 
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A validation of a set, and what its numbers are made of."""
+
+    evaluation: Evaluation
+    evidence: Evidence
+
+
 def validate(
     predict: Predict,
     batches: Iterable[ValidationBatch],
@@ -37,7 +46,7 @@ def validate(
     *,
     gains: tuple[float, float, float],
     progress: Callable[[int], None] | None = None,
-) -> Evaluation:
+) -> Validated:
     """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
 
     The order of the images is the one of `batches`, and how they are cut into batches changes no number as long as
@@ -56,7 +65,7 @@ def validate(
         if progress is not None:
             progress(len(truths))
     evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
-    return evaluation_from(evidence, names, losses.mean(gains))
+    return Validated(evaluation_from(evidence, names, losses.mean(gains)), evidence)
 
 
 def _in_original(found: Detections, letterbox: Letterbox) -> Detections:

@@ -41,6 +41,14 @@ class RunFolder:
         return self.weights / f"epoch{epoch + 1}.pt"
 
     @property
+    def evidence(self) -> Path:
+        return self.path / "evidence"
+
+    def evidence_file(self, epoch: int) -> Path:
+        """Where the evidence of a validated epoch (0-based) lies, from which its metrics can be computed again."""
+        return self.evidence / f"epoch{epoch + 1}.npz"
+
+    @property
     def settings_yaml(self) -> Path:
         return self.path / "settings.yaml"
 

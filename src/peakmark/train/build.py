@@ -46,6 +46,7 @@ from peakmark.selection.decide import decide
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import Recipe, recipe
+from peakmark.train.evidence_files import write_evidence
 from peakmark.train.keeper import DiskKeeper
 from peakmark.train.loop import Loop
 from peakmark.train.optimizer import build_optimizer
@@ -273,7 +274,15 @@ def assemble(
     gains = (settings.box, settings.cls, settings.dfl)
     validator = None
     if run.validation is not None:
-        validator = EpochValidator(run.validation, run.arithmetic, gains, settings.fitness, observe, stop.requested)
+        validator = EpochValidator(
+            run.validation,
+            run.arithmetic,
+            gains,
+            settings.fitness,
+            lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
+            observe,
+            stop.requested,
+        )
     loop = Loop(
         state=run.state,
         settings=settings,

@@ -114,7 +114,7 @@ def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observ
 
     settings = run.settings
     gains = (settings.box, settings.cls, settings.dfl)
-    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains, progress=progress)
+    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains, progress=progress).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
     if differing:

@@ -28,7 +28,7 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
     old, arithmetic = planned.before.settings, planned.after.arithmetic
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
     observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
-    evaluation = validate_weights(state.ema, data, arithmetic, (old.box, old.cls, old.dfl))
+    evaluation = validate_weights(state.ema, data, arithmetic, (old.box, old.cls, old.dfl)).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):
         same = f"the logged mAP50-95 {logged['map50_95']:.4f} to the last digit"

@@ -46,6 +46,7 @@ from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, new_state, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
+from peakmark.train.evidence_files import remove_evidence_beyond, take_evidence_along
 from peakmark.train.planning import Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch, looking_at
@@ -122,6 +123,7 @@ def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe
         save(planned.checkpoint, folder.last)
         for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
             save(read_to_go_on(path), folder.epoch_file(epoch))
+        take_evidence_along(planned.folder, folder, planned.checkpoint.history)
         settings_before = planned.checkpoint.settings
         write_text(folder.settings_yaml, render_settings(settings_before, _origins(planned.folder, settings_before)))
         if planned.folder.journal.is_file():
@@ -288,6 +290,7 @@ def _lineage(planned: Planned, folder: RunFolder) -> dict[str, Any]:
 def _tidy_folder(planned: Planned, folder: RunFolder) -> None:
     """Brings what people read in the folder to where the run goes on."""
     mark_superseded(folder.journal, planned.checkpoint.position)
+    remove_evidence_beyond(folder, planned.checkpoint.position)
     Journal(folder.journal)(_told(planned))
     old, new = planned.before.settings, planned.after.settings
     if planned.seam.changes:

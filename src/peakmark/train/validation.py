@@ -9,8 +9,9 @@ from pathlib import Path
 from peakmark.data.cache import ImageCache
 from peakmark.data.index import Index
 from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
+from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import fitness
-from peakmark.evaluate.validator import BatchPrediction, validate
+from peakmark.evaluate.validator import BatchPrediction, Validated, validate
 from peakmark.events import Observer, ValidationProgress
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
@@ -46,7 +47,7 @@ def validate_weights(
     *,
     thresholds: Thresholds = PROTOCOL_THRESHOLDS,
     progress: Callable[[int], None] | None = None,
-) -> Evaluation:
+) -> Validated:
     """Validates a model; deterministic, and independent of workers and of how many images are read ahead."""
     predictor = Predictor(model, arithmetic, thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
 
@@ -81,16 +82,19 @@ class EpochValidator:
     arithmetic: Arithmetic
     gains: tuple[float, float, float]
     fitness_name: str
+    keep_evidence: Callable[[int, Evidence], None]
+    """Told of the epoch (0-based) and what its numbers are made of."""
     observe: Observer
     stop_requested: Callable[[], bool]
 
     def __call__(self, state: RunState) -> tuple[Evaluation, float | None]:
-        """Gives the evaluation and its fitness. Raises ValidationStopped where a stop is asked for."""
+        """Gives the evaluation and its fitness, once its evidence is kept. Raises ValidationStopped where asked to."""
 
         def progress(images_done: int) -> None:
             if self.stop_requested():
                 raise ValidationStopped
             self.observe(ValidationProgress(state.position.epoch, images_done, len(self.data.index)))
 
-        evaluation = validate_weights(state.ema, self.data, self.arithmetic, self.gains, progress=progress)
-        return evaluation, fitness(self.fitness_name, evaluation.metrics)
+        validated = validate_weights(state.ema, self.data, self.arithmetic, self.gains, progress=progress)
+        self.keep_evidence(state.position.epoch, validated.evidence)
+        return validated.evaluation, fitness(self.fitness_name, validated.evaluation.metrics)

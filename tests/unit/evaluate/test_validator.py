@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.validator import BatchPrediction, validate
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import Batch, Detections, Evaluation, Losses, LossSums, Truths, ValidationBatch
@@ -63,31 +64,33 @@ def every_digit(evaluation: Evaluation) -> str:
 
 
 def test_a_perfect_predictor_in_the_square_is_perfect_in_the_images() -> None:
-    evaluation = validate(predict_truths, batches_of(2), NAMES, gains=GAINS)
+    evaluation = validate(predict_truths, batches_of(2), NAMES, gains=GAINS).evaluation
     assert evaluation.metrics["map50_95"] == evaluation.metrics["recall_100"] == 1.0
     assert (evaluation.images, evaluation.truths, evaluation.detections) == (5, 8, 8)
 
 
 def test_boxes_that_reach_out_of_the_image_are_clipped_before_matching() -> None:
-    evaluation = validate(lambda batch: predict_truths(batch, beyond_px=40.0), batches_of(2), NAMES, gains=GAINS)
+    evaluation = validate(
+        lambda batch: predict_truths(batch, beyond_px=40.0), batches_of(2), NAMES, gains=GAINS
+    ).evaluation
     assert evaluation.metrics["map50_95"] == 1.0
 
 
 def test_truths_are_sized_in_the_original_image() -> None:
     # 900 px high here, 320 px in the square, where the lower object of 5,535 px² would be a small one of 700 px².
-    evaluation = validate(predict_truths, batches_of(1, [3]), NAMES, gains=GAINS)
+    evaluation = validate(predict_truths, batches_of(1, [3]), NAMES, gains=GAINS).evaluation
     assert math.isnan(evaluation.metrics["map_small"])
     assert evaluation.metrics["map_medium"] == pytest.approx(1.0)
 
 
 def test_batches_change_no_number() -> None:
-    expected = every_digit(validate(predict_truths, batches_of(1), NAMES, gains=GAINS))
+    expected = every_digit(validate(predict_truths, batches_of(1), NAMES, gains=GAINS).evaluation)
     for size in (2, 3, 5):
-        assert every_digit(validate(predict_truths, batches_of(size), NAMES, gains=GAINS)) == expected
+        assert every_digit(validate(predict_truths, batches_of(size), NAMES, gains=GAINS).evaluation) == expected
 
 
 def test_losses_are_the_sets_sums_over_the_sets_target_scores() -> None:
-    losses = validate(predict_truths, batches_of(2), NAMES, gains=GAINS).losses
+    losses = validate(predict_truths, batches_of(2), NAMES, gains=GAINS).evaluation.losses
     assert losses is not None
     assert losses.box == pytest.approx(7.5 * 1.5 / 10.5)
     assert losses.cls == pytest.approx(0.5 * 3.0 / 10.5)
@@ -99,7 +102,7 @@ def test_a_set_without_positives_divides_its_losses_by_one() -> None:
         sums = LossSums(*(torch.tensor(value) for value in (0.0, 4.0, 0.0, 0.25)))
         return BatchPrediction(predict_truths(batch).detections, sums)
 
-    assert validate(predict, batches_of(5), NAMES, gains=GAINS).losses == Losses(box=0.0, cls=2.0, dfl=0.0)
+    assert validate(predict, batches_of(5), NAMES, gains=GAINS).evaluation.losses == Losses(box=0.0, cls=2.0, dfl=0.0)
 
 
 def test_losses_are_added_without_rounding_in_between() -> None:
@@ -108,13 +111,15 @@ def test_losses_are_added_without_rounding_in_between() -> None:
         zero = torch.zeros(3)
         return BatchPrediction(predict_truths(batch).detections, LossSums(box, zero, zero, zero))
 
-    losses = validate(predict, batches_of(5), NAMES, gains=(1.0, 1.0, 1.0)).losses
+    losses = validate(predict, batches_of(5), NAMES, gains=(1.0, 1.0, 1.0)).evaluation.losses
     assert losses is not None
     assert losses.box == 2.0**53 + 2.0
 
 
 def test_a_model_without_losses_is_judged_all_the_same() -> None:
-    evaluation = validate(lambda batch: predict_truths(batch, losses=False), batches_of(2), NAMES, gains=GAINS)
+    evaluation = validate(
+        lambda batch: predict_truths(batch, losses=False), batches_of(2), NAMES, gains=GAINS
+    ).evaluation
     assert evaluation.losses is None
     assert evaluation.metrics["map50"] == 1.0
 
@@ -138,4 +143,11 @@ def test_detections_that_are_not_finite_find_nothing_and_raise_nothing() -> None
         boxes = [np.full((1, 4), np.nan, np.float32) for _ in batch.letterboxes]
         return BatchPrediction(tuple(Detections(box, np.array([0.5], np.float32), np.array([0])) for box in boxes))
 
-    assert validate(broken, batches_of(2), NAMES, gains=GAINS).metrics["map50"] == 0.0
+    assert validate(broken, batches_of(2), NAMES, gains=GAINS).evaluation.metrics["map50"] == 0.0
+
+
+def test_the_evidence_is_what_the_numbers_are_made_of() -> None:
+    validated = validate(predict_truths, batches_of(2), NAMES, gains=GAINS)
+    assert every_digit(evaluation_from(validated.evidence, NAMES, validated.evaluation.losses)) == every_digit(
+        validated.evaluation
+    )
