@@ -141,6 +141,8 @@ class RunEnded:
     """What ended the run and what to do next, in a sentence or two."""
     pictures: bool
     """Whether the folder holds the pictures and the report of the whole run."""
+    how_sure: str = ""
+    """How sure the best epoch is, in sentences; empty where that is not known."""
 
 
 Event = (

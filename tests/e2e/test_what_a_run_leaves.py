@@ -94,6 +94,18 @@ def test_summary_json_is_what_a_pipeline_needs(trained, folder):
     assert len(summary["data"]["train"]) == len(summary["data"]["val"]) == 64
 
 
+def test_how_sure_the_best_is_stands_in_summary_journal_and_page(trained, folder):
+    summary = json.loads((folder / "summary.json").read_text())
+    certainty = summary["certainty"]
+    assert certainty["images"] == summary["data"]["val_images"]
+    assert {each["epoch"] for each in certainty["epochs"]} <= {5, 10, 14}
+    assert certainty["fitness"]["value"] == summary["best"]["fitness"]
+    assert 0 < certainty["fitness"]["standard_error"] < 0.5
+    ended = json.loads((folder / "journal.jsonl").read_text().splitlines()[-1])
+    assert ended["how_sure"] == certainty["text"]
+    assert certainty["text"].partition(" ± ")[0] in (folder / "report.html").read_text()
+
+
 def test_settings_yaml_says_every_value_and_where_it_came_from(folder):
     text = (folder / "settings.yaml").read_text()
     assert set(yaml.safe_load(text)) == set(describe(Settings))

@@ -39,6 +39,35 @@ class Stretch(TypedDict):
     """start, or what was changed."""
 
 
+class Compared(TypedDict):
+    """An epoch that could be the best one, beside the one that is."""
+
+    epoch: int
+    """1-based"""
+    fitness: Mapping[str, float]
+    ahead: Mapping[str, float]
+    """How far the best is ahead of it, corrected for having been chosen."""
+    tied: bool
+    """Whether it can't be told from the best."""
+
+
+class Certainty(TypedDict):
+    """How sure the best epoch and its numbers are. Each estimate has value, standard_error, low and high (95 %)."""
+
+    images: int
+    resamples: int
+    fitness: Mapping[str, float]
+    """Of the best, as if it had not been chosen."""
+    corrected: Mapping[str, float]
+    """Without what being chosen added to it."""
+    metrics: Mapping[str, Mapping[str, float]]
+    """Of the best: map50_95, map50, precision, recall."""
+    epochs: tuple[Compared, ...]
+    """Those that could be the best, and the last."""
+    text: str
+    """For people who skip tables."""
+
+
 class Summary(TypedDict):
     """Everything in summary.json, in its order."""
 
@@ -51,6 +80,8 @@ class Summary(TypedDict):
     """How many have been trained; how many were asked for is in `settings`."""
     best: Best | None
     """null where no epoch was validated."""
+    certainty: Certainty | None
+    """null before the run's end, and where there is no evidence of the best epoch."""
     fitness: str
     """What makes an epoch best: the name and the formula."""
     protocol: str
@@ -78,6 +109,7 @@ def summarise(
     *,
     best_epoch: int | None,
     best_reason: str,
+    certainty: Certainty | None,
     outcome: Outcome,
     text: str,
     fitness: str,
@@ -97,6 +129,7 @@ def summarise(
         "text": text,
         "epochs": len(history.records),
         "best": None if best is None else _best(best, best_reason),
+        "certainty": certainty,
         "fitness": fitness,
         "protocol": protocol,
         "names": names,

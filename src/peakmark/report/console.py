@@ -136,6 +136,8 @@ class ConsoleObserver:
         self._print(f"{_OUTCOMES[event.outcome]}. ", style=f"bold {colour}", then=text, words=True)
         if event.best_epoch is not None:
             self._fact("best", _best_in_words(event.best_epoch, event.best_metrics or {}))
+            if event.how_sure:
+                self._fact("how sure", event.how_sure)
             self._fact("weights", str(event.folder / "weights" / "best.pt"))
         else:
             self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (no epoch was validated, so none is best)")

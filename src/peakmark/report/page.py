@@ -20,6 +20,7 @@ from peakmark.errors import MachineError
 from peakmark.machine.durable import write_text
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
+from peakmark.report.certainty import certainty_section
 from peakmark.report.markup import html_page, html_row, html_table, mapping
 from peakmark.report.resumes import resumes_section
 from peakmark.settings.description import as_written, describe
@@ -72,6 +73,7 @@ def write_page(folder: Path) -> Path:
     summary = _read_summary(folder / "summary.json")
     sections = (
         _heading(folder, summary),
+        certainty_section(summary),
         _classes(summary),
         _pictures(folder),
         _epochs(_read_rows(folder / "results.csv"), summary),

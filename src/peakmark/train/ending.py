@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint
@@ -19,13 +20,14 @@ from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import PROTOCOL, Evaluation, History
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
-from peakmark.record.summary import Summary, summarise
+from peakmark.record.summary import Certainty, Summary, summarise
 from peakmark.record.summary import render as render_summary
 from peakmark.resume.capture import capture
 from peakmark.selection.best import best_record
 from peakmark.selection.decide import decide
 from peakmark.settings.plain import to_plain
 from peakmark.train.build import PreparedRun, facts_of
+from peakmark.train.certainty import how_sure
 from peakmark.train.loop import ValidationStopped
 from peakmark.train.start import trained_model
 from peakmark.train.validation import ValidationSet, validate_weights
@@ -66,15 +68,17 @@ def bring_to_an_end(
     Whoever is asked to stop here may not have the time for it: the run ends as interrupted, and a resume completes it.
     """
     best = _read_best(run, folder, tell) if _is_over(outcome) else None
-    evaluation = None
+    evaluation, certainty = None, None
     try:
         if best and run.validation:
             evaluation = _proof(run, best, run.validation, tell, stop)
+        if _is_over(outcome):
+            certainty = how_sure(run.state.history, folder, run.settings.fitness, tell, partial(_heed, stop))
     except ValidationStopped:
         outcome = "interrupted"
     over = _is_over(outcome)
     text = _last_words(run, folder, outcome)
-    summary = summary_of(run, outcome, text)
+    summary = summary_of(run, outcome, text, certainty)
     write_text(folder.summary, render_summary(summary))
     if over:
         # Written after each epoch; again for a run whose last one was cut off between its state and its table.
@@ -83,7 +87,7 @@ def bring_to_an_end(
     whole = EndedRun(folder, outcome, run, best, evaluation, summary)
     if over and run.settings.plots:
         artist.draw(whole)
-    tell(ended(run, folder, outcome, text))
+    tell(ended(run, folder, outcome, text, certainty))
     return whole
 
 
@@ -105,16 +109,14 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
 def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest) -> Evaluation:
     """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit.
 
-    Raises ValidationStopped where a signal asks for it; a time limit that is over lets it finish.
+    Raises ValidationStopped where a signal asks for it.
     """
-
-    def progress(images_done: int) -> None:
-        if stop.reason == "interrupted":
-            raise ValidationStopped
-
     settings = run.settings
     gains = (settings.box, settings.cls, settings.dfl)
-    evaluation = validate_weights(trained_model(best), data, run.arithmetic, gains, progress=progress).evaluation
+    validated = validate_weights(
+        trained_model(best), data, run.arithmetic, gains, progress=lambda images_done: _heed(stop)
+    )
+    evaluation = validated.evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
     if differing:
@@ -128,7 +130,15 @@ def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observ
     return evaluation
 
 
-def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> RunEnded:
+def _heed(stop: StopRequest) -> None:
+    """Raises ValidationStopped where a signal asks for it; a time limit that is over lets the end finish."""
+    if stop.reason == "interrupted":
+        raise ValidationStopped
+
+
+def ended(
+    run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str, certainty: Certainty | None = None
+) -> RunEnded:
     best = best_record(run.state.history)
     return RunEnded(
         folder=folder.path,
@@ -139,6 +149,7 @@ def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str) -> R
         best_metrics=best.metrics if best else None,
         text=text,
         pictures=_is_over(outcome) and run.settings.plots,
+        how_sure=certainty["text"] if certainty else "",
     )
 
 
@@ -168,13 +179,14 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
             return f"All {run.settings.epochs} epochs are done."
 
 
-def summary_of(run: PreparedRun, outcome: Outcome, text: str) -> Summary:
+def summary_of(run: PreparedRun, outcome: Outcome, text: str, certainty: Certainty | None = None) -> Summary:
     settings, history = run.settings, run.state.history
     best = best_record(history)
     return summarise(
         history,
         best_epoch=best.epoch if best else None,
         best_reason=_reason(run, best.epoch) if best else "",
+        certainty=certainty,
         outcome=outcome,
         text=text,
         fitness=f"{settings.fitness}: {describe_fitness(settings.fitness)}",

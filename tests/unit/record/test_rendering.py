@@ -93,6 +93,7 @@ class TestSummary:
         return {
             "outcome": "finished",
             "text": "All 3 epochs are done.",
+            "certainty": None,
             "fitness": "map50_95: mAP50-95",
             "protocol": "COCO",
             "names": ("cat", "dog"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,12 @@ def test_the_end_names_the_best_epoch_its_numbers_and_their_protocol():
     text = _run(_Watched(terminal=False)).text
     assert "epoch 1: mAP50-95 0.4123, mAP50 0.7000, P 0.7100, R 0.6000 (COCO protocol)" in text
     assert "runs/detect/train/weights/best.pt" in text
+
+
+def test_the_end_says_how_sure_the_best_epoch_is_where_that_is_known():
+    ended = RunEnded(Path("runs"), "finished", Position(), 0, 0.4, METRICS, "Done.", False, "Fitness 0.4 ± 0.01.")
+    assert "how sure   Fitness 0.4 ± 0.01." in _Watched(terminal=False).tell(ended).text
+    assert "how sure" not in _Watched(terminal=False).tell(dataclasses.replace(ended, how_sure="")).text
 
 
 def test_the_end_without_a_best_epoch_says_so():

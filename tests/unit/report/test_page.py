@@ -97,6 +97,42 @@ def test_page_escapes_and_needs_no_network(run):
     assert not re.search(r'(?:src|href)="(?!data:)', page)
 
 
+CERTAINTY = {
+    "text": "Fitness 0.4124 ± 0.0100 & more.",
+    "resamples": 500,
+    "epochs": [
+        {
+            "epoch": 2,
+            "fitness": {"value": 0.41239, "standard_error": 0.01},
+            "ahead": {"value": 0.0, "standard_error": 0.0, "low": 0.0, "high": 0.0},
+            "tied": True,
+        },
+        {
+            "epoch": 3,
+            "fitness": {"value": 0.40001, "standard_error": 0.011},
+            "ahead": {"value": 0.0111, "standard_error": 0.0222, "low": -0.0333, "high": None},
+            "tied": True,
+        },
+    ],
+}
+
+
+def test_how_sure_the_best_is_stands_with_the_epochs_that_compete(run):
+    (run / "summary.json").write_text(json.dumps({**SUMMARY, "certainty": CERTAINTY}))
+    page = write_page(run).read_text()
+    tags(page)
+    section = page.partition("<h2>How sure</h2>")[2].partition("<h2>")[0]
+    assert "0.4124 ± 0.0100 &amp; more." in section
+    best, other = re.findall(r"<tr[^>]*>(.*?)</tr>", section, re.DOTALL)[1:]
+    cells = [re.findall(r"<td>(.*?)</td>", row) for row in (best, other)]
+    assert cells[0] == ["2", "0.4124", "0.0100", "", "", "", "best"]
+    assert cells[1] == ["3", "0.4000", "0.0110", "0.0111", "0.0222", "-0.0333 to –", "can't be told from it"]
+
+
+def test_a_run_that_says_nothing_of_how_sure_it_is_has_no_such_section(run):
+    assert "How sure" not in write_page(run).read_text()
+
+
 def test_page_of_an_empty_folder(tmp_path):
     page = write_page(tmp_path).read_text()
     tags(page)
@@ -126,6 +162,7 @@ def test_page_of_what_the_record_room_writes(tmp_path, make_history):
         best_reason="fitness 0.3 beats 0.2 of epoch 2",
         outcome="finished",
         text="All 4 epochs are done.",
+        certainty=None,
         fitness="map50_95",
         protocol="COCO",
         names=("a", "b"),

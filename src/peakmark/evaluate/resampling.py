@@ -1,0 +1,254 @@
+"""What would the metrics be, had the set other images of the same kind? Each metric for many resamples of the images.
+
+A resample is the set with every image in it a number of times (drawn with replacement). Nothing is matched or sorted
+again for it: rows keep the order of their scores and count as often as their image, so running sums of these weights
+take the place of counting. The numbers are those that `metrics.evaluation_from` would give of a set with images copied.
+This file must not know what the numbers are compared for.
+
+Shape letters: B resamples, I images, D detections (of a class, by score), N true positives among them, T IoU
+thresholds, C classes, K confidences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.metrics import METRIC_NAMES
+from peakmark.evaluate.operating_point import CONFIDENCES_K
+from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, IOU_THRESHOLDS, RECALL_LEVELS
+from peakmark.evaluate.tables import BoolArray, DoubleArray
+from peakmark.machine.streams import stream
+from peakmark.nouns import IntArray
+
+Weights = NDArray[np.uint8]
+"""(B, I): how many times each image is in each resample."""
+
+_CELLS_AT_ONCE = 2_000_000
+"""Bounds the memory of a class to some 100 MB, whatever the size of the set."""
+_SUMS_TO_HUNDREDTHS: Final = np.arange(len(RECALL_LEVELS)) / (len(RECALL_LEVELS) - 1) < RECALL_LEVELS
+"""Levels that lie a last bit above the quotient they stand for: COCO doesn't count them as reached by it."""
+
+
+def draw_resamples(images: int, resamples: int, seed: int) -> Weights:
+    """Draws as many images as there are, with replacement, again and again. Deterministic in its arguments."""
+    drawn_BI = stream(seed, "resampled images", images).integers(0, images, (resamples, images))
+    cells = drawn_BI + np.arange(resamples)[:, None] * images
+    counts = np.bincount(cells.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.uint8)
+
+
+class ResampledMetrics(Mapping[str, DoubleArray]):
+    """Every metric of `METRIC_NAMES`, a value per resample: (B,). Computed when it is asked for.
+
+    NaN in a resample that has no truths of the kind.
+    """
+
+    def __init__(self, evidence: Evidence, weights_BI: Weights) -> None:
+        self._evidence = evidence
+        self._weights_BI = weights_BI
+        self._known: dict[str, DoubleArray] = {}
+
+    def __getitem__(self, name: str) -> DoubleArray:
+        if name not in METRIC_NAMES:
+            raise KeyError(name)
+        if name not in self._known:
+            self._known.update(self._computed_with(name))
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(METRIC_NAMES)
+
+    def __len__(self) -> int:
+        return len(METRIC_NAMES)
+
+    def _computed_with(self, name: str) -> Mapping[str, DoubleArray]:
+        """Computes a metric, and those that come with it at no cost."""
+        kind, _, of = name.partition("_")
+        if name in ("precision", "recall", "f1", "confidence"):
+            return _at_best_confidence(self._evidence, self._weights_BI)
+        if kind == "recall":
+            area, most = (AREA_NAMES.index(of), None) if of in AREA_NAMES else (ALL_SIZES, int(of))
+            return {name: _mean_recall(self._evidence, self._weights_BI, area, most)}
+        if of in AREA_NAMES:
+            precision_TCB = _average_precision(self._evidence, self._weights_BI, AREA_NAMES.index(of))
+            return {name: _mean_of_present(precision_TCB)}
+        precision_TCB = _average_precision(self._evidence, self._weights_BI, ALL_SIZES)
+        return {
+            "map50_95": _mean_of_present(precision_TCB),
+            "map50": _mean_of_present(precision_TCB[[IOU_50]]),
+            "map75": _mean_of_present(precision_TCB[[IOU_75]]),
+        }
+
+
+# --- average precision ---------------------------------------------------------------------------------------------
+
+
+def _average_precision(evidence: Evidence, weights_BI: Weights, area: int) -> DoubleArray:
+    """Gives the average precision per threshold, class and resample: (T, C, B); NaN for a class without truths."""
+    truths_CB = _truths(evidence, weights_BI, area)
+    average_TCB = np.full((len(IOU_THRESHOLDS), evidence.classes, len(weights_BI)), np.nan)
+    right_DT = np.stack([evidence.right(area, t) for t in range(len(IOU_THRESHOLDS))], axis=1)
+    counted_DT = np.stack([evidence.counted(area, t) for t in range(len(IOU_THRESHOLDS))], axis=1)
+    for c, rows_D in enumerate(_rows_by_class_and_score(evidence)):
+        if truths_CB[c].any():
+            for some in _some_at_once(len(weights_BI), len(rows_D)):
+                average_TCB[:, c, some] = _average_precision_of_class(
+                    right_DT[rows_D], counted_DT[rows_D], evidence.image_D[rows_D], weights_BI[some], truths_CB[c, some]
+                )
+    return average_TCB
+
+
+def _average_precision_of_class(
+    right_DT: BoolArray, counted_DT: BoolArray, image_D: NDArray[np.int32], weights_BI: Weights, truths_B: IntArray
+) -> DoubleArray:
+    average_TB = np.zeros((len(IOU_THRESHOLDS), len(weights_BI)))
+    ever_right = np.flatnonzero(right_DT.any(axis=1))
+    # Nearly always the same rows count at every threshold, and can be added up once for all.
+    always_counted = bool(counted_DT.all())
+    shared_BN = _weight_up_to(ever_right, np.arange(len(image_D)), image_D, weights_BI) if always_counted else None
+    for threshold, average_B in enumerate(average_TB):
+        rows_N = np.flatnonzero(right_DT[:, threshold])
+        if len(rows_N) == 0:
+            continue
+        if shared_BN is not None:
+            counted_BN = np.take(shared_BN, np.searchsorted(ever_right, rows_N), axis=1)
+        else:
+            counted_BN = _weight_up_to(rows_N, np.flatnonzero(counted_DT[:, threshold]), image_D, weights_BI)
+        right_BN = np.cumsum(np.take(weights_BI, image_D[rows_N], axis=1), axis=1, dtype=np.int32)
+        average_B[:] = _area_under_envelope(right_BN, counted_BN, truths_B)
+    return np.where(truths_B > 0, average_TB, np.nan)
+
+
+def _weight_up_to(
+    ends_N: IntArray, counted: IntArray, image_D: NDArray[np.int32], weights_BI: Weights
+) -> NDArray[np.int32]:
+    """Adds up the weights of the counted rows up to each of `ends_N`, which are among them: (B, N)."""
+    if len(ends_N) == 0:
+        return np.zeros((len(weights_BI), 0), dtype=np.int32)
+    last_N = np.searchsorted(counted, ends_N)
+    starts_N = np.concatenate([[0], last_N[:-1] + 1])
+    of_row_B = np.take(weights_BI, image_D[counted[: last_N[-1] + 1]], axis=1)
+    return np.cumsum(np.add.reduceat(of_row_B, starts_N, axis=1, dtype=np.int32), axis=1, dtype=np.int32)
+
+
+def _area_under_envelope(right_BN: NDArray[np.int32], counted_BN: NDArray[np.int32], truths_B: IntArray) -> DoubleArray:
+    """Averages the best precision at or beyond each recall level over the levels: (B,).
+
+    A row whose image is not in a resample adds nothing to `right_BN`, reaches no further level and lies below the
+    envelope; one whose image is there twice lies on it once, since copies only raise the precision up to the last.
+    """
+    precision_BN = right_BN / np.maximum(counted_BN, 1)
+    envelope_BN = np.maximum.accumulate(precision_BN[:, ::-1], axis=1)[:, ::-1]
+    steps_BN = np.diff(_levels_reached(right_BN, truths_B), axis=1, prepend=0)
+    areas_B: DoubleArray = np.einsum("bn,bn->b", envelope_BN, steps_BN) / len(RECALL_LEVELS)
+    return areas_B
+
+
+def _levels_reached(right_BN: NDArray[np.int32], truths_B: IntArray) -> NDArray[np.int32]:
+    """Counts the recall levels that so many true positives reach.
+
+    The level 0 is always reached: before the first true positive the envelope is as high as at it, without any it is 0.
+    """
+    truths_B1 = np.maximum(truths_B, 1).astype(np.int32)[:, None]
+    hundredfold_BN = right_BN * np.int32(len(RECALL_LEVELS) - 1)
+    level_BN = hundredfold_BN // truths_B1
+    level_BN -= _SUMS_TO_HUNDREDTHS[level_BN] & (level_BN * truths_B1 == hundredfold_BN)
+    return level_BN + np.int32(1)
+
+
+# --- the other metrics ---------------------------------------------------------------------------------------------
+
+
+def _mean_recall(evidence: Evidence, weights_BI: Weights, area: int, most: int | None) -> DoubleArray:
+    """Gives the mean share of truths found, over classes and thresholds, by the `most` best of an image and class."""
+    truths_CB = _truths(evidence, weights_BI, area)
+    found_TCB = np.zeros((len(IOU_THRESHOLDS), *truths_CB.shape))
+    among_best_D = np.ones(len(evidence.rank_D), dtype=np.bool_) if most is None else evidence.rank_D < most
+    for threshold, found_CB in enumerate(found_TCB):
+        which_D = evidence.right(area, threshold) & among_best_D
+        found_CB[:] = _per_class(evidence.class_D[which_D], evidence.image_D[which_D], evidence.classes, weights_BI)
+    return _mean_of_present(np.where(truths_CB > 0, found_TCB / np.maximum(truths_CB, 1), np.nan))
+
+
+def _at_best_confidence(evidence: Evidence, weights_BI: Weights) -> Mapping[str, DoubleArray]:
+    """Gives precision, recall and F1 at the confidence with the best mean F1 of each resample, and that confidence."""
+    values = {name: np.full(len(weights_BI), np.nan) for name in ("precision", "recall", "f1", "confidence")}
+    truths_CB = _truths(evidence, weights_BI, ALL_SIZES)
+    of_class = _rows_by_class_and_score(evidence)
+    for some in _some_at_once(len(weights_BI), evidence.classes * len(CONFIDENCES_K)):
+        right_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=True) for rows in of_class])
+        detected_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=False) for rows in of_class])
+        truths_CB1 = truths_CB[:, some, None]
+        present_CB1 = truths_CB1 > 0
+        f1_CBK = np.where(present_CB1, 2 * right_CBK / np.maximum(detected_CBK + truths_CB1, 1), np.nan)
+        place_B = _middle_of_best(np.nan_to_num(f1_CBK).sum(axis=0))
+        at = (slice(None), np.arange(len(place_B)), place_B)
+        present_CB = present_CB1[:, :, 0]
+        precision_CB = np.where(present_CB, right_CBK[at] / np.maximum(detected_CBK[at], 1), np.nan)
+        recall_CB = np.where(present_CB, right_CBK[at] / np.maximum(truths_CB1[:, :, 0], 1), np.nan)
+        values["precision"][some] = _mean_of_present(precision_CB[None])
+        values["recall"][some] = _mean_of_present(recall_CB[None])
+        values["f1"][some] = _mean_of_present(f1_CBK[at][None])
+        values["confidence"][some] = np.where(present_CB.any(axis=0), place_B / (len(CONFIDENCES_K) - 1), np.nan)
+    return values
+
+
+def _kept(evidence: Evidence, rows_D: IntArray, weights_BI: Weights, *, only_right: bool) -> NDArray[np.int32]:
+    """Adds up the weights of a class's detections that are kept at each confidence: (B, K)."""
+    of_kind = evidence.right if only_right else evidence.counted
+    rows_D = rows_D[of_kind(ALL_SIZES, IOU_50)[rows_D]][::-1]
+    kept_BK = np.zeros((len(weights_BI), len(CONFIDENCES_K)), dtype=np.int32)
+    if len(rows_D):
+        highest_K_of_D = np.searchsorted(CONFIDENCES_K, evidence.scores_D[rows_D], side="right") - 1
+        places, starts = np.unique(highest_K_of_D, return_index=True)
+        of_row_B = np.take(weights_BI, evidence.image_D[rows_D], axis=1)
+        kept_BK[:, places] = np.add.reduceat(of_row_B, starts, axis=1, dtype=np.int32)
+    return np.cumsum(kept_BK[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
+
+
+def _middle_of_best(values_BK: DoubleArray) -> IntArray:
+    """Gives the place of each row's largest value; of several equal ones the middle."""
+    is_best_BK = values_BK == values_BK.max(axis=1, keepdims=True)
+    middle_B1 = is_best_BK.sum(axis=1, keepdims=True) // 2 + 1
+    middle_B: IntArray = np.argmax(np.cumsum(is_best_BK, axis=1) == middle_B1, axis=1)
+    return middle_B
+
+
+# --- parts of the above --------------------------------------------------------------------------------------------
+
+
+def _truths(evidence: Evidence, weights_BI: Weights, area: int) -> IntArray:
+    """Counts the truths that have to be found, per class and resample: (C, B)."""
+    needed_G = ~evidence.ignored_GA[:, area]
+    return _per_class(evidence.class_G[needed_G], evidence.image_G[needed_G], evidence.classes, weights_BI)
+
+
+def _per_class(classes: NDArray[np.int32], images: NDArray[np.int32], count: int, weights_BI: Weights) -> IntArray:
+    """Adds up the weights of rows per class: (C, B)."""
+    cells = classes.astype(np.int64) * weights_BI.shape[1] + images
+    rows_CI = np.bincount(cells, minlength=count * weights_BI.shape[1]).reshape(count, -1)
+    # In float64 the product goes through the fast library, and whole numbers stay exact.
+    return (rows_CI.astype(np.float64) @ weights_BI.T.astype(np.float64)).astype(np.int64)
+
+
+def _rows_by_class_and_score(evidence: Evidence) -> list[IntArray]:
+    by_score = np.lexsort((-evidence.scores_D, evidence.class_D))
+    return np.split(by_score, np.searchsorted(evidence.class_D[by_score], np.arange(1, evidence.classes)))
+
+
+def _some_at_once(resamples: int, cells_of_each: int) -> Iterator[slice]:
+    step = max(1, _CELLS_AT_ONCE // max(1, cells_of_each))
+    return (slice(start, start + step) for start in range(0, resamples, step))
+
+
+def _mean_of_present(values_TCB: DoubleArray) -> DoubleArray:
+    """Averages what is not NaN per resample; NaN where nothing is left."""
+    present_TCB = ~np.isnan(values_TCB)
+    count_B = present_TCB.sum(axis=(0, 1))
+    sum_B = np.where(present_TCB, values_TCB, 0.0).sum(axis=(0, 1))
+    return np.where(count_B > 0, sum_B / np.maximum(count_B, 1), np.nan)

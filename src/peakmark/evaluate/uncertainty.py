@@ -1,0 +1,157 @@
+"""How sure is the best epoch? Standard errors, paired differences, ties, and what being chosen added to its number.
+
+Everything is said of the fitness as an average over images like those of the validation set: were other images of the
+kind taken, by how much would it move? All epochs are judged on the same resamples of the images, so what is hard in an
+image is hard for all of them and drops out of their differences. It must not know any file, nor what fitness is.
+
+Shape letters: E epochs, B resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.resampling import ResampledMetrics, Weights
+from peakmark.evaluate.tables import DoubleArray
+from peakmark.nouns import IntArray
+
+RESAMPLES: Final = 500
+"""A standard error from so many is right to 3 %."""
+FEWEST_RESAMPLES: Final = 100
+"""Of those that have a fitness; with fewer nothing is said."""
+
+_CONFIDENCE: Final = 0.95
+_SECOND_LOOK: Final = 0.75
+"""How much noise, in units of the noise that is there, is added before the choice is made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that was measured on a sample of images."""
+
+    value: float
+    standard_error: float
+    low: float
+    """Of the interval that holds the true number in 95 of 100 such cases."""
+    high: float
+
+    @property
+    def is_above_zero(self) -> bool:
+        return self.low > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What can be said of a choice among epochs; places are those of the epochs that were given."""
+
+    best: int
+    fitness: tuple[Estimate, ...]
+    """Of each epoch by itself, as if it had not been chosen among others."""
+    corrected: Estimate
+    """Of the best: without what it owes to having been chosen for its number."""
+    ahead: tuple[Estimate, ...]
+    """How far the best is ahead of each epoch, corrected in the same way; 0 for itself."""
+    tied: tuple[int, ...]
+    """Epochs of which, with 95 % certainty, one is the truly best, that with the highest number among them."""
+
+
+def resampled_fitness(
+    evidence: Evidence, weights_BI: Weights, fitness: Callable[[Mapping[str, float]], float | None]
+) -> DoubleArray:
+    """Gives the fitness of an epoch in each resample: (B,); NaN where it has none there."""
+    metrics = ResampledMetrics(evidence, weights_BI)
+    values = (fitness(_OneResample(metrics, b)) for b in range(len(weights_BI)))
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def estimate(value: float, resampled_B: DoubleArray, images: int) -> Estimate:
+    """Makes an estimate of a number and what it is in resamples of `images` images (2 or more), where it is any."""
+    # Resamples of a sample spread a little less than samples of the world do.
+    standard_error = float(np.nanstd(resampled_B)) * math.sqrt(images / (images - 1))
+    half = _student_95(images - 1) * standard_error
+    return Estimate(float(value), standard_error, float(value - half), float(value + half))
+
+
+def _student_95(freedom: int) -> float:
+    """Gives Student's t that 95 % lie within, to 1 % from 5 degrees of freedom on (Cornish-Fisher).
+
+    A standard error that is itself taken from few images is often too small; t makes up for it.
+    """
+    z = 1.959964
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / freedom + second / freedom**2
+
+
+def judge(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> Judgement | None:
+    """Judges the choice of the highest of `values_E`, of equals the first; `images` were validated. Deterministic.
+
+    None where too few resamples have a fitness for every epoch.
+    """
+    resampled_EB = resampled_EB[:, np.isfinite(resampled_EB).all(axis=0)]
+    if resampled_EB.shape[1] < FEWEST_RESAMPLES:
+        return None
+    measured_E = np.asarray(values_E)
+    noise_EB = resampled_EB - resampled_EB.mean(axis=1, keepdims=True)
+    best = int(np.argmax(measured_E))
+    corrected = _without_what_choosing_added(measured_E, noise_EB)
+    leads_E = np.where(np.arange(len(measured_E)) == best, 0.0, corrected - measured_E)
+    return Judgement(
+        best=best,
+        fitness=tuple(estimate(value, noise_EB[e], images) for e, value in enumerate(measured_E)),
+        corrected=estimate(corrected, noise_EB[best], images),
+        ahead=tuple(estimate(lead, noise_EB[best] - noise_EB[e], images) for e, lead in enumerate(leads_E)),
+        tied=_tied(measured_E, noise_EB),
+    )
+
+
+def _without_what_choosing_added(measured_E: DoubleArray, noise_EB: DoubleArray) -> float:
+    """Estimates the best epoch's true fitness.
+
+    The highest of several noisy numbers is too high on average. So the choice is made again and again with noise of the
+    same kind added (a share s of it), and each time the chosen epoch's fitness is read from a second look in which that
+    noise, divided by s, is taken off: choice and second look are then independent, so the second look is not too high.
+    The bootstrap's deviations are the noise. Source: data fission (Leiner et al., arXiv 2112.11079), averaged over
+    draws.
+    """
+    both_ways_EB = np.concatenate([noise_EB, -noise_EB], axis=1)
+    chosen_B: IntArray = np.argmax(measured_E[:, None] + _SECOND_LOOK * both_ways_EB, axis=0)
+    noise_B = both_ways_EB[chosen_B, np.arange(both_ways_EB.shape[1])]
+    return float(np.mean(measured_E[chosen_B] - noise_B / _SECOND_LOOK))
+
+
+def _tied(measured_E: DoubleArray, noise_EB: DoubleArray) -> tuple[int, ...]:
+    """Gives the epochs that may be the truly best one.
+
+    Were an epoch the best, the others could lie above it by noise alone; it is out where the highest lies further above
+    it than the highest of all does by noise in 95 % of the resamples. Source: Hsu, multiple comparisons with the best
+    (Annals of Statistics 12, 1984).
+    """
+    tied = []
+    for epoch, behind in enumerate(measured_E.max() - measured_E):
+        by_noise_B = (noise_EB - noise_EB[epoch]).max(axis=0)
+        if behind <= np.quantile(by_noise_B, _CONFIDENCE):
+            tied.append(epoch)
+    return tuple(tied)
+
+
+class _OneResample(Mapping[str, float]):
+    """The metrics of one resample, as an epoch has them."""
+
+    def __init__(self, metrics: ResampledMetrics, resample: int) -> None:
+        self._metrics = metrics
+        self._resample = resample
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._metrics[name][self._resample])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)

@@ -1,0 +1,152 @@
+"""Are standard errors, corrections, leads and ties right where the truth is known?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.matching import match
+from peakmark.evaluate.metrics import evaluation_from
+from peakmark.evaluate.resampling import draw_resamples
+from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge, resampled_fitness
+
+EPOCHS, IMAGES, CASES = 15, 100, 300
+
+
+def judged(truth_E: np.ndarray, seed: int, *, resamples: int = 200) -> tuple[Judgement, np.ndarray]:
+    """Measures epochs whose noise has a part in common, in a world of bell curves."""
+    rng = np.random.default_rng((17, seed))
+
+    def noise(draws: int) -> np.ndarray:
+        return 0.02 * rng.normal(size=draws) + 0.012 * rng.normal(size=(len(truth_E), draws))
+
+    values_E = truth_E + noise(1)[:, 0]
+    judgement = judge(values_E, values_E[:, None] + noise(resamples), IMAGES)
+    assert judgement is not None
+    assert judgement.best == np.argmax(values_E)
+    return judgement, values_E
+
+
+WORLDS = {
+    "all alike": np.full(EPOCHS, 0.5),
+    "a slow rise": 0.5 + 0.001 * np.arange(EPOCHS),
+    "a rise and a fall": 0.5 - 0.02 * np.abs(np.arange(EPOCHS) - 8) / EPOCHS,
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_correction_takes_off_what_being_chosen_added(world: str) -> None:
+    truth_E = WORLDS[world]
+    naive, corrected = [], []
+    for case in range(CASES):
+        judgement, values_E = judged(truth_E, case)
+        common = (values_E - truth_E).mean()  # what all epochs share says nothing of the choice, and only adds noise
+        naive.append(values_E.max() - truth_E[judgement.best] - common)
+        corrected.append(judgement.corrected.value - truth_E[judgement.best] - common)
+    assert np.mean(naive) > 0.008
+    # A quarter is promised. Where all are alike nothing else moves the number, and more can be asked.
+    most = 0.12 if world == "all alike" else 0.25
+    assert abs(np.mean(corrected)) < most * np.mean(naive)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_intervals_hold_the_truth_as_often_as_they_say(world: str) -> None:
+    truth_E = WORLDS[world]
+    of_best, of_lead, with_best_tied = [], [], []
+    for case in range(CASES):
+        judgement, _ = judged(truth_E, case)
+        chosen = truth_E[judgement.best]
+        of_best.append(judgement.corrected.low <= chosen <= judgement.corrected.high)
+        last = judgement.ahead[-1]
+        if judgement.best != EPOCHS - 1:
+            of_lead.append(last.low <= chosen - truth_E[-1] <= last.high)
+        with_best_tied.append(int(np.argmax(truth_E)) in judgement.tied)
+        assert judgement.best in judgement.tied
+    assert 0.91 <= np.mean(of_best) <= 0.99
+    assert 0.90 <= np.mean(of_lead) <= 0.99
+    assert np.mean(with_best_tied) >= 0.93
+
+
+def test_a_clear_best_needs_no_correction_and_has_no_ties() -> None:
+    truth_E = np.linspace(0.1, 0.4, EPOCHS)
+    truth_E[9] = 0.9
+    judgement, values_E = judged(truth_E, 0)
+    assert judgement.tied == (9,)
+    assert judgement.corrected.value == pytest.approx(values_E[9], abs=0.004)
+    assert all(lead.is_above_zero for e, lead in enumerate(judgement.ahead) if e != 9)
+    assert judgement.ahead[9].value == judgement.ahead[9].standard_error == 0.0
+
+
+def test_what_is_hard_for_all_drops_out_of_a_lead() -> None:
+    judgement, _ = judged(np.array([0.5, 0.6]), 1)
+    assert judgement.fitness[1].standard_error == pytest.approx(np.hypot(0.02, 0.012), rel=0.2)
+    assert judgement.ahead[0].standard_error == pytest.approx(0.012 * np.sqrt(2), rel=0.2)
+
+
+def test_equal_epochs_are_tied_and_the_first_is_best() -> None:
+    judgement = judge([0.5, 0.5, 0.5], np.full((3, 200), 0.5), IMAGES)
+    assert judgement is not None
+    assert judgement.best == 0
+    assert judgement.tied == (0, 1, 2)
+    assert judgement.corrected.value == 0.5
+    assert not any(lead.is_above_zero for lead in judgement.ahead)
+
+
+def test_resamples_without_a_fitness_are_left_out_and_too_few_say_nothing() -> None:
+    rng = np.random.default_rng(0)
+    resampled_EB = 0.5 + 0.01 * rng.normal(size=(2, 2 * FEWEST_RESAMPLES))
+    some_missing = resampled_EB.copy()
+    some_missing[0, :FEWEST_RESAMPLES] = np.nan
+    assert judge([0.5, 0.4], some_missing, IMAGES) == judge([0.5, 0.4], resampled_EB[:, FEWEST_RESAMPLES:], IMAGES)
+    some_missing[1, FEWEST_RESAMPLES] = np.nan
+    assert judge([0.5, 0.4], some_missing, IMAGES) is None
+
+
+def test_an_interval_of_few_images_is_wider_as_student_has_it() -> None:
+    resampled_B = np.tile([-1.0, 1.0], 50)
+    for images, student in ((10, 2.262), (30, 2.045), (100, 1.984)):
+        number = estimate(0.5, resampled_B, images)
+        assert number.standard_error == pytest.approx(np.sqrt(images / (images - 1)))
+        assert number.high - number.value == pytest.approx(student * number.standard_error, rel=0.003)
+        assert number.value - number.low == pytest.approx(number.high - number.value)
+
+
+def of_quality(quality: float, seed: int = 0) -> Evidence:
+    rng = np.random.default_rng(seed)
+    truths = 120
+    boxes = np.concatenate([rng.uniform(0, 60, (truths, 2)), rng.uniform(10, 140, (truths, 2))], axis=1)
+    image_G, class_G = rng.integers(0, 40, truths), rng.integers(0, 2, truths)
+    moved = boxes + rng.normal(size=boxes.shape) * (1 - quality) * 0.2 * np.tile(boxes[:, 2:], 2)
+    scores = rng.random(truths).astype(np.float32)
+    return match(
+        TruthTable(image_G, class_G, boxes, np.zeros(truths, bool), boxes[:, 2] * boxes[:, 3]),
+        DetectionTable(image_G, class_G, moved, scores),
+        images=40,
+        classes=2,
+    )
+
+
+def test_a_fitness_is_resampled_whatever_it_is_made_of() -> None:
+    evidence, weights_BI = of_quality(0.1), draw_resamples(40, 50, 0)
+    mixed = resampled_fitness(evidence, weights_BI, lambda metrics: 0.3 * metrics["map50"] + 0.7 * metrics["recall"])
+    map50 = resampled_fitness(evidence, weights_BI, lambda metrics: metrics["map50"])
+    recall = resampled_fitness(evidence, weights_BI, lambda metrics: metrics["recall"])
+    assert mixed == pytest.approx(0.3 * map50 + 0.7 * recall)
+    assert mixed.std() > 0
+    (of_the_set,) = resampled_fitness(evidence, np.ones((1, 40), np.uint8), lambda metrics: metrics["map50"])
+    assert of_the_set == pytest.approx(evaluation_from(evidence, "ab").metrics["map50"], abs=1e-12)
+
+
+def test_where_there_is_no_fitness_it_is_no_number() -> None:
+    assert np.isnan(resampled_fitness(of_quality(0.1), draw_resamples(40, 3, 0), lambda metrics: None)).all()
+
+
+def test_other_sets_of_the_same_kind_spread_as_the_standard_error_says() -> None:
+    values = [evaluation_from(of_quality(0.1, seed), "ab").metrics["map50_95"] for seed in range(120)]
+    errors = [
+        resampled_fitness(of_quality(0.1, seed), draw_resamples(40, 200, seed), lambda m: m["map50_95"]).std()
+        for seed in range(12)
+    ]
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
