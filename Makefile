@@ -35,6 +35,7 @@ bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
 	.venv/bin/python benchmarks/coco_metrics.py
 	.venv/bin/python benchmarks/saving.py
 	.venv/bin/python benchmarks/audit.py --images 10000
+	.venv/bin/python benchmarks/how_sure.py --only speed
 
 clean:  ## remove .venv and what the tools left
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
