@@ -53,10 +53,12 @@ def test_the_runs_own_past_comes_out_again(whole):
     assert _files(whole.path) == before
 
 
-def test_steps_go_past_the_file_and_into_the_next_epoch(whole):
+def test_steps_go_past_the_file_and_into_the_next_epoch(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     done = replay(whole, steps=5, source=whole.epoch_file(0), observe=_ignore)
     assert (done.equal, done.steps, done.end.epoch, done.end.images) == (True, 5, 2, 8)
     assert "epoch2.pt" in done.compared_with
+    assert list(tmp_path.iterdir()) == [], "nothing is written, wherever it is called from"
 
 
 def test_without_another_file_near_only_the_repetition_is_shown(whole):

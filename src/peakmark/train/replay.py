@@ -17,6 +17,7 @@ from peakmark.checkpoint.difference import first_difference
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read_position
 from peakmark.errors import ModelFileError
+from peakmark.evaluate.evidence import Evidence
 from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observer
 from peakmark.machine.stopping import StopReason, StopRequest
 from peakmark.model.detector import build_detector
@@ -28,6 +29,7 @@ from peakmark.resume.state import RunState
 from peakmark.settings.fields import ResumeSettings
 from peakmark.train.build import PreparedRun, assemble, facts_of, new_state, put_together
 from peakmark.train.planning import Planned, Wishes, think_through
+from peakmark.train.validation import EpochValidator
 
 _STEPS = 20
 """Where nobody says how many, and no other kept file is near."""
@@ -234,7 +236,10 @@ class _Side:
         self._keeper = _Catcher(self._stop, facts_of(run))
         # Its folder is never asked for: nothing of this loop is kept but what is caught at a goal.
         loop, _ = assemble(run, RunFolder(Path()), self._stop, self._watch)
-        self._loop = dataclasses.replace(loop, keeper=self._keeper)
+        validate = loop.validate
+        if isinstance(validate, EpochValidator):
+            validate = dataclasses.replace(validate, keep_evidence=_keep_nothing)
+        self._loop = dataclasses.replace(loop, keeper=self._keeper, validate=validate)
 
     @property
     def position(self) -> Position:
@@ -296,4 +301,8 @@ def _never(plan: ChangePlan) -> bool:
 
 
 def _ignore(event: Event) -> None:
+    pass
+
+
+def _keep_nothing(epoch: int, evidence: Evidence) -> None:
     pass
