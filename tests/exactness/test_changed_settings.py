@@ -364,7 +364,7 @@ def test_a_restore_that_fails_stops_and_names_the_part(inside, copy_of, monkeypa
         capture.restore(checkpoint, state)
         state.optimizer.state.clear()
 
-    monkeypatch.setattr("peakmark.train.resumption.restore", forgetful)
+    monkeypatch.setattr("peakmark.train.transition.restore", forgetful)
     with pytest.raises(ModelFileError, match=r"optimizer.*could not be restored exactly"):
         YOLO().resume(run, observer=_ignore)
     assert (run / "weights/last.pt").read_bytes() == before

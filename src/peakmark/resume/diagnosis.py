@@ -16,8 +16,7 @@ from peakmark.resume import causes
 from peakmark.resume.causes import cause
 from peakmark.resume.continuity import TRAIN_NAMES, as_proven, judge
 from peakmark.resume.contradictions import ranked
-from peakmark.settings.description import describe
-from peakmark.settings.fields import AUGMENTATION, Settings
+from peakmark.resume.seam import ADAM_PER_SGD, AUGMENTATIONS
 
 Events = Sequence[Mapping[str, Any]]
 """The lines of a journal, as `record.journal.read` gives them."""
@@ -28,8 +27,6 @@ NOTHING_FOUND = (
 )
 
 _RATE_JUMP = 3.0
-_ADAM_PER_SGD = 10.0
-"""Adam's steps are as long as its rate, SGD's are shortened by the gradient (as the plan of change has it)."""
 _OLDER_EPOCHS = 2
 _OF_THE_VALIDATION = (causes.EMA_RESET, causes.UPDATE_COUNT, causes.STATISTICS, causes.VALIDATION_DATA)
 _LESS_LIKELY = 0.7
@@ -50,7 +47,6 @@ _PART_CAUSES = {
     "classes": causes.WEIGHTS,
     "architecture": causes.WEIGHTS,
 }
-_AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
 _MIXING = ("mosaic", "mixup", "close_mosaic")
 _OF_OTHER_CAUSES = ("epochs", "optimizer", "lr0", "lrf", "cos_lr", "imgsz")
 _BEAR_ON_NO_NUMBER = ("patience", "fitness", "val", "val_period", "max_nonfinite")
@@ -225,7 +221,7 @@ def _of_the_history(history: History, first_epoch: int) -> Iterator[Cause]:
     yield from _augmentation(before[-1].epoch, after[0].epoch, was, now)
     if _differ(was, now, ("imgsz",)):
         yield cause(causes.IMAGE_SIZE, f"{_listed(was, now, ('imgsz',))}.", 0.8)
-    others = set(now.settings) - {*_OF_OTHER_CAUSES, *_AUGMENTATIONS, *_BEAR_ON_NO_NUMBER}
+    others = set(now.settings) - {*_OF_OTHER_CAUSES, *AUGMENTATIONS, *_BEAR_ON_NO_NUMBER}
     if changed := _differ(was, now, sorted(others)):
         yield cause(causes.OTHER_SETTINGS, f"{_listed(was, now, changed)}.", 0.4)
 
@@ -234,7 +230,7 @@ def _rate(before: EpochRecord, after: EpochRecord, was: Segment, now: Segment) -
     old, new = str(was.recipe["optimizer"]), str(now.recipe["optimizer"])
     effective = ratio = after.lr[0] / before.lr[0] if before.lr[0] else 1.0
     if (old == "SGD") != (new == "SGD"):
-        effective *= _ADAM_PER_SGD if old == "SGD" else 1 / _ADAM_PER_SGD
+        effective *= ADAM_PER_SGD if old == "SGD" else 1 / ADAM_PER_SGD
         yield cause(causes.OPTIMIZER_NEW, f"{old} -> {new}: its moments began at 0.", 0.5)
     said = f"{before.lr[0]:.3g} -> {after.lr[0]:.3g}, times {ratio:.3g}"
     said += f"; as {new} moves, like times {effective:.2g}" if effective != ratio else ""
@@ -251,7 +247,7 @@ def _augmentation(last: int, first: int, was: Segment, now: Segment) -> Iterator
             yield cause(causes.AUGMENTATION, f"{name}: {before:g} -> {after:g}.", 0.8)
         elif after < before and _differ(was, now, (name, "close_mosaic", "epochs")):
             yield cause(causes.AUGMENTATION, f"{name}: {before:g} -> {after:g}.", 0.5)
-    if changed := _differ(was, now, [name for name in _AUGMENTATIONS if name not in _MIXING]):
+    if changed := _differ(was, now, [name for name in AUGMENTATIONS if name not in _MIXING]):
         yield cause(causes.AUGMENTATION, f"{_listed(was, now, changed)}.", 0.6)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from peakmark.resume.continuity import NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from peakmark.resume.seam import Seam
 
-TRAIN = ("train/box", "train/cls", "train/dfl")
-VAL = ("val/box", "val/cls", "val/dfl")
-MAP = "map50_95"
+MAP = VALIDATION_NAMES[-1:]
+VAL_LOSSES = VALIDATION_NAMES[:-1]
+LOSSES = TRAIN_NAMES + VAL_LOSSES
 NOT_COMPARED = (-math.inf, math.inf)
 
 Shift = tuple[float, float]
@@ -25,7 +26,7 @@ _OF_THE_UPDATE = ("batch", "nbs", "weight_decay", "momentum", "warmup_momentum",
 
 def expected_shift(seam: Seam) -> Mapping[str, Shift]:
     """Gives, by the names of what is watched, the width that is allowed beside the band; absent means none."""
-    shifts = dict.fromkeys((*TRAIN, *VAL, MAP), (0.0, 0.0))
+    shifts = dict.fromkeys(NAMES, (0.0, 0.0))
 
     def allow(names: tuple[str, ...], below: float, above: float) -> None:
         for name in names:
@@ -36,31 +37,31 @@ def expected_shift(seam: Seam) -> Mapping[str, Shift]:
     rate = seam.effective_rate_ratio
     if rate < 1:
         # A lower rate lets the weights settle: losses fall, mAP rises.
-        allow((*TRAIN, *VAL), -0.1 * math.log2(1 / rate), 0.0)
-        allow((MAP,), 0.0, 0.02 * math.log2(1 / rate))
+        allow(LOSSES, -0.1 * math.log2(1 / rate), 0.0)
+        allow(MAP, 0.0, 0.02 * math.log2(1 / rate))
     elif rate > 1:
-        allow((*TRAIN, *VAL), 0.0, 0.02 * math.log2(rate))
-        allow((MAP,), -0.01 * math.log2(rate), 0.0)
+        allow(LOSSES, 0.0, 0.02 * math.log2(rate))
+        allow(MAP, -0.01 * math.log2(rate), 0.0)
     if seam.optimizer_is_new or seam.changed("freeze"):
-        allow((*TRAIN, *VAL), -0.1, 0.1)
-        allow((MAP,), -0.02, 0.02)
+        allow(LOSSES, -0.1, 0.1)
+        allow(MAP, -0.02, 0.02)
     if seam.changed(*_OF_THE_UPDATE):
-        allow((*TRAIN, *VAL), -0.05, 0.05)
-        allow((MAP,), -0.01, 0.01)
+        allow(LOSSES, -0.05, 0.05)
+        allow(MAP, -0.01, 0.01)
     for was, now in ((before.mosaic, after.mosaic), (before.mixup, after.mixup)):
         more = now - was
-        allow(TRAIN, 1.0 * min(more, 0), 1.0 * max(more, 0))
-        allow((*VAL,), -0.1 * abs(more), 0.1 * abs(more))
-        allow((MAP,), -0.03 * abs(more), 0.03 * abs(more))
+        allow(TRAIN_NAMES, 1.0 * min(more, 0), 1.0 * max(more, 0))
+        allow(VAL_LOSSES, -0.1 * abs(more), 0.1 * abs(more))
+        allow(MAP, -0.03 * abs(more), 0.03 * abs(more))
     if seam.changed(*_GEOMETRY, *_COLOURS):
-        allow(TRAIN, -0.3, 0.3)
-        allow((*VAL,), -0.1, 0.1)
-        allow((MAP,), -0.02, 0.02)
+        allow(TRAIN_NAMES, -0.3, 0.3)
+        allow(VAL_LOSSES, -0.1, 0.1)
+        allow(MAP, -0.02, 0.02)
     for name in ("box", "cls", "dfl"):
         if seam.changed(name):
             shifts[f"train/{name}"] = shifts[f"val/{name}"] = NOT_COMPARED
     if before.train != after.train or seam.changed("imgsz"):
-        shifts.update(dict.fromkeys(TRAIN, NOT_COMPARED))
+        shifts.update(dict.fromkeys(TRAIN_NAMES, NOT_COMPARED))
     if before.val != after.val or seam.changed("imgsz"):
-        shifts.update(dict.fromkeys((*VAL, MAP), NOT_COMPARED))
+        shifts.update(dict.fromkeys(VALIDATION_NAMES, NOT_COMPARED))
     return {name: shift for name, shift in shifts.items() if shift != (0.0, 0.0)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from peakmark.nouns import ChangePlan, PlannedPart
 from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.expected import expected_shift
-from peakmark.resume.seam import Seam, Side
+from peakmark.resume.seam import AUGMENTATIONS, Seam, Side
 from peakmark.settings.difference import Change
 from peakmark.settings.recipe import window_images
 
@@ -19,10 +19,6 @@ DANGEROUS_RATE = 10.0
 """From this factor on experience expects a run to break."""
 _DIFFERENT = 1e-9
 
-_AUGMENTATIONS = (
-    "mosaic", "close_mosaic", "mixup", "hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale", "shear",
-    "perspective", "fliplr", "flipud", "multi_scale",
-)  # fmt: skip
 _OF_THE_STEP = ("clip_grad", "max_nonfinite")
 
 
@@ -168,7 +164,7 @@ def _step(seam: Seam) -> Iterator[PlannedPart]:
 
 def _augmentation(seam: Seam) -> Iterator[PlannedPart]:
     before, after = seam.before, seam.after
-    changed = seam.changed(*_AUGMENTATIONS)
+    changed = seam.changed(*AUGMENTATIONS)
     said = [_listed(changed)] if changed else []
     switched_on = [name for name in ("mosaic", "mixup") if not getattr(before, name) and getattr(after, name)]
     switched_off = [name for name in ("mosaic", "mixup") if getattr(before, name) and not getattr(after, name)]

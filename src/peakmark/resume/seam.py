@@ -11,11 +11,13 @@ from pathlib import Path
 
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import Cause, Position
+from peakmark.settings.description import describe
 from peakmark.settings.difference import Change, difference
-from peakmark.settings.fields import Settings
+from peakmark.settings.fields import AUGMENTATION, Settings
 from peakmark.settings.recipe import Recipe
 
-_ADAM_PER_SGD = 10.0
+AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
+ADAM_PER_SGD = 10.0
 """Adam's steps are as long as its rate, SGD's are shortened by the gradient: 0.001 of one is like 0.01 of the other."""
 
 
@@ -109,5 +111,5 @@ class Seam:
             return 1.0
         ratio = after.rate / before.rate
         if self.optimizer_is_new:
-            ratio *= _ADAM_PER_SGD if after.is_adam else 1 / _ADAM_PER_SGD
+            ratio *= ADAM_PER_SGD if after.is_adam else 1 / ADAM_PER_SGD
         return ratio

@@ -20,15 +20,14 @@ from peakmark.errors import ModelFileError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observer
 from peakmark.machine.stopping import StopReason, StopRequest
-from peakmark.model.detector import build_detector
-from peakmark.model.scales import SCALES
 from peakmark.nouns import ChangePlan, Decision, Losses, Position
 from peakmark.record.folder import RunFolder
-from peakmark.resume.capture import RunFacts, capture, restore
+from peakmark.resume.capture import RunFacts, capture
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import ResumeSettings
-from peakmark.train.build import PreparedRun, assemble, facts_of, new_state, put_together
+from peakmark.train.build import PreparedRun, assemble, facts_of, put_together
 from peakmark.train.planning import Planned, Wishes, think_through
+from peakmark.train.transition import restored_state
 from peakmark.train.validation import EpochValidator
 
 _STEPS = 20
@@ -216,10 +215,7 @@ def _restored(planned: Planned) -> PreparedRun:
     """Builds the run of a checkpoint, with its state, beside every other one."""
     checkpoint, arithmetic = planned.checkpoint, planned.after.arithmetic
     settings = planned.before.settings
-    arithmetic.apply()
-    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), settings.seed)
-    state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
-    restore(checkpoint, state)
+    state = restored_state(checkpoint, settings, arithmetic)
     return put_together(settings, planned.data, arithmetic, state, checkpoint.architecture, ())
 
 

@@ -26,15 +26,13 @@ from peakmark.errors import ModelFileError, SettingsError
 from peakmark.events import Observer, ResumePlanned
 from peakmark.machine.durable import clean_leftovers, write_bytes, write_text
 from peakmark.machine.lock import RunLock
-from peakmark.model.detector import build_detector
-from peakmark.model.scales import SCALES
 from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal, mark_superseded
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.record.settings_yaml import read_origins, with_changes
 from peakmark.record.settings_yaml import render as render_settings
-from peakmark.resume.capture import RunFacts, capture, restore
+from peakmark.resume.capture import RunFacts, capture
 from peakmark.resume.diagnosis import restored_wrong
 from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
 from peakmark.resume.state import RunState
@@ -43,7 +41,7 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
 from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
-from peakmark.train.build import bearing_on_result, facts_of, new_state, prepare, put_together
+from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.evidence_files import remove_evidence_beyond, take_evidence_along
@@ -52,7 +50,7 @@ from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch, looking_at
 from peakmark.train.session import carry_out, check_memory
 from peakmark.train.start import find_model
-from peakmark.train.transition import change_state
+from peakmark.train.transition import change_state, restored_state
 
 
 def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
@@ -183,10 +181,7 @@ def _restored(planned: Planned, folder: RunFolder) -> RunState:
     """Restores the state under the settings it was saved with; captured again, it must be the same, part by part."""
     checkpoint, arithmetic = planned.checkpoint, planned.after.arithmetic
     old = planned.before.settings
-    arithmetic.apply()
-    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), old.seed)
-    state = new_state(old, model, arithmetic, checkpoint.history.segments[-1])
-    restore(checkpoint, state)
+    state = restored_state(checkpoint, old, arithmetic)
     facts = RunFacts(old, checkpoint.names, checkpoint.architecture, planned.before.arithmetic, checkpoint.provenance)
     wrong = differing_parts(checkpoint, capture(state, facts))
     if planned.before.arithmetic.needs_scaler != arithmetic.needs_scaler:

@@ -1,6 +1,6 @@
-"""How does a restored state come under changed settings? What the plan announced, done to the live objects.
+"""How does a checkpoint become live objects, and these come under changed settings, as the plan announced?
 
-It must not know why anything was changed, nor any file.
+It must not know why anything was changed, nor where a checkpoint lies.
 """
 
 from __future__ import annotations
@@ -10,16 +10,29 @@ from typing import Any
 
 import torch
 
+from peakmark.checkpoint.format import Checkpoint
 from peakmark.machine.devices import Arithmetic
-from peakmark.model.detector import Detector
+from peakmark.model.detector import Detector, build_detector
+from peakmark.model.scales import SCALES
+from peakmark.resume.capture import restore
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, window_images
+from peakmark.train.build import new_state
 from peakmark.train.optimizer import build_optimizer
 from peakmark.train.step import freeze
 
 _MOMENTS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2}
 """The optimizers' sums of gradients, and the power of the gradient in each."""
+
+
+def restored_state(checkpoint: Checkpoint, settings: Settings, arithmetic: Arithmetic) -> RunState:
+    """Builds fresh objects for the settings that a checkpoint was saved with, and puts its state into them."""
+    arithmetic.apply()
+    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), settings.seed)
+    state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
+    restore(checkpoint, state)
+    return state
 
 
 def change_state(
