@@ -21,9 +21,10 @@ from pycocotools.cocoeval import COCOeval
 
 from peakmark.evaluate.evidence_file import to_bytes
 from peakmark.evaluate.matching import match
-from peakmark.evaluate.metrics import METRIC_NAMES, evaluation_from
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
 from peakmark.machine.streams import stream
+from peakmark.settings.formula import METRIC_NAMES
 
 IMAGES, TRUTHS, DETECTIONS, CLASSES = 5_000, 36_450, 504_843, 80
 

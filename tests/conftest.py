@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,12 @@ from peakmark.nouns import Batch, EpochRecord, HeadOutput, History, Losses, Loss
 if TYPE_CHECKING:
     from peakmark import TrainResults
     from peakmark.settings.fields import Settings
+
+# The same examples every time: a run of the tests that fails by chance tells nothing. Others can be tried with
+# HYPOTHESIS_PROFILE=random.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.register_profile("random")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 Train = Callable[..., "TrainResults"]
 RECIPE = {

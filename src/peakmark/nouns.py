@@ -179,6 +179,9 @@ class Segment:
     """What a validation is made of: data, image size, protocol. Epochs are compared only where it is the same."""
     rewarm_epochs: float = 0.0
     """Over which the rate rises from 0 to where it belongs, for an optimizer that starts anew."""
+    until: int | None = None
+    """Epochs after which the run ends; None for the `epochs` of its settings. Set where an early stop runs the closing
+    epochs first."""
     gone: tuple[int, ...] = ()
     """Epochs that can't be best any more: the fitness was changed, and their weights are not on the disk."""
 
@@ -196,7 +199,7 @@ class EpochRecord:
     lr: tuple[float, ...]
     """Per parameter group (weights, norms, biases), at the last update of the epoch."""
     metrics: Mapping[str, float] | None = None
-    """By the names in `evaluate.metrics.METRIC_NAMES`; None where the epoch was not validated."""
+    """By the names in `settings.formula.METRIC_NAMES`; None where the epoch was not validated."""
     per_class: Mapping[str, tuple[float, ...]] | None = None
     """For map50_95, map50, precision, recall: a value per class, NaN for a class without truths."""
     validation: Losses | None = None
@@ -232,6 +235,8 @@ class Decision:
     """Epochs without a better one until the run stops; None where patience is off or nothing was validated yet."""
     reason: str
     """One sentence for a person."""
+    close: bool = False
+    """Whether the run ends early, but first runs its closing epochs: from here on without mosaic."""
 
 
 # --- how a run is gone on with ------------------------------------------------------------------------------------

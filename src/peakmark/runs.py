@@ -15,6 +15,7 @@ from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.reader import describe, read
 from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
 from peakmark.nouns import Cause, ChangePlan, Verdict
 from peakmark.record.folder import RunFolder
@@ -47,13 +48,20 @@ def strip(file: str | Path, target: str | Path | None = None) -> tuple[Path, int
     return strip_file(Path(file).expanduser(), Path(target).expanduser() if target else None)
 
 
-def replay(run: str | Path, *, steps: int | None = None, observer: Observer | None = None) -> Replayed:
+def replay(
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    observer: Observer | None = None,
+    fitness: FitnessFunction | None = None,
+) -> Replayed:
     """Makes steps of a run again from a kept checkpoint, twice, and compares them with each other and with its files.
 
-    `run`: a run's folder, or the checkpoint to start from. Nothing is written. Raises ModelFileError and MachineError.
+    `run`: a run's folder, or the checkpoint to start from. `fitness`: its fitness, where that is a function in Python.
+    Nothing is written. Raises ModelFileError and MachineError.
     """
     folder, source = run_to_resume(run, {})
-    return run_again(folder, steps=steps, source=source, observe=observer or (lambda event: None))
+    return run_again(folder, steps=steps, source=source, observe=observer or (lambda event: None), fitness=fitness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,8 @@ def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> 
     with found.gathered():
         parse(Settings, {"data": "-", **changes})
     found.tell()
-    return Wishes(settings, changes, agree)
+    fitness = changes.get("fitness")
+    return Wishes(settings, changes, agree, fitness if callable(fitness) else None)
 
 
 def _is_about_resuming(name: str) -> bool:

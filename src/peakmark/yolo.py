@@ -135,8 +135,10 @@ class YOLO:
             own_run = self._source.name if self._source.weights is not None else None
             return self.resume(own_run if resume is True else resume, observer=observer, **settings)
         parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
+        fitness = settings.get("fitness")
         with _watching(observer) as observe:
-            ended = start_run(parsed, self._source, spec, observe, artist())
+            function = fitness if callable(fitness) else None
+            ended = start_run(parsed, self._source, spec, observe, artist(), function)
         return self._become(ended)
 
     def resume(

@@ -20,6 +20,8 @@ GOLDEN = FOLDER / f"checkpoint-{FORMAT_VERSION}.pt"
 in the newest one is a change of the format: it needs a new version."""
 FIRST = FOLDER / "checkpoint-1.pt"
 EVERY = [FOLDER / f"checkpoint-{version}.pt" for version in range(1, FORMAT_VERSION + 1)]
+ADDED_IN_3 = {"min_delta": 0.0, "stop_phase": "now"}
+"""Settings that version 3 brought, as every run before was."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
 
 
@@ -30,10 +32,12 @@ def test_the_golden_file_reads_as_it_always_did():
     assert json.dumps(described, indent=2) + "\n" == GOLDEN.with_suffix(".json").read_text()
 
 
-def test_a_file_of_version_1_still_says_what_it_said():
-    said, now = json.loads(FIRST.with_suffix(".json").read_text()), describe(FIRST, read(FIRST))
-    # It covers the segments, of which version 1 says less; the weights' own digests stay what they were.
+@pytest.mark.parametrize("file", EVERY[:-1], ids=lambda file: file.stem)
+def test_a_file_of_an_earlier_version_still_says_what_it_said(file):
+    said, now = json.loads(file.with_suffix(".json").read_text()), describe(file, read(file))
+    # It covers segments and settings, of which an earlier version says less; the weights' own digests stay.
     del said["digests"]["everything"], now["digests"]["everything"]
+    assert {name: now["settings"].pop(name) for name in ADDED_IN_3} == ADDED_IN_3
     assert {name: json.dumps(now[name]) for name in said} == {name: json.dumps(value) for name, value in said.items()}
 
 
@@ -43,7 +47,9 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
     (segment,) = plain["history"].pop("segments")
     (as_it_was,) = by_hand["history"].pop("segments")
     changed = {key for key in plain if repr(plain[key]) != repr(by_hand[key])}
-    assert changed == {"format_version"}
+    assert changed == {"format_version", "settings", "result_settings"}
+    assert plain["settings"] == {**by_hand["settings"], **ADDED_IN_3}
+    assert {name: segment["settings"].pop(name) for name in ADDED_IN_3} == ADDED_IN_3
     assert {key: segment.pop(key) for key in as_it_was} == as_it_was
     assert segment == {
         # AdamW's, by the rule for short runs: 0.002 * 5 / (4 + 2 classes).
@@ -59,6 +65,7 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
         "comparable": "no validation data, 32 px, COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, "
         "100 detections per image and class",
         "rewarm_epochs": 0.0,
+        "until": None,
         "gone": [],
     }
     assert checkpoint.history.records[1].train == Losses(2.5, 3.5, 1.5)

@@ -164,8 +164,21 @@ def check_fitness(train, trained, **_):
 
 def check_patience(train, **_):
     stuck = {**BASELINE, "val": True, "epochs": 3, "lr0": 1e-6}
-    assert train(**stuck, patience=1).outcome == "early_stopped"
+    assert train(**stuck, patience=1, stop_phase="now").outcome == "early_stopped"
     assert train(**stuck, patience=0).outcome == "finished"
+
+
+def check_min_delta(train, **_):
+    """Nothing is found after so little, so every epoch equals the first; a gain of 0 counts where any would do."""
+    wishes = {**BASELINE, "val": True, "epochs": 3, "patience": 1, "imgsz": 64, "stop_phase": "now"}
+    gains = {"fitness": "1 + 0 * map50", **wishes}
+    assert train(**gains, min_delta=0.5).outcome == "early_stopped"
+
+
+def check_stop_phase(train, **_):
+    stuck = {**BASELINE, "val": True, "epochs": 9, "lr0": 1e-6, "patience": 1, "mosaic": 1.0}
+    assert validated_epochs(train, **stuck, stop_phase="now") == [0, 1]
+    assert validated_epochs(train, **stuck, stop_phase="close") == [0, 1, 2]
 
 
 def check_time(train, **_):

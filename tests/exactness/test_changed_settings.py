@@ -184,7 +184,6 @@ def test_another_fitness_is_judged_by_what_is_kept(train, runs, monkeypatch):
 
 
 def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: list[float]) -> None:
-    from peakmark.evaluate.fitness import fitness
     from peakmark.train import validation
 
     plain = validation.EpochValidator.__call__
@@ -193,7 +192,7 @@ def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: li
         evaluation, _ = plain(self, state)
         epoch = state.position.epoch
         metrics = {**evaluation.metrics, "map50_95": fine[epoch], "map50": coarse[epoch]}
-        return dataclasses.replace(evaluation, metrics=metrics), fitness(self.fitness_name, metrics)
+        return dataclasses.replace(evaluation, metrics=metrics), metrics[self.fitness.formula.text]
 
     monkeypatch.setattr(validation.EpochValidator, "__call__", validated)
 

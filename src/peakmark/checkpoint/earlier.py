@@ -18,7 +18,9 @@ _BEARING_ON_RECIPE = ("optimizer", "lr0", "momentum", "warmup_bias_lr", "weight_
 
 def as_today(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Gives the content of a file of any version that was, as the newest version has it."""
-    return _from_1(plain) if plain["format_version"] == 1 else plain
+    if plain["format_version"] == 1:
+        plain = _from_1(plain)
+    return _from_2(plain) if plain["format_version"] == 2 else plain
 
 
 def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -37,3 +39,19 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     }
     segments = [{**segment, **settled} for segment in history["segments"]]
     return {**plain, "format_version": 2, "history": {**history, "segments": segments}}
+
+
+def _from_2(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 2 stopped at once where patience was used up, and took every gain for one."""
+    added = {"min_delta": 0.0, "stop_phase": "now"}
+    history = plain["history"]
+    segments = [
+        {**segment, "settings": {**segment["settings"], **added}, "until": None} for segment in history["segments"]
+    ]
+    return {
+        **plain,
+        "format_version": 3,
+        "settings": {**plain["settings"], **added},
+        "result_settings": [*plain["result_settings"], *added],
+        "history": {**history, "segments": segments},
+    }

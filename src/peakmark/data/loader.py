@@ -46,15 +46,14 @@ class _SampleKey:
     epoch: int
     image: int
     side_px: int
+    mosaic_open: bool
 
 
 class TrainLoader:
     """Makes the training batches of an epoch, from any position on."""
 
-    def __init__(self, index: Index, cache: ImageCache, settings: Settings, workers: int, *, horizon: int) -> None:
-        """`horizon`: the epochs that the phases are laid over, as the open segment says."""
+    def __init__(self, index: Index, cache: ImageCache, settings: Settings, workers: int) -> None:
         self._index = index
-        self._horizon = horizon
         self._cache = cache
         self._settings = settings
         self._workers = workers
@@ -63,12 +62,16 @@ class TrainLoader:
     def __len__(self) -> int:
         return len(self._index)
 
-    def batches(self, epoch: int, microbatches: Sequence[Microbatch]) -> Iterator[Batch]:
+    def batches(self, epoch: int, microbatches: Sequence[Microbatch], *, mosaic_open: bool) -> Iterator[Batch]:
         """Yields the batches in order. Nothing is prepared beyond the ones asked for."""
         order = epoch_order(self._settings.seed, epoch, len(self._index))
         groups = [[int(image) for image in order[part.first : part.first + part.count]] for part in microbatches]
         sides = [draw_side(self._settings, epoch=epoch, first_image=part.first) for part in microbatches]
-        keys = (_SampleKey(epoch, image, side) for images, side in zip(groups, sides, strict=True) for image in images)
+        keys = (
+            _SampleKey(epoch, image, side, mosaic_open)
+            for images, side in zip(groups, sides, strict=True)
+            for image in images
+        )
         samples = _made_ahead(self._make, keys, self._workers, _BATCHES_AHEAD * self._settings.batch)
         for images in groups:
             files = tuple(str(self._index.path(image)) for image in images)
@@ -82,7 +85,7 @@ class TrainLoader:
             image=key.image,
             base_px=self._settings.imgsz,
             side_px=key.side_px,
-            mosaic_open=mosaic_is_open(self._settings, self._horizon, key.epoch),
+            mosaic_open=key.mosaic_open,
         )
         return apply_plan(plan, self._cache.load, self._truths_of)
 

@@ -8,7 +8,6 @@ This file must not know what produced the detections.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -26,29 +25,7 @@ from peakmark.evaluate.operating_point import (
 from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, RECALL_LEVELS
 from peakmark.evaluate.tables import DoubleArray
 from peakmark.nouns import Curves, Evaluation, Losses
-
-METRIC_NAMES: Final = (
-    "map50_95",
-    "map50",
-    "map75",
-    "map_small",
-    "map_medium",
-    "map_large",
-    "recall_1",
-    "recall_10",
-    "recall_100",
-    "recall_small",
-    "recall_medium",
-    "recall_large",
-    "precision",
-    "recall",
-    "f1",
-    "confidence",
-)
-"""The keys of `Evaluation.metrics`, in this order; the first twelve in the order of pycocotools' `stats`."""
-
-PER_CLASS_NAMES: Final = ("map50_95", "map50", "precision", "recall")
-"""The keys of `Evaluation.per_class`."""
+from peakmark.settings.formula import METRIC_NAMES
 
 
 def evaluation_from(evidence: Evidence, names: Sequence[str], losses: Losses | None = None) -> Evaluation:

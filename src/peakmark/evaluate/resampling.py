@@ -11,19 +11,19 @@ thresholds, C classes, K confidences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.metrics import METRIC_NAMES
 from peakmark.evaluate.operating_point import CONFIDENCES_K
 from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, IOU_THRESHOLDS, RECALL_LEVELS
 from peakmark.evaluate.tables import BoolArray, DoubleArray
 from peakmark.machine.streams import stream
 from peakmark.nouns import IntArray
+from peakmark.settings.formula import METRIC_NAMES
 
 Weights = NDArray[np.uint8]
 """(B, I): how many times each image is in each resample."""
@@ -52,13 +52,29 @@ class ResampledMetrics(Mapping[str, DoubleArray]):
         self._evidence = evidence
         self._weights_BI = weights_BI
         self._known: dict[str, DoubleArray] = {}
+        self._of_classes: dict[str, DoubleArray] = {}
 
     def __getitem__(self, name: str) -> DoubleArray:
         if name not in METRIC_NAMES:
             raise KeyError(name)
         if name not in self._known:
-            self._known.update(self._computed_with(name))
+            self._compute_with(name)
         return self._known[name]
+
+    def of_class(self, name: str, number: int) -> DoubleArray:
+        """Gives a metric of `per_class` for one class: (B,)."""
+        if name not in self._of_classes:
+            self._compute_with(name)
+        values_B: DoubleArray = self._of_classes[name][number]
+        return values_B
+
+    def along(self, name: str, number: int | None) -> DoubleArray:
+        """Gives precision, recall or f1 at each confidence, of one class or as the mean over classes: (B, K)."""
+        values_BK = np.full((len(self._weights_BI), len(CONFIDENCES_K)), np.nan)
+        numbers = range(self._evidence.classes) if number is None else (number,)
+        for some, curves in _curves(self._evidence, self._weights_BI, numbers):
+            values_BK[some] = _mean_of_present(curves[name])
+        return values_BK
 
     def __iter__(self) -> Iterator[str]:
         return iter(METRIC_NAMES)
@@ -66,23 +82,25 @@ class ResampledMetrics(Mapping[str, DoubleArray]):
     def __len__(self) -> int:
         return len(METRIC_NAMES)
 
-    def _computed_with(self, name: str) -> Mapping[str, DoubleArray]:
+    def _compute_with(self, name: str) -> None:
         """Computes a metric, and those that come with it at no cost."""
         kind, _, of = name.partition("_")
+        evidence, weights_BI = self._evidence, self._weights_BI
         if name in ("precision", "recall", "f1", "confidence"):
-            return _at_best_confidence(self._evidence, self._weights_BI)
-        if kind == "recall":
+            self._known |= _at_best_confidence(evidence, weights_BI, self._of_classes)
+        elif kind == "recall":
             area, most = (AREA_NAMES.index(of), None) if of in AREA_NAMES else (ALL_SIZES, int(of))
-            return {name: _mean_recall(self._evidence, self._weights_BI, area, most)}
-        if of in AREA_NAMES:
-            precision_TCB = _average_precision(self._evidence, self._weights_BI, AREA_NAMES.index(of))
-            return {name: _mean_of_present(precision_TCB)}
-        precision_TCB = _average_precision(self._evidence, self._weights_BI, ALL_SIZES)
-        return {
-            "map50_95": _mean_of_present(precision_TCB),
-            "map50": _mean_of_present(precision_TCB[[IOU_50]]),
-            "map75": _mean_of_present(precision_TCB[[IOU_75]]),
-        }
+            self._known[name] = _mean_recall(evidence, weights_BI, area, most)
+        elif of in AREA_NAMES:
+            self._known[name] = _mean_of_present(*_average_precision(evidence, weights_BI, AREA_NAMES.index(of)))
+        else:
+            precision_TCB = _average_precision(evidence, weights_BI, ALL_SIZES)
+            self._of_classes |= {"map50_95": precision_TCB.mean(axis=0), "map50": precision_TCB[IOU_50]}
+            self._known |= {
+                "map50_95": _mean_of_present(*precision_TCB),
+                "map50": _mean_of_present(precision_TCB[IOU_50]),
+                "map75": _mean_of_present(precision_TCB[IOU_75]),
+            }
 
 
 # --- average precision ---------------------------------------------------------------------------------------------
@@ -172,30 +190,54 @@ def _mean_recall(evidence: Evidence, weights_BI: Weights, area: int, most: int |
     for threshold, found_CB in enumerate(found_TCB):
         which_D = evidence.right(area, threshold) & among_best_D
         found_CB[:] = _per_class(evidence.class_D[which_D], evidence.image_D[which_D], evidence.classes, weights_BI)
-    return _mean_of_present(np.where(truths_CB > 0, found_TCB / np.maximum(truths_CB, 1), np.nan))
+    return _mean_of_present(*np.where(truths_CB > 0, found_TCB / np.maximum(truths_CB, 1), np.nan))
 
 
-def _at_best_confidence(evidence: Evidence, weights_BI: Weights) -> Mapping[str, DoubleArray]:
-    """Gives precision, recall and F1 at the confidence with the best mean F1 of each resample, and that confidence."""
+def _at_best_confidence(
+    evidence: Evidence, weights_BI: Weights, of_classes: dict[str, DoubleArray]
+) -> Mapping[str, DoubleArray]:
+    """Gives precision, recall and F1 at the confidence with the best mean F1 of each resample, and that confidence.
+
+    Precision and recall per class go into `of_classes`.
+    """
     values = {name: np.full(len(weights_BI), np.nan) for name in ("precision", "recall", "f1", "confidence")}
-    truths_CB = _truths(evidence, weights_BI, ALL_SIZES)
-    of_class = _rows_by_class_and_score(evidence)
-    for some in _some_at_once(len(weights_BI), evidence.classes * len(CONFIDENCES_K)):
+    of_classes |= {name: np.full((evidence.classes, len(weights_BI)), np.nan) for name in ("precision", "recall")}
+    for some, curves in _curves(evidence, weights_BI, range(evidence.classes)):
+        place_B = _middle_of_best(np.nan_to_num(curves["f1"]).sum(axis=0))
+        resample_B = np.arange(len(place_B))
+        for name, values_CBK in curves.items():
+            at_place_CB = values_CBK[:, resample_B, place_B]
+            values[name][some] = _mean_of_present(at_place_CB)
+            if name in of_classes:
+                of_classes[name][:, some] = at_place_CB
+        has_truths_B = ~np.isnan(values["f1"][some])
+        values["confidence"][some] = np.where(has_truths_B, place_B / (len(CONFIDENCES_K) - 1), np.nan)
+    return values
+
+
+def _curves(
+    evidence: Evidence, weights_BI: Weights, numbers: Sequence[int]
+) -> Iterator[tuple[slice, Mapping[str, DoubleArray]]]:
+    """Yields precision, recall and F1 of some classes at each confidence, for some resamples at a time: (C, B, K).
+
+    NaN for a class without truths.
+    """
+    truths_CB = _truths(evidence, weights_BI, ALL_SIZES)[list(numbers)]
+    by_class = _rows_by_class_and_score(evidence)
+    of_class = [by_class[number] for number in numbers]
+    for some in _some_at_once(len(weights_BI), len(of_class) * len(CONFIDENCES_K)):
         right_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=True) for rows in of_class])
         detected_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=False) for rows in of_class])
         truths_CB1 = truths_CB[:, some, None]
         present_CB1 = truths_CB1 > 0
-        f1_CBK = np.where(present_CB1, 2 * right_CBK / np.maximum(detected_CBK + truths_CB1, 1), np.nan)
-        place_B = _middle_of_best(np.nan_to_num(f1_CBK).sum(axis=0))
-        at = (slice(None), np.arange(len(place_B)), place_B)
-        present_CB = present_CB1[:, :, 0]
-        precision_CB = np.where(present_CB, right_CBK[at] / np.maximum(detected_CBK[at], 1), np.nan)
-        recall_CB = np.where(present_CB, right_CBK[at] / np.maximum(truths_CB1[:, :, 0], 1), np.nan)
-        values["precision"][some] = _mean_of_present(precision_CB[None])
-        values["recall"][some] = _mean_of_present(recall_CB[None])
-        values["f1"][some] = _mean_of_present(f1_CBK[at][None])
-        values["confidence"][some] = np.where(present_CB.any(axis=0), place_B / (len(CONFIDENCES_K) - 1), np.nan)
-    return values
+        yield (
+            some,
+            {
+                "precision": np.where(present_CB1, right_CBK / np.maximum(detected_CBK, 1), np.nan),
+                "recall": np.where(present_CB1, right_CBK / np.maximum(truths_CB1, 1), np.nan),
+                "f1": np.where(present_CB1, 2 * right_CBK / np.maximum(detected_CBK + truths_CB1, 1), np.nan),
+            },
+        )
 
 
 def _kept(evidence: Evidence, rows_D: IntArray, weights_BI: Weights, *, only_right: bool) -> NDArray[np.int32]:
@@ -246,9 +288,10 @@ def _some_at_once(resamples: int, cells_of_each: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, resamples, step))
 
 
-def _mean_of_present(values_TCB: DoubleArray) -> DoubleArray:
-    """Averages what is not NaN per resample; NaN where nothing is left."""
-    present_TCB = ~np.isnan(values_TCB)
-    count_B = present_TCB.sum(axis=(0, 1))
-    sum_B = np.where(present_TCB, values_TCB, 0.0).sum(axis=(0, 1))
-    return np.where(count_B > 0, sum_B / np.maximum(count_B, 1), np.nan)
+def _mean_of_present(*values_CX: DoubleArray) -> DoubleArray:
+    """Averages over classes (and over what else is given) what is not NaN; NaN where nothing is left."""
+    values_TCX = np.stack(values_CX)
+    present_TCX = ~np.isnan(values_TCX)
+    count_X = present_TCX.sum(axis=(0, 1))
+    sum_X = np.where(present_TCX, values_TCX, 0.0).sum(axis=(0, 1))
+    return np.where(count_X > 0, sum_X / np.maximum(count_X, 1), np.nan)

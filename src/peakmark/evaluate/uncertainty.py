@@ -10,14 +10,12 @@ Shape letters: E epochs, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.resampling import ResampledMetrics, Weights
 from peakmark.evaluate.tables import DoubleArray
 from peakmark.nouns import IntArray
 
@@ -59,15 +57,6 @@ class Judgement:
     """How far the best is ahead of each epoch, corrected in the same way; 0 for itself."""
     tied: tuple[int, ...]
     """Epochs of which, with 95 % certainty, one is the truly best, that with the highest number among them."""
-
-
-def resampled_fitness(
-    evidence: Evidence, weights_BI: Weights, fitness: Callable[[Mapping[str, float]], float | None]
-) -> DoubleArray:
-    """Gives the fitness of an epoch in each resample: (B,); NaN where it has none there."""
-    metrics = ResampledMetrics(evidence, weights_BI)
-    values = (fitness(_OneResample(metrics, b)) for b in range(len(weights_BI)))
-    return np.array([np.nan if value is None else value for value in values])
 
 
 def estimate(value: float, resampled_B: DoubleArray, images: int) -> Estimate:
@@ -138,20 +127,3 @@ def _tied(measured_E: DoubleArray, noise_EB: DoubleArray) -> tuple[int, ...]:
         if behind <= np.quantile(by_noise_B, _CONFIDENCE):
             tied.append(epoch)
     return tuple(tied)
-
-
-class _OneResample(Mapping[str, float]):
-    """The metrics of one resample, as an epoch has them."""
-
-    def __init__(self, metrics: ResampledMetrics, resample: int) -> None:
-        self._metrics = metrics
-        self._resample = resample
-
-    def __getitem__(self, name: str) -> float:
-        return float(self._metrics[name][self._resample])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._metrics)
-
-    def __len__(self) -> int:
-        return len(self._metrics)

@@ -72,6 +72,7 @@ class ConsoleObserver:
         self._epochs = 0
         self._images_before = 0
         self._skips_told = 0
+        self._patience_left: int | None = None
 
     def __enter__(self) -> ConsoleObserver:
         return self
@@ -178,6 +179,7 @@ class ConsoleObserver:
             "" if rate is None else f"{_three_digits(rate)} img/s",
             f"{event.memory_bytes / 1e9:.1f} GB" if event.memory_bytes else "",
             f"{as_clock(left_s)} left, run {as_clock(run_left_s)}",
+            "" if self._patience_left is None else f"patience {self._patience_left}",
         )
 
     def _validation(self, event: ValidationProgress) -> None:
@@ -196,6 +198,7 @@ class ConsoleObserver:
             "" if rate is None else f"{_three_digits(rate)} img/s",
             "",
             f"{as_clock(self._pace.left_in_epoch_s(now, event.images_done, event.images))} left",
+            "",
         )
 
     def _epoch_ended(self, event: EpochEnded) -> None:
@@ -210,6 +213,9 @@ class ConsoleObserver:
         self._print(
             row(record, event.epochs, event.decision.is_best, columns), style="green" if event.decision.is_best else ""
         )
+        if record.metrics is not None or event.decision.best_epoch is not None:
+            self._print(f"{'':9}{event.decision.reason}", style="dim")
+        self._patience_left = event.decision.patience_left
         if record.skipped_steps > _SKIPS_TOLD:
             self._note(f"{_counted(record.skipped_steps, 'update')} of epoch {record.epoch + 1} skipped: not finite.")
 
@@ -233,14 +239,19 @@ class ConsoleObserver:
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 
-    def _draw(self, now: float, position: str, doing: str, rate: str, memory: str, left: str) -> None:
+    def _draw(self, now: float, position: str, doing: str, rate: str, memory: str, left: str, patience: str) -> None:
         """Draws the live line, or writes a line into the log, and sets when the next may come."""
         self._next_draw_at = now + (_LIVE_PAUSE_S if self._live else _LOG_PAUSE_S)
         if not self._live:
-            self._print("  ".join(part for part in (position, doing, rate, memory, left) if part))
+            self._print("  ".join(part for part in (position, doing, rate, memory, left, patience) if part))
             return
         width = self._console.width - 1  # A character in the last column makes some terminals begin a new line.
-        for parts in ((position, doing, rate, memory, left), (position, doing, rate, left), (position, doing, left)):
+        for parts in (
+            (position, doing, rate, memory, left, patience),
+            (position, doing, rate, left, patience),
+            (position, doing, rate, left),
+            (position, doing, left),
+        ):
             line = "  ".join(part for part in parts if part)
             if len(line) <= width:
                 break

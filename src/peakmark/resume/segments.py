@@ -1,16 +1,15 @@
-"""Which segment begins at a resume? What its settings don't say: recipe, horizon, what best may still be.
+"""Which segment begins at a resume, or where a run ends early? Recipe, horizon, end, and what best may still be.
 
 Pure functions of the segment before and of what is wished. They must not know files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Literal
 
-from peakmark.evaluate.fitness import fitness
-from peakmark.nouns import History, Position
+from peakmark.nouns import EpochRecord, History, Position, Segment
 from peakmark.selection.best import best_record
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe
@@ -51,11 +50,22 @@ def segment_begins(position: Position) -> tuple[int, int]:
     return (position.epoch, position.images) if position.phase == "train" else (position.epoch + 1, 0)
 
 
-def judged_again(history: History, fitness_name: str, kept: Collection[int]) -> History:
+def closing_segment(open_one: Segment, epoch: int, closing_epochs: int) -> Segment:
+    """Gives the segment of an early stop's closing epochs, from `epoch` on: as the last ones of a run of that length.
+
+    The rate falls to its end in them, as it does where a run closes by its plan.
+    """
+    until = epoch + closing_epochs
+    reason = "early stop, closing epochs"
+    return replace(
+        open_one, from_epoch=epoch, from_images=0, reason=reason, horizon=until, until=until, rewarm_epochs=0.0
+    )
+
+
+def judged_again(history: History, fitness_of: Callable[[EpochRecord], float | None], kept: Collection[int]) -> History:
     """Gives the history with every fitness by another formula; best can be only an epoch whose weights are kept."""
     records = tuple(
-        record if record.metrics is None else replace(record, fitness=fitness(fitness_name, record.metrics))
-        for record in history.records
+        record if record.metrics is None else replace(record, fitness=fitness_of(record)) for record in history.records
     )
     gone = tuple(record.epoch for record in records if record.fitness is not None and record.epoch not in kept)
     return History(records, (*history.segments[:-1], replace(history.segments[-1], gone=gone)))

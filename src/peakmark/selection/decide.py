@@ -1,6 +1,6 @@
 """What follows from the history after an epoch, and why? Best or not, stop or not, kept or not, in one sentence.
 
-A pure function of the history and three settings. It must not know any file or clock, nor who acts on it.
+A pure function of the history and the rules. It must not know any file or clock, nor who acts on it.
 """
 
 from __future__ import annotations
@@ -10,32 +10,47 @@ from dataclasses import replace
 from peakmark.nouns import Decision, EpochRecord, History
 from peakmark.selection.best import best_record, counts, fitness_of
 from peakmark.selection.retention import is_kept
-from peakmark.selection.stopping import out_of_patience, patience_left
+from peakmark.selection.rules import Rules
+from peakmark.selection.stopping import closes_first, out_of_patience, patience_left
 
 _DIGITS = 4
 
 
-def decide(history: History, *, epochs: int, patience: int, save_period: int) -> Decision:
+def decide(history: History, rules: Rules) -> Decision:
     """Decides on the last epoch of `history`, which has at least one. Deterministic.
 
-    `epochs` is how many the run was asked for: at the last one there is nothing left to stop.
+    At the last epoch that was asked for there is nothing left to stop.
     """
     records = history.records
     current, best = records[-1], best_record(history)
     best_before = best_record(replace(history, records=records[:-1]))
-    is_last = current.epoch + 1 >= epochs
-    stop = not is_last and out_of_patience(history, patience)
-    left = patience_left(history, patience)
+    is_last = current.epoch + 1 >= rules.epochs
+    ends_early = not is_last and _ends_early(history, rules)
+    close = ends_early and history.segments[-1].until is None and closes_first(history, rules)
+    left = patience_left(history, rules)
+    outlook = "" if is_last else _outlook(current, best, left, rules, ends_early=ends_early)
     return Decision(
         epoch=current.epoch,
         is_best=best is current,
         best_epoch=None if best is None else best.epoch,
         best_fitness=None if best is None else best.fitness,
-        stop=stop,
-        keep=is_kept(current.epoch, save_period),
+        stop=ends_early and not close,
+        close=close,
+        keep=is_kept(current.epoch, rules.save_period),
         patience_left=left,
-        reason=_verdict(current, best, best_before) + _outlook(current, best, left, is_last=is_last),
+        reason=_verdict(current, best, best_before) + outlook + (_closing(rules.closing_epochs) if close else ""),
     )
+
+
+def until_then(history: History, epoch: int) -> History:
+    """Gives the history as it was when an epoch (0-based) of it had ended, for asking again what was decided then."""
+    records = tuple(record for record in history.records if record.epoch <= epoch)
+    return History(records, history.segments[: records[-1].segment + 1])
+
+
+def _ends_early(history: History, rules: Rules) -> bool:
+    until = history.segments[-1].until
+    return out_of_patience(history, rules) if until is None else history.records[-1].epoch + 1 >= until
 
 
 def _verdict(current: EpochRecord, best: EpochRecord | None, best_before: EpochRecord | None) -> str:
@@ -56,15 +71,26 @@ def _verdict(current: EpochRecord, best: EpochRecord | None, best_before: EpochR
     return f"fitness {mine} does not beat {theirs} of {that_epoch}"
 
 
-def _outlook(current: EpochRecord, best: EpochRecord | None, left: int | None, *, is_last: bool) -> str:
+def _outlook(
+    current: EpochRecord, best: EpochRecord | None, left: int | None, rules: Rules, *, ends_early: bool
+) -> str:
     """What the patience says, where it says anything."""
-    if left is None or is_last or best is current:
+    if left is None or (best is current and left == rules.patience):
         return ""
+    but = f", by less than min_delta={rules.min_delta:g}" if best is current else ""
     if left > 0:
-        return f"; {left} {'epoch' if left == 1 else 'epochs'} of patience left"
-    if counts(current):
-        return "; patience is used up, so the run stops"
-    return "; patience is used up, the next validation decides"
+        return f"{but}; {_epochs(left)} of patience left"
+    if ends_early:
+        return f"{but}; patience is used up, so the run stops"
+    return f"{but}; patience is used up, the next validation decides"
+
+
+def _closing(epochs: int) -> str:
+    return f" after {_epochs(epochs)} more without mosaic, which it would have closed with (stop_phase=close)"
+
+
+def _epochs(count: int) -> str:
+    return f"{count} {'epoch' if count == 1 else 'epochs'}"
 
 
 def _written(fitness: float) -> str:

@@ -5,7 +5,9 @@ What a setting does is not known here, only what it means; that it has its effec
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from peakmark.settings.declaration import (
     REQUIRED,
@@ -23,6 +25,7 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
+from peakmark.settings.formula import DEFAULT, as_setting
 
 # The groups of the help, in its order.
 INPUT = "Model and data"
@@ -35,7 +38,8 @@ OUTPUT = "What is kept"
 DETECTION = "Detections"
 SEAM = "How the run is gone on with"
 
-Fitness = Literal["map50_95", "map50", "classic"]
+Fitness = Annotated[str, BeforeValidator(as_setting)]
+StopPhase = Literal["close", "now"]
 Verify = Literal["full", "fast"]
 
 _DEVICE = "where it runs: cpu, cuda, cuda:1 or just the GPU's number"
@@ -68,10 +72,21 @@ class Settings(SettingsModel):
         1, "validate every n-th epoch (the last one always)", LENGTH, "result", unit="epochs", ge=1
     )
     fitness: Fitness = setting(
-        "map50_95", "the number that makes an epoch best; classic is 0.1 mAP50 + 0.9 mAP50-95", LENGTH, "result"
+        DEFAULT,
+        "what makes an epoch best: map50_95, map50, f1, classic, balanced, weights {map50: 0.3, recall: 0.7}, or a"
+        " formula such as precision where recall >= 0.95",
+        LENGTH,
+        "result",
     )
     patience: Whole = setting(
         100, "stop after this many epochs without a better one (0: never)", LENGTH, "result", unit="epochs", ge=0
+    )
+    min_delta: Real = setting(0.0, "least gain that patience takes for a better epoch", LENGTH, "result", ge=0)
+    stop_phase: StopPhase = setting(
+        "close",
+        "where patience ends before mosaic is closed: close runs the closing epochs first, now ends at once",
+        LENGTH,
+        "result",
     )
     time: Real | None = setting(
         None,

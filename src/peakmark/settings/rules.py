@@ -92,7 +92,14 @@ def _without_validation(settings: Settings, given: Set[str]) -> Iterator[Finding
         "val=False: nothing is validated, so no epoch can be best and there will be no best.pt. Leave val=False out, "
         "or write val_period=10 to validate less often; a last.pt can be validated later with peakmark val."
     )
-    yield from _no_effect({"patience", "fitness", "val_period"} & given, "nothing is validated")
+    yield from _no_effect(
+        {"patience", "min_delta", "stop_phase", "fitness", "val_period"} & given, "nothing is validated"
+    )
+
+
+def _patience_off(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.val and settings.patience == 0:
+        yield from _no_effect({"min_delta", "stop_phase"} & given, "patience=0: no run ends early")
 
 
 def _validation_period(settings: Settings, given: Set[str]) -> Iterator[Finding]:
@@ -147,6 +154,7 @@ _TRAINING_RULES: tuple[Callable[[Settings, Set[str]], Iterator[Finding]], ...] =
     _one_start,
     _something_to_learn,
     _without_validation,
+    _patience_off,
     _validation_period,
     _warmup,
     _mosaic_closed,

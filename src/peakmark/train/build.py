@@ -33,6 +33,7 @@ from peakmark.data.index import Index, build_index
 from peakmark.data.loader import TrainLoader
 from peakmark.data.plan import least_side
 from peakmark.errors import SettingsError
+from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
@@ -43,10 +44,12 @@ from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
+from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.evidence_files import write_evidence
+from peakmark.train.judging import open_fitness
 from peakmark.train.keeper import DiskKeeper
 from peakmark.train.loop import Loop
 from peakmark.train.optimizer import build_optimizer
@@ -67,6 +70,8 @@ class OpenData:
     names: tuple[str, ...]
     train_index: Index
     val_index: Index | None
+    fitness: Fitness | None
+    """What makes an epoch best; None where nothing is validated."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -87,6 +92,7 @@ class PreparedRun:
     train_index: Index
     validation: ValidationSet | None
     """Opened once: the epochs, the last look at best.pt and the pictures share its image cache."""
+    fitness: Fitness | None
     arithmetic: Arithmetic
     state: RunState
     architecture: str
@@ -102,12 +108,14 @@ class PreparedRun:
         return Recipe(**self.state.history.segments[-1].recipe)
 
 
-def prepare(settings: Settings, source: ModelSource, spec: DatasetSpec) -> PreparedRun:
-    """Does steps 1 to 4 for a new run.
+def prepare(
+    settings: Settings, source: ModelSource, spec: DatasetSpec, function: FitnessFunction | None = None
+) -> PreparedRun:
+    """Does steps 1 to 4 for a new run; `function` is its fitness, where that is one in Python.
 
-    Raises DataError, ModelFileError or MachineError where something stands in the way.
+    Raises SettingsError, DataError, ModelFileError or MachineError where something stands in the way.
     """
-    data = open_data(settings, spec)
+    data = open_data(settings, spec, function)
     arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
@@ -131,6 +139,7 @@ def put_together(
         names=data.names,
         train_index=data.train_index,
         validation=open_validation_set(settings, data.val_index, data.names, arithmetic) if data.val_index else None,
+        fitness=data.fitness,
         arithmetic=arithmetic,
         state=state,
         architecture=architecture,
@@ -139,13 +148,16 @@ def put_together(
     )
 
 
-def open_data(settings: Settings, spec: DatasetSpec) -> OpenData:
-    """Indexes what the settings ask for. Raises DataError, and SettingsError where a batch can't be normalised."""
+def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction | None) -> OpenData:
+    """Indexes what the settings ask for.
+
+    Raises DataError, and SettingsError where a batch can't be normalised or no epoch could be judged.
+    """
     names = ("object",) if settings.single_cls else spec.names
     train_index = open_index(settings, spec, "train").first(settings.fraction)
     val_index = open_index(settings, spec, "val") if settings.val else None
     check_no_lone_value(settings, len(train_index))
-    return OpenData(spec, names, train_index, val_index)
+    return OpenData(spec, names, train_index, val_index, open_fitness(settings.fitness, names, val_index, function))
 
 
 def check_no_lone_value(settings: Settings, images: int) -> None:
@@ -273,12 +285,12 @@ def assemble(
     )
     gains = (settings.box, settings.cls, settings.dfl)
     validator = None
-    if run.validation is not None:
+    if run.validation is not None and run.fitness is not None:
         validator = EpochValidator(
             run.validation,
             run.arithmetic,
             gains,
-            settings.fitness,
+            run.fitness,
             lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
             observe,
             stop.requested,
@@ -291,13 +303,10 @@ def assemble(
             open_cache(run.train_index, settings.imgsz, settings.cache),
             settings,
             workers_of(settings, run.arithmetic),
-            horizon=run.state.history.segments[-1].horizon,
         ),
         stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
         validate=validator,
-        decide=lambda history: decide(
-            history, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period
-        ),
+        decide=lambda history: decide(history, rules_of(settings)),
         keeper=keeper,
         stop=stop,
         observe=observe,

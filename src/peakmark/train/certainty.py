@@ -15,9 +15,9 @@ import numpy as np
 from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read
-from peakmark.evaluate.fitness import fitness
+from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, Judgement, estimate, judge, resampled_fitness
+from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, Judgement, estimate, judge
 from peakmark.events import Notice, Observer
 from peakmark.nouns import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -34,7 +34,7 @@ _SAME = 1e-9
 
 
 def how_sure(
-    history: History, folder: RunFolder, fitness_name: str, tell: Observer, go_on: Callable[[], None]
+    history: History, folder: RunFolder, fitness: Fitness, tell: Observer, go_on: Callable[[], None]
 ) -> Certainty | None:
     """Judges the choice of the best epoch; None where there is none, or its evidence says nothing.
 
@@ -44,18 +44,18 @@ def how_sure(
     best = best_record(history)
     if best is None:
         return None
-    evidence = _evidence_of(best, folder, fitness_name)
+    evidence = _evidence_of(best, folder, fitness)
     if isinstance(evidence, str):
         tell(Notice(f"How sure the best epoch is can't be said: {evidence}"))
         return None
     if evidence.images < 2:
         return None
     weights_BI = draw_resamples(evidence.images, RESAMPLES, _RESAMPLING_SEED)
-    resample = partial(resampled_fitness, weights_BI=weights_BI, fitness=partial(fitness, fitness_name))
+    resample = partial(fitness.resampled, weights_BI=weights_BI)
     compared, left_out = {best.epoch: resample(evidence)}, []
     for record in _contenders(history, best, float(np.nanstd(compared[best.epoch]))):
         go_on()
-        other = _evidence_of(record, folder, fitness_name)
+        other = _evidence_of(record, folder, fitness)
         if isinstance(other, str):
             left_out.append(other)
         else:
@@ -77,7 +77,7 @@ def _contenders(history: History, best: EpochRecord, standard_error: float) -> l
     return [record for record in others if fitness_of(record) >= reach or record in asked_for]
 
 
-def _evidence_of(record: EpochRecord, folder: RunFolder, fitness_name: str) -> Evidence | str:
+def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Evidence | str:
     """Reads an epoch's evidence, or gives a sentence that says why it can't be used."""
     path = folder.evidence_file(record.epoch)
     try:
@@ -87,7 +87,7 @@ def _evidence_of(record: EpochRecord, folder: RunFolder, fitness_name: str) -> E
     if evidence is None:
         return f"the evidence of epoch {record.epoch + 1} is not there ({path})."
     unweighted = np.ones((1, evidence.images), dtype=np.uint8)
-    (again,) = resampled_fitness(evidence, unweighted, partial(fitness, fitness_name))
+    (again,) = fitness.resampled(evidence, unweighted)
     if abs(again - fitness_of(record)) <= _SAME:
         return evidence
     return f"{path} is not the evidence of what was logged for epoch {record.epoch + 1}."
@@ -124,6 +124,11 @@ def _metrics(best: EpochRecord, evidence: Evidence, weights_BI: Weights) -> Mapp
 
 def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -> str:
     own = judged.fitness[judged.best]
+    if own.standard_error == 0:
+        # Nothing is found yet, or everything: other images would not have told more.
+        return (
+            f"Fitness {own.value:.4f} in every choice of images: nothing more can be said from these {images} images."
+        )
     said = [f"Fitness {_with_error(own)} (one standard error, {images} validation images)"]
     if len(records) == 1:
         return f"{said[0]}."

@@ -13,7 +13,6 @@ from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import ModelFileError
-from peakmark.evaluate.fitness import describe as describe_fitness
 from peakmark.events import Notice, Observer, Outcome, RunEnded
 from peakmark.machine.durable import write_text
 from peakmark.machine.stopping import StopRequest
@@ -24,7 +23,9 @@ from peakmark.record.summary import Certainty, Summary, summarise
 from peakmark.record.summary import render as render_summary
 from peakmark.resume.capture import capture
 from peakmark.selection.best import best_record
-from peakmark.selection.decide import decide
+from peakmark.selection.decide import decide, until_then
+from peakmark.selection.rules import rules_of
+from peakmark.settings.formula import read_formula
 from peakmark.settings.plain import to_plain
 from peakmark.train.build import PreparedRun, facts_of
 from peakmark.train.certainty import how_sure
@@ -72,8 +73,8 @@ def bring_to_an_end(
     try:
         if best and run.validation:
             evaluation = _proof(run, best, run.validation, tell, stop)
-        if _is_over(outcome):
-            certainty = how_sure(run.state.history, folder, run.settings.fitness, tell, partial(_heed, stop))
+        if _is_over(outcome) and run.fitness:
+            certainty = how_sure(run.state.history, folder, run.fitness, tell, partial(_heed, stop))
     except ValidationStopped:
         outcome = "interrupted"
     over = _is_over(outcome)
@@ -169,7 +170,9 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
                 f"Stopped, because the epochs after the resume don't follow from those before (on_break=stop). {go_on}"
             )
         case "early_stopped":
-            return f"No better epoch came within patience={run.settings.patience} epochs."
+            closed = run.state.history.segments[-1].until is not None
+            then = "; the closing epochs, without mosaic, are done as well (stop_phase=close)" if closed else ""
+            return f"No better epoch came within patience={run.settings.patience} epochs{then}."
         case _ if run.val_index is None:
             return (
                 "Nothing was validated (val=False), so no epoch is best. Validate last.pt with: peakmark val model="
@@ -189,7 +192,7 @@ def summary_of(run: PreparedRun, outcome: Outcome, text: str, certainty: Certain
         certainty=certainty,
         outcome=outcome,
         text=text,
-        fitness=f"{settings.fitness}: {describe_fitness(settings.fitness)}",
+        fitness=f"{read_formula(settings.fitness).words} (COCO protocol)",
         protocol=PROTOCOL,
         names=run.names,
         settings=to_plain(settings),
@@ -201,7 +204,4 @@ def summary_of(run: PreparedRun, outcome: Outcome, text: str, certainty: Certain
 
 def _reason(run: PreparedRun, epoch: int) -> str:
     """Why an epoch became best, as it was said then: decisions are functions of the history, so it is said again."""
-    settings, history = run.settings, run.state.history
-    until_then = History(tuple(record for record in history.records if record.epoch <= epoch), history.segments)
-    decision = decide(until_then, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period)
-    return decision.reason
+    return decide(until_then(run.state.history, epoch), rules_of(run.settings)).reason

@@ -14,6 +14,7 @@ from peakmark.data.loader import Microbatch, mosaic_is_open
 from peakmark.errors import DataError, TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Observer, Outcome, StepSkipped
 from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position, Segment
+from peakmark.resume.segments import closing_segment
 from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
 from peakmark.train.schedule import rates
@@ -25,7 +26,7 @@ BATCHES_SHOWN = 3
 
 class Loader(Protocol):
     def __len__(self) -> int: ...
-    def batches(self, epoch: int, microbatches: Sequence[Microbatch]) -> Iterator[Batch]: ...
+    def batches(self, epoch: int, microbatches: Sequence[Microbatch], *, mosaic_open: bool) -> Iterator[Batch]: ...
 
 
 class Keeper(Protocol):
@@ -70,7 +71,7 @@ class Loop:
         """Runs until the last epoch, an early stop, or a request to stop; gives which it was."""
         state = self.state
         while state.position.epoch < self.settings.epochs:
-            if self._stopped_early():
+            if self._ended_early():
                 return "early_stopped"
             if state.position.phase == "train" and not self._train_epoch():
                 self.keeper.keep_position(state)
@@ -87,7 +88,7 @@ class Loop:
                 return self.stop.reason or "interrupted"
         return "finished"
 
-    def _stopped_early(self) -> bool:
+    def _ended_early(self) -> bool:
         """Whether the last epoch was to be the last. Asked of the history, not remembered: a crash may lie between."""
         position, history = self.state.position, self.state.history
         between_epochs = position.phase == "train" and position.images == 0
@@ -97,9 +98,10 @@ class Loop:
         """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
         state, epoch = self.state, self.state.position.epoch
         windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
-        mosaic = mosaic_is_open(self.settings, self.segment.horizon, epoch) and self.settings.mosaic > 0
-        self.observe(EpochStarted(epoch, self.settings.epochs, len(self.loader), mosaic))
-        batches = self.loader.batches(epoch, [part for window in windows for part in window.microbatches])
+        is_open = mosaic_is_open(self.settings, self.segment.horizon, epoch)
+        self.observe(EpochStarted(epoch, self.epochs, len(self.loader), is_open and self.settings.mosaic > 0))
+        parts = [part for window in windows for part in window.microbatches]
+        batches = self.loader.batches(epoch, parts, mosaic_open=is_open)
         try:
             for window in windows:
                 if not self._train_window(window, batches):
@@ -161,7 +163,7 @@ class Loop:
         """Validates where it is due, writes the epoch's record, decides, saves, and opens the next epoch."""
         state, epoch = self.state, self.state.position.epoch
         started_s = self.clock()
-        last = epoch + 1 == self.settings.epochs
+        last = epoch + 1 == self.epochs
         due = self.validate is not None and (last or (epoch + 1) % self.settings.val_period == 0)
         evaluation, fitness = self.validate(state) if self.validate and due else (None, None)
         record = EpochRecord(
@@ -183,8 +185,12 @@ class Loop:
         state.open_epoch = OpenEpoch()
         state.position = Position(epoch + 1, 0, "train", state.position.step)
         decision = self.decide(state.history)
+        if decision.close:
+            # Before the state is saved: a crash can't come between the decision and what follows from it.
+            segments = (*state.history.segments, closing_segment(self.segment, epoch + 1, self.settings.close_mosaic))
+            state.history = dataclasses.replace(state.history, segments=segments)
         self.keeper.keep_epoch(state, decision)
-        self.observe(EpochEnded(record, decision, self.settings.epochs))
+        self.observe(EpochEnded(record, decision, self.epochs))
         return decision
 
     def _windows(self, epoch: int) -> tuple[Window, ...]:
@@ -194,6 +200,11 @@ class Loop:
     def segment(self) -> Segment:
         """The open one."""
         return self.state.history.segments[-1]
+
+    @property
+    def epochs(self) -> int:
+        """How many the run has, as far as is known by now."""
+        return self.segment.until or self.settings.epochs
 
 
 class _Watch:
@@ -218,7 +229,7 @@ class _Watch:
         loop.observe(
             MicrobatchDone(
                 epoch=self._epoch,
-                epochs=loop.settings.epochs,
+                epochs=loop.epochs,
                 images_done=self._done,
                 images=len(loop.loader),
                 losses=sums.losses(),

@@ -14,6 +14,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.nouns import Cause, ChangePlan, Position
 from peakmark.record.folder import RunFolder
@@ -29,6 +30,7 @@ from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.build import OpenData, check_no_lone_value, open_data
 from peakmark.train.build import versions as versions_here
 from peakmark.train.data_files import changed_files
+from peakmark.train.judging import check_same_function
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
@@ -46,6 +48,8 @@ class Wishes:
     """Settings of the run that are to have another value, as the user wrote them."""
     agree: Callable[[ChangePlan], bool]
     """Asked where the plan holds a danger."""
+    fitness: FitnessFunction | None = None
+    """The run's fitness, where that is a function in Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
     old = from_plain(Settings, checkpoint.settings)
     parsed = _without_known_notes(parse(Settings, wishes.changes, base=old), old)
     new = parsed.settings
-    data = open_data(new, _spec(checkpoint, new, wishes))
+    data = open_data(new, _spec(checkpoint, new, wishes), wishes.fitness)
+    if data.fitness is not None:
+        check_same_function(data.fitness, checkpoint.history)
     if checkpoint.position.images and checkpoint.position.phase == "train":
         check_no_lone_value(new, len(data.train_index) - checkpoint.position.images)
     before = _side_before(checkpoint, old, new)

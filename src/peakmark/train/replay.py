@@ -18,6 +18,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read_position
 from peakmark.errors import ModelFileError
 from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observer
 from peakmark.machine.stopping import StopReason, StopRequest
 from peakmark.nouns import ChangePlan, Decision, Losses, Position
@@ -69,14 +70,21 @@ class _Kept:
         return self.checkpoint.position
 
 
-def replay(folder: RunFolder, *, steps: int | None, source: Path | None, observe: Observer) -> Replayed:
+def replay(
+    folder: RunFolder,
+    *,
+    steps: int | None,
+    source: Path | None,
+    observe: Observer,
+    fitness: FitnessFunction | None = None,
+) -> Replayed:
     """Makes `steps` updates of a run again, twice, from its oldest useful file or from `source`, and compares.
 
     Without `steps` it goes to the next kept file of the run, if that is at most an epoch on. Raises ModelFileError
     where there is no step to make, and MachineError where the data are not the run's own or its device is gone.
     """
     start, target = _choose(folder, source, steps)
-    planned = think_through(folder, start.checkpoint, Wishes(ResumeSettings(), {}, _never), in_place=True)
+    planned = think_through(folder, start.checkpoint, Wishes(ResumeSettings(), {}, _never, fitness), in_place=True)
     for why in planned.plan.inexact:
         observe(Notice(f"{start.path.name} was not made as it would be made here: {why}.", serious=True))
     one, other = _Side(_restored(planned), observe), _Side(_restored(planned), _ignore)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from peakmark.checkpoint.reader import read_position
 from peakmark.checkpoint.writer import save
 from peakmark.data.dataset import read_dataset
 from peakmark.errors import ModelFileError, SettingsError
+from peakmark.evaluate.fitness import Fitness
 from peakmark.events import Observer, ResumePlanned
 from peakmark.machine.durable import clean_leftovers, write_bytes, write_text
 from peakmark.machine.lock import RunLock
@@ -37,6 +38,7 @@ from peakmark.resume.diagnosis import restored_wrong
 from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
+from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
@@ -45,12 +47,16 @@ from peakmark.train.build import bearing_on_result, facts_of, prepare, put_toget
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.evidence_files import remove_evidence_beyond, take_evidence_along
+from peakmark.train.judging import evidence_of
 from peakmark.train.planning import Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch, looking_at
 from peakmark.train.session import carry_out, check_memory
 from peakmark.train.start import find_model
 from peakmark.train.transition import change_state, restored_state
+
+_ABOUT_STOPPING = ("epochs", "patience", "min_delta", "stop_phase")
+"""Whoever changes one of these lets a run that was about to end early go on."""
 
 
 def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
@@ -101,7 +107,7 @@ def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, ar
     old = parse(Settings, read_settings(folder.settings_yaml)).settings
     parsed = parse(Settings, wishes.changes, base=old)
     settings = parsed.settings
-    run = prepare(settings, find_model(settings.model), read_dataset(settings.data))
+    run = prepare(settings, find_model(settings.model), read_dataset(settings.data), wishes.fitness)
     check_memory(run)
     if wishes.changes:
         _write_settings(folder, old, settings, Position())
@@ -215,15 +221,27 @@ def _change(planned: Planned, folder: RunFolder, state: RunState) -> list[str]:
     state.history = History(state.history.records, (*state.history.segments, segment))
     if not same_validation:
         keep_best_by_its_epoch(folder)
-    if new.fitness == old.fitness:
-        return [said for said in [mend_best(folder, state.history)] if said is not None]
-    state.history = judged_again(state.history, new.fitness, kept_epochs(folder.weights, state.history))
-    said = []
-    if (gone := better_but_gone(state.history)) is not None:
-        said.append(f"By fitness={new.fitness} epoch {gone + 1} would be best, but its weights were not kept.")
+    said: list[str] = []
+    if new.fitness != old.fitness and planned.data.fitness is not None:
+        said += _judge_again(planned.data.fitness, folder, state)
     if (mended := mend_best(folder, state.history)) is not None:
         said.append(mended)
     return said
+
+
+def _judge_again(fitness: Fitness, folder: RunFolder, state: RunState) -> Iterator[str]:
+    """Gives every epoch its value by a new fitness, and says what can't be best by it."""
+    text = fitness.formula.text
+    state.history = judged_again(
+        state.history,
+        lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch)),
+        kept_epochs(folder.weights, state.history),
+    )
+    if unjudged := [str(r.epoch + 1) for r in state.history.records if r.metrics is not None and r.fitness is None]:
+        which = f"epoch{'s' if len(unjudged) > 1 else ''} {', '.join(unjudged)}"
+        yield f"What fitness={text} needs of {which} was not kept or is no number, so they can't be best."
+    if (gone := better_but_gone(state.history)) is not None:
+        yield f"By fitness={text} epoch {gone + 1} would be best, but its weights were not kept."
 
 
 def _segment(planned: Planned, position: Position, history: History) -> Segment:
@@ -241,6 +259,7 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
         if after.settings.val
         else history.segments[-1].comparable,
         rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,
+        until=None if planned.seam.changed(*_ABOUT_STOPPING) else history.segments[-1].until,
         gone=history.segments[-1].gone,
     )
 
@@ -248,9 +267,7 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
 def _over(history: History, settings: Settings, position: Position) -> tuple[str, ...]:
     """Says that there is nothing left to train, where that is so."""
     stopped = bool(history.records) and position.images == 0 and position.phase == "train"
-    decision = stopped and decide(
-        history, epochs=settings.epochs, patience=settings.patience, save_period=settings.save_period
-    )
+    decision = stopped and decide(history, rules_of(settings))
     if position.epoch >= settings.epochs:
         more = f"more epochs go on from here: epochs={settings.epochs + 50}"
     elif decision and decision.stop:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import DataError, MachineError, TrainingError
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Event, Notice, Observer, RunStarted
 from peakmark.machine.durable import write_text
 from peakmark.machine.lock import RunLock
@@ -41,11 +42,16 @@ class Watch(Protocol):
 
 
 def start_run(
-    parsed: Parsed[Settings], source: ModelSource, spec: DatasetSpec, observe: Observer, artist: Artist
+    parsed: Parsed[Settings],
+    source: ModelSource,
+    spec: DatasetSpec,
+    observe: Observer,
+    artist: Artist,
+    function: FitnessFunction | None = None,
 ) -> EndedRun:
-    """Trains from the beginning, in a new folder."""
+    """Trains from the beginning, in a new folder; `function` is its fitness, where that is one in Python."""
     settings = parsed.settings
-    run = prepare(settings, source, spec)
+    run = prepare(settings, source, spec, function)
     check_memory(run)
     folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
     with RunLock(folder.path):

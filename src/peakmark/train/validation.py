@@ -10,7 +10,7 @@ from peakmark.data.cache import ImageCache
 from peakmark.data.index import Index
 from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.fitness import fitness
+from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import BatchPrediction, Validated, validate
 from peakmark.events import Observer, ValidationProgress
 from peakmark.loss.detection import detection_loss
@@ -81,7 +81,7 @@ class EpochValidator:
     data: ValidationSet
     arithmetic: Arithmetic
     gains: tuple[float, float, float]
-    fitness_name: str
+    fitness: Fitness
     keep_evidence: Callable[[int, Evidence], None]
     """Told of the epoch (0-based) and what its numbers are made of."""
     observe: Observer
@@ -97,4 +97,4 @@ class EpochValidator:
 
         validated = validate_weights(state.ema, self.data, self.arithmetic, self.gains, progress=progress)
         self.keep_evidence(state.position.epoch, validated.evidence)
-        return validated.evaluation, fitness(self.fitness_name, validated.evaluation.metrics)
+        return validated.evaluation, self.fitness.of_evaluation(validated.evaluation)

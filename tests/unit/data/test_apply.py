@@ -116,6 +116,8 @@ def test_boxes_follow_pixels(kind: str, seed: int, image: int):
         if shown.count(label) > 1:
             continue
         found = extent(sample.image, COLOURS[label])
+        if found is None and not upright:
+            continue  # the corner of a turned rectangle's box reaches into the picture, the rectangle itself doesn't
         assert found is not None, "a box without pixels"
         assert (found[:2] > box[:2] - 2).all(), "pixels left of or above the box"
         assert (found[2:] < box[2:] + 2).all(), "pixels right of or below the box"

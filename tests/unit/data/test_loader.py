@@ -37,7 +37,7 @@ def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
     settings = Settings.model_validate(
         {"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes
     )
-    return TrainLoader(index, ImageCache(index, 32), settings, workers, horizon=settings.epochs)
+    return TrainLoader(index, ImageCache(index, 32), settings, workers)
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
@@ -61,8 +61,8 @@ def no_thread_stays() -> Iterator[None]:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_change_nothing(index: Index, workers: int):
-    expected = list(loader(index, 0).batches(1, PARTS))
-    found = list(loader(index, workers).batches(1, PARTS))
+    expected = list(loader(index, 0).batches(1, PARTS, mosaic_open=True))
+    found = list(loader(index, workers).batches(1, PARTS, mosaic_open=True))
     assert len(found) == len(PARTS)
     for one, other in zip(expected, found, strict=True):
         assert_equal(one, other)
@@ -70,22 +70,22 @@ def test_workers_change_nothing(index: Index, workers: int):
 
 @pytest.mark.parametrize("workers", [0, 3])
 def test_any_position_gives_what_comes_from_there(index: Index, workers: int):
-    whole = list(loader(index, 0, multi_scale=0.5).batches(0, PARTS))
+    whole = list(loader(index, 0, multi_scale=0.5).batches(0, PARTS, mosaic_open=True))
     for start in range(len(PARTS) + 1):
-        rest = list(loader(index, workers, multi_scale=0.5).batches(0, PARTS[start:]))
+        rest = list(loader(index, workers, multi_scale=0.5).batches(0, PARTS[start:], mosaic_open=True))
         assert len(rest) == len(PARTS) - start
         for one, other in zip(whole[start:], rest, strict=True):
             assert_equal(one, other)
 
 
 def test_epochs_differ(index: Index):
-    batches = [next(iter(loader(index, 0).batches(epoch, PARTS))) for epoch in (0, 1)]
+    batches = [next(iter(loader(index, 0).batches(epoch, PARTS, mosaic_open=True))) for epoch in (0, 1)]
     assert batches[0].files != batches[1].files
 
 
 def test_batches_are_what_their_type_says(index: Index):
     order = epoch_order(0, 0, COUNT)
-    for part, batch in zip(PARTS, loader(index, 0).batches(0, PARTS), strict=True):
+    for part, batch in zip(PARTS, loader(index, 0).batches(0, PARTS, mosaic_open=True), strict=True):
         assert batch.files == tuple(str(index.path(image)) for image in order[part.first : part.first + part.count])
         assert len(batch) == part.count
         assert batch.images_BCHW.dtype == torch.uint8
@@ -100,7 +100,7 @@ def test_batches_are_what_their_type_says(index: Index):
 def test_truths_stay_with_their_image(index: Index):
     still = {"mosaic": 0, "translate": 0, "scale": 0, "fliplr": 0}
     order = epoch_order(0, 0, COUNT)
-    for part, batch in zip(PARTS, loader(index, 0, **still).batches(0, PARTS), strict=True):
+    for part, batch in zip(PARTS, loader(index, 0, **still).batches(0, PARTS, mosaic_open=True), strict=True):
         for place in range(part.count):
             image = int(order[part.first + place])
             own = batch.image_index == place
@@ -113,7 +113,7 @@ def test_sides_of_a_batch_are_equal_multiples_of_32(index: Index):
     found = {
         tuple(batch.images_BCHW.shape[2:])
         for epoch in range(3)
-        for batch in loader(index, 0, imgsz=64, multi_scale=0.5).batches(epoch, PARTS)
+        for batch in loader(index, 0, imgsz=64, multi_scale=0.5).batches(epoch, PARTS, mosaic_open=True)
     }
     assert found == {(32, 32), (64, 64), (96, 96)}
 
@@ -121,16 +121,16 @@ def test_sides_of_a_batch_are_equal_multiples_of_32(index: Index):
 def test_mosaic_closes_as_a_function_of_the_epoch(index: Index):
     settings = Settings(data="x.yaml", epochs=10, close_mosaic=3)
     assert [mosaic_is_open(settings, 10, epoch) for epoch in range(12)] == [True] * 7 + [False] * 5
-    # In the last epoch each image is alone: with nothing else drawn, its own pixels are there.
+    # Without mosaic each image is alone: with nothing else drawn, its own pixels are there.
     still = {"translate": 0, "scale": 0, "fliplr": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
-    batch = next(iter(loader(index, 0, **still).batches(2, PARTS)))
+    batch = next(iter(loader(index, 0, **still).batches(2, PARTS, mosaic_open=False)))
     image = int(epoch_order(0, 2, COUNT)[0])
     assert np.array_equal(batch.images_BCHW[0].permute(1, 2, 0).numpy()[8:24], ImageCache(index, 32).load(image))
 
 
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_closing_early_sends_the_threads_home(index: Index, taken: int):
-    batches = loader(index, 3).batches(0, PARTS)
+    batches = loader(index, 3).batches(0, PARTS, mosaic_open=True)
     for _ in range(taken):
         next(batches)
     if taken:
@@ -148,7 +148,7 @@ def test_what_is_queued_is_dropped_when_closed_early(index: Index, monkeypatch: 
         return load(self, number)
 
     monkeypatch.setattr(ImageCache, "load", slow)
-    batches = loader(index, 1, mosaic=0).batches(0, PARTS)
+    batches = loader(index, 1, mosaic=0).batches(0, PARTS, mosaic_open=True)
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     while loader_threads():
@@ -163,7 +163,7 @@ def test_an_image_that_is_gone_is_named_and_nothing_replaces_it(
     monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", ())
     gone = index.path(int(epoch_order(0, 0, COUNT)[5]))
     gone.unlink()
-    batches = loader(index, workers, mosaic=0).batches(0, PARTS)
+    batches = loader(index, workers, mosaic=0).batches(0, PARTS, mosaic_open=True)
     assert len(next(batches)) == 4
     with pytest.raises(DataError, match=gone.name):
         next(batches)
@@ -178,7 +178,7 @@ def test_nothing_is_prepared_beyond_what_is_asked_for(index: Index, monkeypatch:
         return load(self, number)
 
     monkeypatch.setattr(ImageCache, "load", note)
-    list(loader(index, 2, mosaic=0).batches(0, PARTS[:2]))
+    list(loader(index, 2, mosaic=0).batches(0, PARTS[:2], mosaic_open=True))
     assert sorted(loaded) == sorted(epoch_order(0, 0, COUNT)[:8].tolist())
 
 

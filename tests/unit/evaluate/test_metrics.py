@@ -10,12 +10,13 @@ import pytest
 
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
-from peakmark.evaluate.metrics import METRIC_NAMES, PER_CLASS_NAMES, evaluation_from
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.operating_point import CONFIDENCES_K, best_operating_point, operating_curves
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50
 from peakmark.evaluate.tables import DetectionTable, TruthTable
 from peakmark.machine.streams import stream
 from peakmark.nouns import Evaluation
+from peakmark.settings.formula import CLASS_METRIC_NAMES, METRIC_NAMES
 
 NAMES = ("cat", "dog", "never labelled")
 
@@ -120,13 +121,13 @@ def test_no_confidence_has_a_better_mean_f1_than_the_operating_point() -> None:
 def test_names_of_metrics_are_those_promised_and_in_their_order() -> None:
     evaluation = evaluate([(0, 0)], [(0, 0, 0.5)])
     assert tuple(evaluation.metrics) == METRIC_NAMES
-    assert tuple(evaluation.per_class) == PER_CLASS_NAMES
+    assert (*evaluation.per_class, "f1") == CLASS_METRIC_NAMES
 
 
 def test_a_class_without_truths_has_no_numbers_and_spoils_no_mean() -> None:
     evaluation = evaluate([(0, 0), (1, 1)], [(0, 0, 0.9), (5, 2, 0.9)])
     assert evaluation.per_class["map50_95"][:2] == pytest.approx((1.0, 0.0))
-    for name in PER_CLASS_NAMES:
+    for name in evaluation.per_class:
         assert math.isnan(evaluation.per_class[name][2])
     assert evaluation.metrics["map50"] == pytest.approx(0.5)
     assert evaluation.truths_per_class == (1, 1, 0)
@@ -134,7 +135,7 @@ def test_a_class_without_truths_has_no_numbers_and_spoils_no_mean() -> None:
 
 def test_means_over_classes_are_the_metrics() -> None:
     evaluation = evaluation_from(random_evidence(3), NAMES)
-    for name in PER_CLASS_NAMES:
+    for name in evaluation.per_class:
         assert np.nanmean(evaluation.per_class[name]) == pytest.approx(evaluation.metrics[name], abs=1e-12)
     assert evaluation.curves.precision_CR.shape == (3, 101)
     assert evaluation.curves.precision_CR[:2].mean() == pytest.approx(evaluation.metrics["map50"], abs=1e-12)

@@ -7,9 +7,10 @@ import pytest
 
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
-from peakmark.evaluate.metrics import METRIC_NAMES, evaluation_from
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.settings.formula import METRIC_NAMES
 
 CLASSES = 4
 

@@ -8,9 +8,9 @@ import pytest
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
-from peakmark.evaluate.resampling import draw_resamples
+from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge, resampled_fitness
+from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge
 
 EPOCHS, IMAGES, CASES = 15, 100, 300
 
@@ -128,25 +128,9 @@ def of_quality(quality: float, seed: int = 0) -> Evidence:
     )
 
 
-def test_a_fitness_is_resampled_whatever_it_is_made_of() -> None:
-    evidence, weights_BI = of_quality(0.1), draw_resamples(40, 50, 0)
-    mixed = resampled_fitness(evidence, weights_BI, lambda metrics: 0.3 * metrics["map50"] + 0.7 * metrics["recall"])
-    map50 = resampled_fitness(evidence, weights_BI, lambda metrics: metrics["map50"])
-    recall = resampled_fitness(evidence, weights_BI, lambda metrics: metrics["recall"])
-    assert mixed == pytest.approx(0.3 * map50 + 0.7 * recall)
-    assert mixed.std() > 0
-    (of_the_set,) = resampled_fitness(evidence, np.ones((1, 40), np.uint8), lambda metrics: metrics["map50"])
-    assert of_the_set == pytest.approx(evaluation_from(evidence, "ab").metrics["map50"], abs=1e-12)
-
-
-def test_where_there_is_no_fitness_it_is_no_number() -> None:
-    assert np.isnan(resampled_fitness(of_quality(0.1), draw_resamples(40, 3, 0), lambda metrics: None)).all()
-
-
 def test_other_sets_of_the_same_kind_spread_as_the_standard_error_says() -> None:
     values = [evaluation_from(of_quality(0.1, seed), "ab").metrics["map50_95"] for seed in range(120)]
     errors = [
-        resampled_fitness(of_quality(0.1, seed), draw_resamples(40, 200, seed), lambda m: m["map50_95"]).std()
-        for seed in range(12)
+        ResampledMetrics(of_quality(0.1, seed), draw_resamples(40, 200, seed))["map50_95"].std() for seed in range(12)
     ]
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)

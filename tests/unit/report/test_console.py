@@ -78,7 +78,12 @@ def _microbatch(done: int, epoch: int = 0, losses: Losses = LOSSES) -> Microbatc
 
 
 def _ended(
-    epoch: int, *, best: bool = False, metrics: dict[str, float] | None = METRICS, skipped: int = 0
+    epoch: int,
+    *,
+    best: bool = False,
+    metrics: dict[str, float] | None = METRICS,
+    skipped: int = 0,
+    patience: int | None = None,
 ) -> EpochEnded:
     record = EpochRecord(
         epoch,
@@ -93,7 +98,7 @@ def _ended(
         train_s=60.0,
         validation_s=5.0,
     )
-    return EpochEnded(record, Decision(epoch, best, 0, 0.4, False, False, None, "why"), 3)
+    return EpochEnded(record, Decision(epoch, best, 0, 0.4, False, False, patience, "fitness is what it is"), 3)
 
 
 def _run(watched: _Watched, epochs: int = 3) -> _Watched:
@@ -311,3 +316,28 @@ def test_pace_foresees_epochs_by_the_last_whole_one():
 )
 def test_spans_are_written_as_people_read_them(seconds, text):
     assert as_clock(seconds) == text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_each_epoch_says_why_it_is_or_is_not_the_best(terminal: bool):
+    watched = _Watched(terminal=terminal).tell(_started(), _ended(0, best=True), _ended(1))
+    lines = watched.text.splitlines()
+    rows = [number for number, line in enumerate(lines) if line.split()[:1] in (["1/3"], ["2/3"])]
+    assert len(rows) == 2
+    assert [lines[row + 1].strip() for row in rows] == ["fitness is what it is"] * 2
+
+
+def test_a_run_that_validates_nothing_has_no_reasons():
+    unjudged = _ended(0, metrics=None)
+    unjudged = dataclasses.replace(unjudged, decision=dataclasses.replace(unjudged.decision, best_epoch=None))
+    assert "what it is" not in _Watched(terminal=False).tell(_started(), unjudged).text
+
+
+def test_the_patience_that_is_left_counts_down_beside_the_live_line():
+    watched = _Watched(terminal=True, width=140).tell(_started(), EpochStarted(0, 3, 200, False))
+    watched.tell(_microbatch(16), _ended(0, patience=5), EpochStarted(1, 3, 200, False), pause_s=1.0)
+    assert "patience" not in watched.text
+    watched.tell(_microbatch(16, 1), pause_s=1.0)
+    assert "patience 5" in watched.text
+    watched.tell(_ended(1, patience=4), EpochStarted(2, 3, 200, False), _microbatch(16, 2), pause_s=1.0)
+    assert "patience 4" in watched.text

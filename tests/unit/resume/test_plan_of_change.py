@@ -59,7 +59,8 @@ def test_with_nothing_changed_all_is_carried_over_and_exact():
 
 OTHER_VALUES: dict[str, Any] = {
     "imgsz": 320, "fraction": 0.5, "single_cls": True, "seed": 3, "epochs": 40, "val": False, "val_period": 2,
-    "fitness": "map50", "patience": 7, "batch": 8, "nbs": 32, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
+    "fitness": "map50", "patience": 7, "min_delta": 0.01, "stop_phase": "now",
+    "batch": 8, "nbs": 32, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
     "cos_lr": True, "momentum": 0.8, "weight_decay": 0.001, "warmup_epochs": 1.0, "warmup_momentum": 0.5,
     "warmup_bias_lr": 0.05, "clip_grad": 1.0, "freeze": (0, 1), "max_nonfinite": 9, "mosaic": 0.5, "close_mosaic": 3,
     "mixup": 0.3, "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
@@ -88,7 +89,8 @@ def test_every_setting_that_bears_on_the_result_is_told_of(name):
     assert any(change.startswith(f"{name}: ") for change in made.changes)
     assert "settings or data that bear on the result were changed" in made.inexact
     told = [each for each in made.parts if each.fate != "carried over" and each.part != "stopping"]
-    assert told or name == "patience", "nothing says what becomes of it"
+    about_stopping = ("patience", "min_delta", "stop_phase")
+    assert told or (name in about_stopping and part(made, "stopping")), "nothing says what becomes of it"
 
 
 @pytest.mark.parametrize("name", [n for n, each in describe(Settings).items() if each.bears_on == "execution"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from peakmark.nouns import EpochRecord, History, Losses, Segment
 from peakmark.selection.best import best_record, fitness_of
-from peakmark.selection.decide import decide
+from peakmark.selection.decide import decide, until_then
 from peakmark.selection.retention import is_kept
+from peakmark.selection.rules import Rules, rules_of
 from peakmark.selection.stopping import out_of_patience, patience_left
+from peakmark.settings.fields import Settings
 
 NAN = float("nan")
 SEGMENT = Segment(0, 0, {}, "start", {}, 100, "one set")
@@ -30,8 +33,12 @@ def history(*fitnesses: float | None) -> History:
     )
 
 
-def decision(*fitnesses: float | None, epochs: int = 100, patience: int = 0, save_period: int = 0):
-    return decide(history(*fitnesses), epochs=epochs, patience=patience, save_period=save_period)
+def rules(**changes: float) -> Rules:
+    return replace(Rules(epochs=100, patience=0, min_delta=0.0, closing_epochs=0, save_period=0), **changes)
+
+
+def decision(*fitnesses: float | None, **changes: float):
+    return decide(history(*fitnesses), rules(**changes))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +85,26 @@ def test_best(fitnesses, best):
 )
 def test_patience(fitnesses, patience, left, stops):
     records = history(*fitnesses)
-    assert patience_left(records, patience) == left
-    assert out_of_patience(records, patience) is stops
+    assert patience_left(records, rules(patience=patience)) == left
+    assert out_of_patience(records, rules(patience=patience)) is stops
+
+
+@pytest.mark.parametrize(
+    ("fitnesses", "left"),
+    [
+        ((0.5, 0.509), 4),
+        ((0.5, 0.51), 5),
+        # Small gains add up: the third is better by enough than the first.
+        ((0.5, 0.504, 0.508), 3),
+        ((0.5, 0.504, 0.508, 0.512), 5),
+        ((0.5, 0.512, 0.508, 0.520), 3),
+        ((0.5, 0.4, 0.409), 3),
+    ],
+)
+def test_patience_takes_only_a_gain_of_min_delta_for_a_better_epoch(fitnesses, left):
+    assert patience_left(history(*fitnesses), rules(patience=5, min_delta=0.01)) == left
+    highest = max(fitnesses)
+    assert decision(*fitnesses, patience=5, min_delta=0.01).best_fitness == highest, "best stays the highest"
 
 
 @pytest.mark.parametrize(("save_period", "kept"), [(0, []), (1, [1, 2, 3, 4, 5, 6]), (2, [2, 4, 6]), (5, [5]), (7, [])])
@@ -115,6 +140,24 @@ def test_retention_counts_as_people_do(save_period, kept):
             "patience is used up, the next validation decides",
         ),
         ((NAN,), {}, "its fitness is not a number, so it cannot be best"),
+        (
+            (0.4, 0.405),
+            {"patience": 3, "min_delta": 0.01},
+            "fitness 0.4050 beats 0.4000 of epoch 1, by less than min_delta=0.01; 2 epochs of patience left",
+        ),
+        (
+            (0.4, 0.405),
+            {"patience": 1, "min_delta": 0.01},
+            "fitness 0.4050 beats 0.4000 of epoch 1, by less than min_delta=0.01; patience is used up, so the run"
+            " stops",
+        ),
+        ((0.4, 0.405), {"patience": 1}, "fitness 0.4050 beats 0.4000 of epoch 1"),
+        (
+            (0.4, 0.3),
+            {"patience": 1, "closing_epochs": 1},
+            "fitness 0.3000 does not beat 0.4000 of epoch 1; patience is used up, so the run stops after 1 epoch more"
+            " without mosaic, which it would have closed with (stop_phase=close)",
+        ),
     ],
 )
 def test_reasons(fitnesses, options, reason):
@@ -149,14 +192,41 @@ def test_the_best_epoch_is_the_first_of_the_highest(values):
         assert best.epoch == values.index(max(numbers))
 
 
-@given(fitnesses, st.integers(0, 5))
-def test_history_decides_epoch_by_epoch(values, patience):
+def test_closing_epochs_are_run_only_where_mosaic_would_still_be_on():
+    early = {"patience": 1, "epochs": 100}
+    for closing, closes in ((0, False), (1, True), (98, True), (99, False), (100, False)):
+        made = decision(0.4, 0.3, closing_epochs=closing, **early)
+        assert (made.close, made.stop) == (closes, not closes), closing
+    assert not decision(0.4, 0.5, closing_epochs=3, **early).close
+
+
+def test_in_the_closing_epochs_patience_is_silent_and_the_last_one_ends_the_run():
+    ended = history(0.4, 0.3, 0.2, 0.2)
+    closing = replace(SEGMENT, from_epoch=2, horizon=4, until=4)
+    records = tuple(replace(record, segment=record.epoch // 2) for record in ended.records)
+    asked = rules(patience=1, closing_epochs=2)
+    told = [decide(History(records[:end], (SEGMENT, closing)), asked) for end in (3, 4)]
+    assert [(made.stop, made.close, made.patience_left) for made in told] == [(False, False, None), (True, False, None)]
+    whole = History(records, (SEGMENT, closing))
+    assert decide(until_then(whole, 1), asked).close, "asked again, the old decision is as it was"
+
+
+def test_the_rules_are_those_of_the_settings():
+    wishes = Settings(data="-", epochs=9, patience=3, min_delta=0.1, close_mosaic=2, save_period=4)
+    assert rules_of(wishes) == Rules(9, 3, 0.1, 2, 4)
+    for change in ({"mosaic": 0.0}, {"stop_phase": "now"}):
+        assert rules_of(wishes.model_copy(update=change)).closing_epochs == 0
+
+
+@given(fitnesses, st.integers(0, 5), st.sampled_from([0.0, 0.1]))
+def test_history_decides_epoch_by_epoch(values, patience, min_delta):
     """Who was told `is_best` last is the best of the whole, and no decision needs what comes later."""
-    told = [decision(*values[: end + 1], patience=patience) for end in range(len(values))]
+    told = [decision(*values[: end + 1], patience=patience, min_delta=min_delta) for end in range(len(values))]
     best = [made.epoch for made in told if made.is_best]
     assert told[-1].best_epoch == (best[-1] if best else None)
     for made in told:
-        assert not (made.is_best and made.stop)
+        assert min_delta or not (made.is_best and made.stop)
         if made.stop:
             assert made.best_epoch is not None
-            assert made.epoch - made.best_epoch >= patience > 0
+            assert patience > 0
+            assert min_delta or made.epoch - made.best_epoch >= patience

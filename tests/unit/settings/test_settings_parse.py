@@ -73,7 +73,9 @@ def test_all_mistakes_are_told_at_once_each_with_its_remedy():
         "data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
         "epochs=0 is out of range; epochs is a whole number from 1.",
         "val=maybe can't be used; val is True or False.",
-        "fitness=x can't be used; fitness is one of map50_95, map50, classic.",
+        "fitness=x names 'x', which is no metric; there are map50_95, map50, map75, map_small, map_medium, map_large,"
+        " recall_1, recall_10, recall_100, recall_small, recall_medium, recall_large, precision, recall, f1 and"
+        " confidence.",
         "lr0=nan can't be used; lr0 is a number above 0, up to 1.",
         "momentum=1 is out of range; momentum is a number from 0 to below 1.",
         "box=0, cls=0 and dfl=0 leave no loss to learn from; give at least one a weight above 0.",

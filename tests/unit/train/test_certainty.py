@@ -11,6 +11,7 @@ import pytest
 
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import to_bytes
+from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
@@ -55,7 +56,9 @@ def make_run(path: Path, *qualities: float | None, segments: tuple[Segment, ...]
 
 def ask(history: History, path: Path) -> tuple[Certainty | None, list[str]]:
     told: list[str] = []
-    answer = how_sure(history, RunFolder(path), "map50_95", lambda event: told.append(_text(event)), lambda: None)
+    answer = how_sure(
+        history, RunFolder(path), fitness_by("map50_95", "ab"), lambda event: told.append(_text(event)), lambda: None
+    )
     return answer, told
 
 
@@ -161,7 +164,7 @@ def test_a_stop_is_heeded_between_epochs(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        how_sure(history, RunFolder(tmp_path), "map50_95", lambda event: None, stop_at_the_second)
+        how_sure(history, RunFolder(tmp_path), fitness_by("map50_95", "ab"), lambda event: None, stop_at_the_second)
 
 
 def test_many_epochs_without_evidence_are_told_of_once(tmp_path: Path) -> None:
@@ -176,3 +179,12 @@ def test_many_epochs_without_evidence_are_told_of_once(tmp_path: Path) -> None:
 
 def test_a_run_without_a_best_has_nothing_to_be_sure_of(tmp_path: Path) -> None:
     assert ask(make_run(tmp_path, None, None), tmp_path) == (None, [])
+
+
+def test_where_nothing_is_found_it_says_so_instead_of_a_difference_of_nothing(tmp_path):
+    history = make_run(tmp_path, -40.0, -40.0)
+    assert [record.fitness for record in history.records] == [0.0, 0.0]
+    answer, told = ask(history, tmp_path)
+    assert answer is not None
+    assert told == []
+    assert answer["text"] == "Fitness 0.0000 in every choice of images: nothing more can be said from these 30 images."

@@ -16,6 +16,7 @@ from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, Microba
 from peakmark.nouns import Decision, Evaluation, History, Losses, Position
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
+from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 from peakmark.train.build import first_segment
@@ -63,13 +64,16 @@ class World:
     validated: list[int] = field(default_factory=list)
     kept: list[tuple[str, Position]] = field(default_factory=list)
     closed: int = 0
+    mosaic: dict[int, bool] = field(default_factory=dict)
+    """By epoch: whether batches with mosaic were asked for."""
     reason: Outcome | None = None
 
     # the loader
     def __len__(self) -> int:
         return IMAGES
 
-    def batches(self, epoch: int, microbatches: Sequence[Microbatch]) -> Iterator[Any]:
+    def batches(self, epoch: int, microbatches: Sequence[Microbatch], *, mosaic_open: bool) -> Iterator[Any]:
+        self.mosaic[epoch] = mosaic_open
         try:
             for part in microbatches:
                 yield FakeBatch(epoch, part)
@@ -123,8 +127,7 @@ class World:
         return self.reason is not None
 
     def decide(self, history: History) -> Decision:
-        wishes = self.settings
-        return decide(history, epochs=wishes.epochs, patience=wishes.patience, save_period=wishes.save_period)
+        return decide(history, rules_of(self.settings))
 
     def __post_init__(self) -> None:
         segment = first_segment(self.settings, recipe(self.settings, classes=2, images=IMAGES), None)
@@ -213,14 +216,71 @@ def test_each_epoch_is_kept_after_it_and_best_is_what_the_history_says():
 
 
 def test_patience_ends_the_run_and_a_resumed_one_does_not_begin_another_epoch():
-    run = world(epochs=20, patience=2)
+    run = world(epochs=20, patience=2, stop_phase="now")
     run.fitnesses = {0: 0.2, 1: 0.5}
     assert run.run() == "early_stopped"
     assert run.validated == [0, 1, 2, 3]
-    again = world(epochs=20, patience=2)
+    assert all(run.mosaic.values())
+    again = world(epochs=20, patience=2, stop_phase="now")
     again.state.history, again.state.position = run.state.history, run.state.position
     assert again.run() == "early_stopped"
     assert again.trained == []
+
+
+def closing(**changes: Any) -> World:
+    """A run that is out of patience after 4 epochs of 20, and has 3 closing epochs to run then."""
+    run = world(epochs=20, patience=2, close_mosaic=3, **changes)
+    run.fitnesses = {0: 0.2, 1: 0.5, 5: 0.6}
+    return run
+
+
+def test_an_early_stop_first_runs_the_closing_epochs_that_its_plan_would_have_ended_with():
+    run = closing()
+    assert run.run() == "early_stopped"
+    assert run.mosaic == {0: True, 1: True, 2: True, 3: True, 4: False, 5: False, 6: False}
+    last = run.state.history.segments[1]
+    assert (last.from_epoch, last.horizon, last.until, last.reason) == (4, 7, 7, "early stop, closing epochs")
+    assert [record.segment for record in run.state.history.records] == [0] * 4 + [1] * 3
+    assert [event.epochs for event in run.told(EpochStarted)] == [20] * 4 + [7] * 3
+    decisions = [event.decision for event in run.told(EpochEnded)]
+    assert [decision.close for decision in decisions] == [False] * 3 + [True] + [False] * 3
+    assert [decision.stop for decision in decisions] == [False] * 6 + [True]
+    assert "so the run stops after 3 epochs more without mosaic" in decisions[3].reason
+    # Rates are those of the last epochs of a run of 7.
+    by_plan = world(epochs=7, patience=0, close_mosaic=3)
+    by_plan.run()
+    assert [r.lr for r in run.state.history.records[4:]] == [r.lr for r in by_plan.state.history.records[4:]]
+    assert run.state.history.records[3].lr != by_plan.state.history.records[3].lr
+    # A better epoch among them is the best, and doesn't make the run go on.
+    assert decisions[5].is_best
+
+
+def test_the_closing_epochs_are_gone_on_with_wherever_they_are_stopped():
+    whole = closing()
+    whole.run()
+    for step in range(9, 21):
+        run = closing()
+        run.stop_at = ("step", step)
+        assert run.run() == "interrupted"
+        run.stop_at, run.reason = None, None
+        assert run.run() == "early_stopped"
+        assert (run.trained, run.state.history) == (whole.trained, whole.state.history)
+
+
+@pytest.mark.parametrize("changes", [{"close_mosaic": 0}, {"mosaic": 0.0, "close_mosaic": 3}, {"close_mosaic": 17}])
+def test_where_there_is_nothing_to_close_an_early_stop_stops(changes: dict[str, Any]):
+    run = world(epochs=20, patience=2, **changes)
+    run.fitnesses = {0: 0.2, 1: 0.5}
+    assert run.run() == "early_stopped"
+    assert run.validated == [0, 1, 2, 3]
+    assert len(run.state.history.segments) == 1
+
+
+def test_closing_epochs_that_come_next_by_the_plan_are_all_run():
+    run = world(epochs=20, patience=2, close_mosaic=16)
+    run.fitnesses = {0: 0.2, 1: 0.5}
+    assert run.run() == "finished"
+    assert run.validated == list(range(20))
 
 
 @pytest.mark.parametrize("step", range(9))

@@ -1,0 +1,71 @@
+"""Is a run that ends early, and closes mosaic first, the same run wherever it was stopped?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from peakmark import YOLO
+from peakmark.checkpoint.reader import read
+from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, ValidationProgress
+
+# Hardly learns, so the first epoch stays best; mosaic is on all the time, until the closing epochs.
+STUCK = {
+    "epochs": 30, "patience": 1, "close_mosaic": 2, "lr0": 1e-6, "batch": 2, "nbs": 4, "mosaic": 1.0,
+    "optimizer": "SGD", "warmup_epochs": 0, "save_interval": 0,
+}  # fmt: skip
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(train_in, tmp_path_factory):
+    events: list[Any] = []
+    return train_in(tmp_path_factory.mktemp("whole"), observer=events.append, **STUCK), events
+
+
+def test_the_closing_epochs_are_run_and_said(whole):
+    results, events = whole
+    assert results.outcome == "early_stopped"
+    started = [(event.epoch, event.epochs, event.mosaic) for event in events if isinstance(event, EpochStarted)]
+    assert started == [(0, 30, True), (1, 30, True), (2, 4, False), (3, 4, False)]
+    reasons = [event.decision.reason for event in events if isinstance(event, EpochEnded)]
+    assert "so the run stops after 2 epochs more without mosaic" in reasons[1]
+    assert "the closing epochs, without mosaic, are done as well" in results.summary["text"]
+    assert [stretch["reason"] for stretch in results.summary["segments"]] == ["start", "early stop, closing epochs"]
+
+
+def test_at_once_means_at_once(whole, train):
+    at_once = train(**STUCK, stop_phase="now")
+    assert at_once.outcome == "early_stopped"
+    histories = [read(run.last).history for run in (at_once, whole[0])]
+    losses = [[record.train for record in history.records] for history in histories]
+    assert losses[0] == losses[1][:2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(MicrobatchDone, 10), (ValidationProgress, 4), (EpochEnded, 2), (MicrobatchDone, 13)]
+)
+def test_stopped_around_and_in_the_closing_epochs_it_is_the_same_run(whole, train, stop_at, facts, kind, number):
+    stopped = train(observer=stop_at(kind, number), **STUCK)
+    assert stopped.outcome == "interrupted"
+    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, workers=2)
+    assert resumed.outcome == "early_stopped"
+    assert facts(resumed.save_dir) == facts(whole[0].save_dir)
+
+
+def test_a_change_that_is_not_about_stopping_leaves_the_end_where_it_was(train, stop_at):
+    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
+    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, weight_decay=0.001)
+    assert resumed.outcome == "early_stopped"
+    assert len(read(resumed.last).history.records) == 4
+
+
+def test_a_larger_patience_lets_the_run_go_on(train, stop_at):
+    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
+    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, patience=100, epochs=6)
+    assert resumed.outcome == "finished"
+    assert len(read(resumed.last).history.records) == 6
