@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from peakmark.errors import SettingsError
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.operating_point import CONFIDENCES_K, operating_curves
+from peakmark.evaluate.operating_point import CONFIDENCES_K, OperatingCurves, operating_curves
 from peakmark.evaluate.resampling import ResampledMetrics, Weights
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import EpochRecord, Evaluation
+from peakmark.nouns import Curves, EpochRecord, Evaluation
 from peakmark.settings.formula import (
     ALONG_CONFIDENCES,
     CLASS_METRIC_NAMES,
@@ -51,6 +52,25 @@ class _Figures:
     """Precision, recall or f1 at each confidence, of one class or the mean over those that have truths: (..., K)"""
 
 
+def _logged(
+    metrics: Mapping[str, float], per_class: Mapping[str, Sequence[float]], curves: Mapping[str, DoubleArray]
+) -> _Figures:
+    """Gives what a formula reads of one set, from its numbers as they are logged, and its curves."""
+
+    def along(name: str, number: int | None) -> DoubleArray:
+        return _mean_of_present(curves[name]) if number is None else curves[name][number]
+
+    return _Figures(
+        whole=lambda name: np.asarray(metrics[name], dtype=np.float64),
+        of_class=lambda name, number: np.asarray(per_class[name][number], dtype=np.float64),
+        along=along,
+    )
+
+
+def _curves_of(curves: Curves | OperatingCurves) -> Mapping[str, DoubleArray]:
+    return {"precision": curves.precision_CK, "recall": curves.recall_CK, "f1": curves.f1_CK}
+
+
 @dataclass(frozen=True, slots=True)
 class Fitness:
     """What makes an epoch good."""
@@ -61,8 +81,16 @@ class Fitness:
 
     def of_evaluation(self, evaluation: Evaluation) -> float | None:
         """Makes one number of an evaluation; None where one that it needs is not finite (nothing to compare)."""
-        curves = {name: getattr(evaluation.curves, f"{name}_CK") for name in ("precision", "recall", "f1")}
-        return self._of_logged(evaluation.metrics, evaluation.per_class, lambda: curves)
+        return self._of_logged(evaluation.metrics, evaluation.per_class, _curves_of(evaluation.curves))
+
+    def confidence_of(self, evaluation: Evaluation) -> float | None:
+        """Gives the confidence at which a formula with conditions has its value; None for one without, or if unmet."""
+        if not self.formula.conditions:
+            return None
+        curves = _curves_of(evaluation.curves)
+        values_K, missed_K = self._along_confidences(_logged(evaluation.metrics, evaluation.per_class, curves))
+        met_K = (missed_K <= 0) & np.isfinite(values_K)
+        return float(CONFIDENCES_K[np.argmax(np.where(met_K, values_K, -np.inf))]) if met_K.any() else None
 
     def of_record(self, record: EpochRecord, evidence: Callable[[], Evidence | None]) -> float | None:
         """Makes one number of a validated epoch of the past; its evidence is asked for where numbers alone don't do.
@@ -73,10 +101,8 @@ class Fitness:
             return None
         kept = evidence() if self.formula.conditions else None
         if kept is None:
-            return None if self.formula.conditions else self._of_logged(record.metrics, record.per_class, None)
-        found = operating_curves(kept)
-        curves = {"precision": found.precision_CK, "recall": found.recall_CK, "f1": found.f1_CK}
-        return self._of_logged(record.metrics, record.per_class, lambda: curves)
+            return None if self.formula.conditions else self._of_logged(record.metrics, record.per_class, {})
+        return self._of_logged(record.metrics, record.per_class, _curves_of(operating_curves(kept)))
 
     def resampled(self, evidence: Evidence, weights_BI: Weights) -> DoubleArray:
         """Makes one number of each resample of a set: (B,); NaN where there is none."""
@@ -116,22 +142,12 @@ class Fitness:
         self,
         metrics: Mapping[str, float],
         per_class: Mapping[str, Sequence[float]],
-        curves: Callable[[], Mapping[str, DoubleArray]] | None,
+        curves: Mapping[str, DoubleArray],
     ) -> float | None:
         if self.function is not None:
             value = self._by_function(_named(metrics, per_class, self.class_names))
         else:
-
-            def along(name: str, number: int | None) -> DoubleArray:
-                assert curves is not None
-                values_CK = curves()[name]
-                return values_CK[number] if number is not None else _mean_of_present(values_CK)
-
-            def of_class(name: str, number: int) -> DoubleArray:
-                return np.asarray(per_class[name][number], dtype=np.float64)
-
-            figures = _Figures(lambda name: np.asarray(metrics[name], dtype=np.float64), of_class, along)
-            value = float(self._computed(figures))
+            value = float(self._computed(_logged(metrics, per_class, curves)))
         return value if math.isfinite(value) else None
 
     def _computed(self, figures: _Figures) -> DoubleArray:
@@ -139,14 +155,19 @@ class Fitness:
         if formula.value is None:
             raise SettingsError([f"fitness={formula.text}: this fitness is a Python function, and it was not given."])
         if not formula.conditions:
-            return computed(formula.value, lambda metric: self._single(figures, metric))
-        return _best_along(
-            computed(formula.value, lambda metric: self._at_each_confidence(figures, metric)),
-            [
-                _short_of(condition, lambda metric: self._at_each_confidence(figures, metric))
-                for condition in formula.conditions
-            ],
+            return computed(formula.value, partial(self._single, figures))
+        return _best_along(*self._along_confidences(figures))
+
+    def _along_confidences(self, figures: _Figures) -> tuple[DoubleArray, DoubleArray]:
+        """Gives the value at each confidence, and by how much the worst of the conditions is missed there: (..., K)."""
+        formula = self.formula
+        assert formula.value is not None  # a function has no conditions
+        read = partial(self._at_each_confidence, figures)
+        missed_K = np.maximum.reduce(
+            np.broadcast_arrays(*(_short_of(condition, read) for condition in formula.conditions))
         )
+        values_K, missed_K = np.broadcast_arrays(computed(formula.value, read), missed_K)
+        return values_K, missed_K
 
     def _single(self, figures: _Figures, metric: Metric) -> DoubleArray:
         if metric.of_class is None:
@@ -210,18 +231,15 @@ def f1_of(precision: DoubleArray, recall: DoubleArray) -> DoubleArray:
 # --- along the confidences ------------------------------------------------------------------------------------------
 
 
-def _best_along(values_K: DoubleArray, short_of_K: Sequence[DoubleArray]) -> DoubleArray:
+def _best_along(values_K: DoubleArray, missed_K: DoubleArray) -> DoubleArray:
     """Gives the highest value where no condition is missed; where all miss one, by how much the nearest does, negative.
 
     So every epoch that can be run as asked for is better than every one that can't, and of those the nearest is best.
     Source: Deb, an efficient constraint handling method for genetic algorithms (CMAME 186, 2000).
     """
-    worst_K = np.maximum.reduce(np.broadcast_arrays(*short_of_K))
-    values_K, worst_K = np.broadcast_arrays(values_K, worst_K)
-    met_K = worst_K <= 0
     # A confidence with a value that is no number meets nothing: NaN would otherwise be the highest.
-    highest = np.where(met_K & np.isfinite(values_K), values_K, -np.inf).max(axis=-1)
-    nearest = -np.where(np.isnan(worst_K), np.inf, worst_K).min(axis=-1)
+    highest = np.where((missed_K <= 0) & np.isfinite(values_K), values_K, -np.inf).max(axis=-1)
+    nearest = -np.where(np.isnan(missed_K), np.inf, missed_K).min(axis=-1)
     return np.where(np.isfinite(highest), highest, np.where(nearest < 0, nearest, np.nan))
 
 

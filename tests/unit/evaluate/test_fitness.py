@@ -242,3 +242,23 @@ def test_a_resample_that_a_function_fails_on_has_no_fitness():
     weights_BI[1, sorted(with_light)] = 0
     values = by_function(fails_without_light).resampled(evidence(), weights_BI)
     assert np.isnan(values).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("precision where recall >= 0.95", 0.25, 0.5),
+        ("precision where recall >= 0.3", 0.75, 1.0),
+        ("recall where confidence >= 0.6", 0.6, 0.75),
+    ],
+)
+def test_a_condition_says_at_which_confidence_it_is_met_best(text, low, high):
+    """The lowest of those with the highest value."""
+    confidence = fitness_by(text, ("one",)).confidence_of(with_curves(PRECISION, RECALL))
+    assert confidence == pytest.approx(low, abs=0.0015)
+    assert confidence < high
+
+
+@pytest.mark.parametrize("text", ["map50", "precision where recall >= 1.1", "precision where recall[2] >= 0.5"])
+def test_where_nothing_is_met_there_is_no_confidence_for_it(text):
+    assert fitness_by(text, NAMES).confidence_of(evaluation()) is None
