@@ -28,7 +28,7 @@ SHARED_ON_FLOOR_0 = {"errors"}
 
 
 # Rooms of several files: what there is and what happens; the facade.
-ONE_ROOM = {"events": "nouns", "runs": "yolo", "pictures": "yolo", "audits": "yolo"}
+ONE_ROOM = {"events": "nouns", "runs": "yolo", "pictures": "yolo", "audits": "yolo", "comparisons": "yolo"}
 
 
 def room_of(module: str) -> str:

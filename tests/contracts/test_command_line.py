@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from peakmark.settings.description import describe
-from peakmark.settings.fields import AuditSettings, PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import (
+    AuditSettings,
+    CompareSettings,
+    PredictSettings,
+    ResumeSettings,
+    Settings,
+    ValSettings,
+)
 
 NEEDED = ""
 TRAIN = {
@@ -38,10 +45,18 @@ PREDICT = {
     "exist_ok": "False",
 }  # fmt: skip
 AUDIT = {"data": NEEDED, "fix": "None", "project": "runs/detect", "name": "audit", "exist_ok": "False"}
+COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 
 
 @pytest.mark.parametrize(
-    ("kind", "frozen"), [(Settings, TRAIN), (ValSettings, VAL), (PredictSettings, PREDICT), (AuditSettings, AUDIT)]
+    ("kind", "frozen"),
+    [
+        (Settings, TRAIN),
+        (ValSettings, VAL),
+        (PredictSettings, PREDICT),
+        (AuditSettings, AUDIT),
+        (CompareSettings, COMPARE),
+    ],
 )
 def test_setting_names_and_defaults(kind, frozen):
     assert {name: description.default for name, description in describe(kind).items()} == frozen
@@ -56,7 +71,7 @@ def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 def test_help_lists_the_commands():
     ended = _peakmark("--help")
     assert ended.returncode == 0
-    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose", "audit"):
+    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose", "audit", "compare"):
         assert f"│ {command} " in ended.stdout
 
 
@@ -68,6 +83,7 @@ def test_help_lists_the_commands():
         ("val", ValSettings),
         ("predict", PredictSettings),
         ("audit", AuditSettings),
+        ("compare", CompareSettings),
     ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
@@ -81,7 +97,8 @@ def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["train", "--epochs"]]
+    "arguments",
+    [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["compare", "--help"], ["train", "--epochs"]],
 )
 def test_asking_loads_no_torch_touches_no_network_writes_no_file(arguments, tmp_path):
     watched = f"""

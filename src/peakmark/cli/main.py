@@ -17,13 +17,28 @@ from rich.console import Console
 import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
-from peakmark.cli.show import show_audit, show_description, show_diagnosis, show_error, show_evaluation, show_replayed
+from peakmark.cli.show import (
+    show_audit,
+    show_comparison,
+    show_description,
+    show_diagnosis,
+    show_error,
+    show_evaluation,
+    show_replayed,
+)
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import AuditSettings, PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import (
+    AuditSettings,
+    CompareSettings,
+    PredictSettings,
+    ResumeSettings,
+    Settings,
+    ValSettings,
+)
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
@@ -31,6 +46,9 @@ EXIT_INTERRUPTED = 130
 EXIT_MEDIUM = 5
 EXIT_HIGH = 6
 """What an audit ends with, by its worst finding; the errors have 2 to 4."""
+
+EXIT_NOT_RANKED = 7
+"""What a comparison ends with where its numbers are of different kinds: a pipeline must not take the first for best."""
 
 app = typer.Typer(
     name="peakmark",
@@ -199,6 +217,22 @@ def audit(
         raise typer.Exit({"high": EXIT_HIGH, "medium": EXIT_MEDIUM}.get(found.severity or "", 0))
 
 
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def compare(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
+) -> None:
+    """Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2"""
+    if _help_wanted(context, CompareSettings, "peakmark compare runs/detect/train runs/detect/train2", _COMPARE):
+        return
+    with _told_plainly():
+        runs, pairs = _runs_and_pairs(context.args)
+        with ConsoleObserver(_err()) as observer:
+            comparison = peakmark.compare(*runs, observer=observer, **pairs)
+        show_comparison(_out(), comparison, as_json=json)
+        raise typer.Exit(0 if comparison.ranked else EXIT_NOT_RANKED)
+
+
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
@@ -207,6 +241,15 @@ Duplicates, torn sequences, splits that differ, too little data, faulty labels:
 each finding with its severity, examples and what to do about it.
   --json  everything, for a program
 It ends with {EXIT_HIGH} where the worst finding is of high severity, {EXIT_MEDIUM} for medium, else 0."""
+
+
+_COMPARE = f"""
+Two or more runs, named by their folders or by weights in them. Their best
+epochs are held against each other on the same validation images. What differs
+is listed; equal settings and seed should give equal digests.
+  --json  everything, for a program
+It ends with {EXIT_NOT_RANKED} where the runs can't be ranked, since they were validated on
+other data or otherwise; else with 0, even where the lead may be chance."""
 
 
 _RESUME = """
@@ -231,11 +274,17 @@ def _asked(plan: ChangePlan) -> bool:
 
 
 def _run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
-    """Takes the run's folder out of the words; a folder may have an equals sign in its name."""
-    named = [word for word in words if not word.startswith("-") and ("=" not in word or Path(word).exists())]
+    """Takes the one run out of the words."""
+    named, pairs = _runs_and_pairs(words)
     if len(named) > 1:
         raise SettingsError([f"More than one run is named: {', '.join(named)}. Settings are written key=value."])
-    return next(iter(named), None), read_pairs([word for word in words if word not in named])
+    return next(iter(named), None), pairs
+
+
+def _runs_and_pairs(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes the runs' folders out of the words; a folder may have an equals sign in its name."""
+    named = [word for word in words if not word.startswith("-") and ("=" not in word or Path(word).exists())]
+    return named, read_pairs([word for word in words if word not in named])
 
 
 def _run_that_train_resumes(pairs: dict[str, str]) -> str | None:

@@ -17,7 +17,9 @@ from rich.text import Text
 from peakmark.data.audit.findings import counted
 from peakmark.errors import PeakmarkError
 from peakmark.nouns import Evaluation
+from peakmark.record.comparison import Comparison
 from peakmark.report.audit_table import print_audit
+from peakmark.report.comparison_table import print_comparison
 from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_causes, print_verdict
 
@@ -108,6 +110,15 @@ def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:
     if found.repaired is not None:
         _line(console, Text(_repaired_in_words(found.repaired)))
     _line(console, Text(f"Written to {found.folder}"))
+
+
+def show_comparison(console: Console, comparison: Comparison, *, as_json: bool) -> None:
+    """Prints how runs compare: for a person, or JSON for a program."""
+    if as_json:
+        console.print(comparison.to_json(), highlight=False, markup=False, soft_wrap=True)
+        return
+    print_comparison(console, comparison)
+    _line(console, Text(f"Written to {comparison.folder}"))
 
 
 def _repaired_in_words(repaired: RepairedSplit) -> str:

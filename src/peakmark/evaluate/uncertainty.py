@@ -4,11 +4,12 @@ Everything is said of the fitness as an average over images like those of the va
 kind taken, by how much would it move? All epochs are judged on the same resamples of the images, so what is hard in an
 image is hard for all of them and drops out of their differences. It must not know any file, nor what fitness is.
 
-Shape letters: E epochs, B resamples.
+Shape letters: E epochs, R runs, B resamples.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ FEWEST_RESAMPLES: Final = 100
 _CONFIDENCE: Final = 0.95
 _SECOND_LOOK: Final = 0.75
 """How much noise, in units of the noise that is there, is added before the choice is made again."""
+_NORMAL_95: Final = 1.959964
+_STUDENT_95_OF_FEW: Final = (12.706, 4.303, 3.182, 2.776)
+"""Student's t for 1 to 4 degrees of freedom, where the series is not good enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +67,54 @@ def estimate(value: float, resampled_B: DoubleArray, images: int) -> Estimate:
     """Makes an estimate of a number and what it is in resamples of `images` images (2 or more), where it is any."""
     # Resamples of a sample spread a little less than samples of the world do.
     standard_error = float(np.nanstd(resampled_B)) * math.sqrt(images / (images - 1))
-    half = _student_95(images - 1) * standard_error
+    half = student_95(images - 1) * standard_error
     return Estimate(float(value), standard_error, float(value - half), float(value + half))
 
 
-def _student_95(freedom: int) -> float:
-    """Gives Student's t that 95 % lie within, to 1 % from 5 degrees of freedom on (Cornish-Fisher).
+def student_95(freedom: float) -> float:
+    """Gives Student's t that 95 % lie within, to 1 % (Cornish-Fisher, from 5 degrees of freedom on).
 
-    A standard error that is itself taken from few images is often too small; t makes up for it.
+    A standard error that is itself taken from few images is often too small; t makes up for it. Between two whole
+    degrees below 5 it is that of the lower one, so that no interval comes out too narrow.
     """
-    z = 1.959964
+    if freedom < 5:
+        return _STUDENT_95_OF_FEW[min(max(int(freedom), 1), 4) - 1]
+    z = _NORMAL_95
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     return z + first / freedom + second / freedom**2
+
+
+def leads(values_R: Sequence[float], resampled_RB: DoubleArray, images: int, best: int) -> tuple[Estimate, ...] | None:
+    """Estimates how far one of several, whichever was picked as `best`, lies ahead of each; 0 for itself.
+
+    The differences are those that were measured. With 95 % certainty all intervals between any two of them hold at
+    once, so one may be picked for its number; for two they are those of `estimate`. None where too few resamples have
+    a value for each. Source: Tukey's comparison of all pairs, its quantile taken from the resamples.
+    """
+    resampled_RB = resampled_RB[:, np.isfinite(resampled_RB).all(axis=0)]
+    if resampled_RB.shape[1] < FEWEST_RESAMPLES:
+        return None
+    noise_RB = resampled_RB - resampled_RB.mean(axis=1, keepdims=True)
+    wider = _wider_for_all_pairs(noise_RB)
+    found = []
+    for value, noise_B in zip(values_R, noise_RB, strict=True):
+        alone = estimate(values_R[best] - value, noise_RB[best] - noise_B, images)
+        half = wider * (alone.high - alone.value)
+        found.append(Estimate(alone.value, alone.standard_error, alone.value - half, alone.value + half))
+    return tuple(found)
+
+
+def _wider_for_all_pairs(noise_RB: DoubleArray) -> float:
+    """By how much intervals must be wider to hold for all pairs at once than for one."""
+    farthest_B = np.zeros(noise_RB.shape[1])
+    pairs = list(itertools.combinations(noise_RB, 2))
+    if len(pairs) < 2:
+        return 1.0
+    for one_B, other_B in pairs:
+        apart_B = one_B - other_B
+        # Two that are the same in every resample can't lie apart.
+        farthest_B = np.maximum(farthest_B, np.abs(apart_B) / max(float(np.std(apart_B)), 1e-12))
+    return max(1.0, float(np.quantile(farthest_B, _CONFIDENCE)) / _NORMAL_95)
 
 
 def judge(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> Judgement | None:

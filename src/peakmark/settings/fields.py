@@ -281,3 +281,18 @@ class AuditSettings(SettingsModel):
     project: Text = setting("runs/detect", "folder that the audit's folder lies in", OUTPUT, "output")
     name: Text = setting("audit", "name of the folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+
+
+class CompareSettings(SettingsModel):
+    """The settings of a comparison of runs. Which runs is an argument of its own, not a setting."""
+
+    fitness: Fitness | None = setting(
+        None,
+        "what runs are compared by, as in a training",
+        LENGTH,
+        "result",
+        unset="what their best epochs were chosen by, or map50_95 where that differs",
+    )
+    project: Text = setting("runs/detect", "folder that the comparison's folder lies in", OUTPUT, "output")
+    name: Text = setting("compare", "name of the folder; a number follows where it is taken", OUTPUT, "output")
+    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")

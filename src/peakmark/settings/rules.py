@@ -11,7 +11,14 @@ from math import ceil
 from typing import Any
 
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import AuditSettings, PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import (
+    AuditSettings,
+    CompareSettings,
+    PredictSettings,
+    ResumeSettings,
+    Settings,
+    ValSettings,
+)
 
 IMAGE_SIZE_STEP_PX = 32
 """The largest stride: a side that it doesn't divide has no whole number of cells."""
@@ -59,7 +66,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ResumeSettings():
             if settings.watch == 0:
                 yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")
-        case AuditSettings():
+        case AuditSettings() | CompareSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")

@@ -10,7 +10,7 @@ from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge
+from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge, leads, student_95
 
 EPOCHS, IMAGES, CASES = 15, 100, 300
 
@@ -134,3 +134,49 @@ def test_other_sets_of_the_same_kind_spread_as_the_standard_error_says() -> None
         ResampledMetrics(of_quality(0.1, seed), draw_resamples(40, 200, seed))["map50_95"].std() for seed in range(12)
     ]
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
+
+
+# --- several that are not epochs of one run --------------------------------------------------------------------------
+
+
+def test_the_lead_over_one_other_is_the_plain_paired_estimate() -> None:
+    rng = np.random.default_rng(5)
+    resampled_RB = rng.normal(size=(2, 400))
+    found = leads([0.3, 0.5], resampled_RB, IMAGES, best=1)
+    assert found is not None
+    assert found == (estimate(0.5 - 0.3, resampled_RB[1] - resampled_RB[0], IMAGES), estimate(0, np.zeros(400), IMAGES))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+def test_leads_over_several_hold_all_at_once_whichever_is_picked(spread: float) -> None:
+    truth_R = 0.5 + spread * np.arange(8)
+    all_hold, each_alone_holds = [], []
+    for case in range(CASES):
+        rng = np.random.default_rng((23, case))
+        values_R = truth_R + 0.02 * rng.normal() + 0.012 * rng.normal(size=8)
+        resampled_RB = values_R[:, None] + 0.02 * rng.normal(size=400) + 0.012 * rng.normal(size=(8, 400))
+        best = int(np.argmax(values_R))
+        found = leads(list(values_R), resampled_RB, IMAGES, best)
+        assert found is not None
+        true_leads = truth_R[best] - truth_R
+        all_hold.append(all(lead.low <= true <= lead.high for lead, true in zip(found, true_leads, strict=True)))
+        alone = [estimate(lead.value, resampled_RB[best] - resampled_RB[r], IMAGES) for r, lead in enumerate(found)]
+        each_alone_holds.append(all(e.low <= true <= e.high for e, true in zip(alone, true_leads, strict=True)))
+    assert np.mean(all_hold) > 0.93
+    assert np.mean(each_alone_holds) < 0.8
+
+
+def test_leads_of_equals_are_nought_and_too_few_resamples_say_nothing() -> None:
+    resampled_RB = np.tile(np.random.default_rng(0).normal(size=300), (3, 1))
+    found = leads([0.4, 0.4, 0.4], resampled_RB, IMAGES, best=0)
+    assert found is not None
+    assert all((lead.value, lead.low, lead.high) == (0, 0, 0) for lead in found)
+    resampled_RB[1, FEWEST_RESAMPLES - 1 :] = np.nan
+    assert leads([0.4, 0.4, 0.4], resampled_RB, IMAGES, best=0) is None
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.706), (2, 4.303), (2.9, 4.303), (4.99, 2.776), (5, 2.571), (9, 2.262), (86, 1.988)]
+)
+def test_students_t_is_that_of_the_tables(freedom: float, t: float) -> None:
+    assert student_95(freedom) == pytest.approx(t, rel=0.01)

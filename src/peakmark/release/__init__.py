@@ -1,0 +1,1 @@
+"""Making something of runs that are there: comparing, promoting, gating, copying."""

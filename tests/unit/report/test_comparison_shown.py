@@ -1,0 +1,163 @@
+"""Is a comparison shown whole, in a terminal, on a page and as curves, whatever the runs are called?"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from rich.console import Console
+
+from peakmark.nouns import History
+from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
+from peakmark.report import comparison_curves
+from peakmark.report.comparison_curves import Curve, draw_comparison
+from peakmark.report.comparison_page import write_comparison_page
+from peakmark.report.comparison_table import by_value, print_comparison
+
+LEAD = Measured(0.021, 0.006, 0.009, 0.033)
+
+
+def run(name: str, **changes: Any) -> ComparedRun:
+    values = {"map50_95": 0.45, "map50": 0.7, "precision": 0.8, "recall": 0.6}
+    measured = {each: Measured(value, 0.01, value - 0.02, value + 0.02) for each, value in values.items()}
+    made = ComparedRun(
+        name=name, folder=Path(name), state="finished", epochs=30, best_epoch=29, fitness=0.45, metrics=values,
+        per_class={each: (value, float("nan")) for each, value in values.items()}, classes=("cat", "<dog>"),
+        measured=measured, behind={}, tied=None, digests={"everything": "4398" * 16}, notes=(),
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def comparison(*runs: ComparedRun, **changes: Any) -> Comparison:
+    made = Comparison(
+        text="b is ahead of <a> by 0.0210 ± 0.0060.", ranked=True, fitness="map50_95", fitness_in_words="mAP50-95",
+        protocol="COCO", images=87, runs=runs,
+        settings=(
+            Difference("lr0", ("0.01", "0.02"), (True, False)),
+            Difference("workers", ("2", "4"), (False, False), bears_on_result=False),
+        ),
+        surroundings=(Difference("torch", ("2.13.0", "2.12.0")),), seeds=(),
+        sameness=("b and <a> are the same, bit for bit.",), notes=("A note.",),
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+BEHIND = {"fitness": LEAD, "map50_95": LEAD, "map50": LEAD, "precision": LEAD, "recall": LEAD}
+
+
+@pytest.fixture
+def two() -> Comparison:
+    best = run("b", behind=dict.fromkeys(BEHIND, Measured(0, 0, 0, 0)), tied=True)
+    return comparison(best, run("<a>", behind=BEHIND, tied=False, notes=("It has not ended.",)))
+
+
+def printed(shown: Comparison, width: int = 80) -> str:
+    console = Console(width=width, no_color=True, record=True, file=io.StringIO())
+    print_comparison(console, shown)
+    return console.export_text()
+
+
+def test_a_terminal_of_80_columns_shows_every_number(two):
+    lines = printed(two).splitlines()
+    assert lines[0].split() == ["run", "epoch", "mAP50-95", "mAP50", "P", "R", "behind", "by"]
+    assert lines[1].split() == ["b", "29", "0.4500", "0.7000", "0.8000", "0.6000", "best"]
+    assert lines[2].split() == ["<a>", "29", "0.4500", "0.7000", "0.8000", "0.6000", "0.0210", "±", "0.0060", "behind"]
+    text = printed(two)
+    assert "<a>: It has not ended." in text
+    assert "lr0  0.01 (default): b  ·  0.02: <a>" in text
+    assert text.index("lr0") < text.index("Other settings that differ") < text.index("workers") < text.index("torch")
+    assert "the same, bit for bit" in text
+    assert text.index("A note.") < text.index("b is ahead of <a>")
+
+
+def test_a_tie_and_the_unknown_have_their_words_and_no_winner_is_shown_where_there_is_none(two):
+    tied = dataclasses.replace(two.runs[1], tied=True)
+    unknown = dataclasses.replace(two.runs[1], name="c", tied=None, behind={})
+    lines = printed(dataclasses.replace(two, runs=(two.runs[0], tied, unknown))).splitlines()
+    assert [line.split()[-1] for line in lines[1:4]] == ["best", "tied", "unknown"]
+    refused = printed(comparison(run("a"), run("b"), ranked=False, text="These runs are not ranked."))
+    assert "best" not in refused
+    assert refused.rstrip().endswith("These runs are not ranked.")
+
+
+def test_a_fitness_of_its_own_gets_a_column(two):
+    lines = printed(dataclasses.replace(two, fitness="classic")).splitlines()
+    assert "fitness" in lines[0]
+    assert "fitness" not in printed(two).splitlines()[0]
+
+
+def test_values_are_gathered_and_only_what_all_left_alone_is_called_the_default():
+    difference = Difference("lr0", ("1", "2", "1"), (True, False, False))
+    assert list(by_value(difference, "abc")) == [("1", "a, c"), ("2", "b")]
+
+
+def test_groups_of_seeds_are_told_where_there_are_several(two):
+    groups = (
+        SeedGroup("lr0=0.01", ("b", "c"), 0.45, 0.01),
+        SeedGroup("lr0=0.02", ("<a>", "d"), 0.43, 0.02, Measured(0.02, 0.005, -0.001, 0.041)),
+    )
+    text = printed(dataclasses.replace(two, seeds=groups), width=200)
+    assert "2 seeds of lr0=0.01: fitness 0.4500, between seeds ± 0.0100." in text
+    assert "behind by 0.0200 ± 0.0050 (95 % interval over seeds -0.0010 to 0.0410)" in text
+
+
+def test_the_page_is_whole_and_escapes_names(two, tmp_path):
+    cv2.imwrite(str(tmp_path / "compare.png"), np.zeros((4, 4, 3), np.uint8))
+    write_comparison_page(tmp_path, two)
+    page = (tmp_path / "compare.html").read_text()
+    assert "<a>" not in page
+    assert "<dog>" not in page
+    assert "b is ahead of &lt;a&gt; by 0.0210" in page
+    assert "0.0210 ± 0.0060<br>" in page
+    assert "(0.0090 to 0.0330)" in page
+    assert "data:image/png;base64," in page
+    for words in ("Behind b by", "lr0", "default", "torch", "AP50-95", "439843984398", "A note.", "It has not ended."):
+        assert words in page
+    assert "<script" not in page
+
+
+def test_the_page_of_runs_without_numbers_or_of_other_classes_has_what_there_is(tmp_path):
+    cv2.imwrite(str(tmp_path / "compare.png"), np.zeros((4, 4, 3), np.uint8))
+    empty = run("a", best_epoch=None, fitness=None, metrics={}, per_class={}, measured={})
+    shown = comparison(empty, run("b", classes=("cow",)), run("c"), ranked=False, settings=(), surroundings=())
+    write_comparison_page(tmp_path, shown)
+    page = (tmp_path / "compare.html").read_text()
+    assert "Classes" not in page
+    assert "No setting, nor data, machine or libraries." in page
+    assert "Behind" not in page
+
+
+def test_curves_of_many_runs_are_drawn_and_the_legend_lies_on_no_panel(make_history, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(comparison_curves, "save_figure", lambda figure, path: figures.append((figure, path)))
+    names = [f"folder/with/a/long/name/of/its/own/train{number}" for number in range(9)]
+    draw_comparison([Curve(name, make_history(12), 9) for name in names], tmp_path)
+    ((figure, path),) = figures
+    assert path == tmp_path / "compare.png"
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert [text.get_text()[-6:] for text in legend.get_texts()] == [name[-6:] for name in names]
+    box = legend.get_window_extent()
+    panels = [axes for axes in figure.axes if axes.has_data()]
+    assert len(panels) == 6
+    assert not any(box.overlaps(axes.get_tightbbox()) for axes in panels)
+    assert not box.overlaps(figure._suptitle.get_window_extent())
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    looks = {(line.get_color(), line.get_linestyle()) for line in legend.get_lines()}
+    assert len(looks) == 9
+
+
+def test_a_run_without_validations_or_epochs_can_be_drawn(make_history, tmp_path):
+    curves = [Curve("_a", make_history(3, validated=False), None), Curve("b", History(), None)]
+    draw_comparison(curves, tmp_path)
+    picture = cv2.imread(str(tmp_path / "compare.png"))
+    assert picture is not None
+    assert picture.shape[1] == 2400
