@@ -29,7 +29,7 @@ def _ignore(event: object) -> None:
     pass
 
 
-def fitness_of(run: Any) -> list[float | None]:
+def fitness_of(run: Any) -> list[Any]:
     return [record.fitness for record in read(run / "weights/last.pt").history.records]
 
 
@@ -71,6 +71,7 @@ def test_a_resume_without_the_function_is_refused_and_with_it_goes_on(by_functio
     # By another one all epochs are judged again.
     YOLO().resume(run, observer=_ignore, epochs=6, fitness=other_one, probe="quick")
     for record in read(resumed.last).history.records:
+        assert record.metrics is not None
         assert record.fitness == record.metrics["map50"]
 
 
@@ -114,7 +115,7 @@ def test_a_condition_is_read_along_the_confidences_and_judged_again_from_evidenc
     events: list[Any] = []
     results = train(fitness=wish, observer=events.append, **LEARNS)
     ended = [event for event in events if isinstance(event, EpochEnded)]
-    values = [event.record.fitness for event in ended]
+    values: list[Any] = [event.record.fitness for event in ended]
     # Early epochs can't reach it at any confidence, and come in the order of how near they are.
     assert values[0] < 0
     assert results.fitness == max(values)

@@ -53,9 +53,8 @@ def curves(files) -> dict[str, np.ndarray]:
             left = list(truths.get(image, []))
             for each in sorted(mine, key=lambda each: -each["score"])[:100]:
                 best = max(left, key=lambda truth: overlap(truth, each["bbox"]), default=None)
-                right = best is not None and overlap(best, each["bbox"]) >= 0.5
-                if right:
-                    left.remove(best)
+                if right := best is not None and overlap(best, each["bbox"]) >= 0.5:
+                    left = [truth for truth in left if truth is not best]
                 scored.append((float(np.float32(each["score"])), right))
         count = sum(len(boxes) for boxes in truths.values())
         for place, threshold in enumerate(thresholds):

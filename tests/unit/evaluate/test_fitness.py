@@ -201,7 +201,12 @@ def test_a_function_judges_as_the_same_formula_does():
 
 def test_a_function_sees_every_name():
     seen: list[dict[str, float]] = []
-    mine = by_function(lambda metrics: seen.append(dict(metrics)) or 0.5)
+
+    def looks(metrics):
+        seen.append(dict(metrics))
+        return 0.5
+
+    mine = by_function(looks)
     mine.try_out()
     mine.of_evaluation(evaluation())
     mine.resampled(evidence(), draw_resamples(30, 1, 0))

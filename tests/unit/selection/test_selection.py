@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,11 +34,11 @@ def history(*fitnesses: float | None) -> History:
     )
 
 
-def rules(**changes: float) -> Rules:
+def rules(**changes: Any) -> Rules:
     return replace(Rules(epochs=100, patience=0, min_delta=0.0, closing_epochs=0, save_period=0), **changes)
 
 
-def decision(*fitnesses: float | None, **changes: float):
+def decision(*fitnesses: float | None, **changes: Any):
     return decide(history(*fitnesses), rules(**changes))
 
 
