@@ -6,7 +6,7 @@ It composes what the rooms below offer and computes nothing itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -29,6 +29,8 @@ from peakmark.nouns import ChangePlan, Evaluation
 from peakmark.pictures import artist
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
+from peakmark.release.backup import Backup
+from peakmark.releases import check_backup, check_backup_of_resume
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.painter import (
     draw_evaluation,
@@ -90,7 +92,7 @@ class YOLO:
         name = given.get("model", kind.model_fields["model"].default)
         found = Mistakes(mistakes)
         with found.gathered():
-            parse(kind, given)
+            check_backup(parse(kind, given).settings)
         model = None
         with found.gathered():
             # Where it must be given and is not, the settings have said so.
@@ -136,9 +138,9 @@ class YOLO:
             return self.resume(own_run if resume is True else resume, observer=observer, **settings)
         parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
         fitness = settings.get("fitness")
-        with _watching(observer) as observe:
+        with _watching(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._source, spec, observe, artist(), function)
+            ended = start_run(parsed, self._source, spec, observe, artist(), backup, function)
         return self._become(ended)
 
     def resume(
@@ -157,8 +159,10 @@ class YOLO:
         """
         folder, asked = run_to_resume(run, changes)
         agree = yes if callable(yes) else lambda plan: bool(yes)
-        with _watching(observer) as observe:
-            ended = resume_run(folder, asked, wishes_of(changes, agree), observe, artist())
+        wishes = wishes_of(changes, agree)
+        check_backup_of_resume(folder, wishes.changes)
+        with _watching(observer) as observe, closing(Backup()) as backup:
+            ended = resume_run(folder, asked, wishes, observe, artist(), backup)
         return self._become(ended)
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -302,6 +306,7 @@ def _checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], Datase
     spec: DatasetSpec | None = None
     with found.gathered():
         parsed = parse(kind, given)
+        check_backup(parsed.settings)
     with found.gathered():
         spec = _read_data(given)
     found.tell()

@@ -287,6 +287,12 @@ def check_save_interval(train, **_):
     assert inside(1e-6) > 0
 
 
+def check_backup(train, tmp_path, **_):
+    done = train(**{**QUICK, "val": True, "backup": tmp_path / "copies"})
+    (copy,) = (tmp_path / "copies").glob("*/best.pt")
+    assert copy.read_bytes() == done.best.read_bytes()
+
+
 def check_plots(train, **_):
     assert list(train(**QUICK).save_dir.glob("*.jpg")) == []
     assert len(list(train(**{**QUICK, "plots": True}).save_dir.glob("train_batch?.jpg"))) == 3

@@ -31,6 +31,7 @@ _SPARE_BYTES = 1 << 20
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_NAME_IS_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _REMEDIES = {
     errno.ENOSPC: "Free some space there, or choose a folder on another disk.",
     errno.EDQUOT: "Your quota there is used up: free some space, or choose a folder on another disk.",
@@ -164,6 +165,37 @@ def move_folder(folder: Path, empty_folder: Path) -> None:
     with _explained(folder):
         os.replace(folder, empty_folder)
         _flush_folder(folder.parent)
+
+
+def stage_folder(folder: Path) -> Path:
+    """Makes a new folder inside `folder` to fill before `publish_folder`. Raises `MachineError`."""
+    staged = folder / f".{uuid.uuid4().hex}{_STAGED_MARK}"
+    with _explained(staged):
+        _make_folder(staged)
+    return staged
+
+
+def publish_folder(staged: Path, target: Path) -> bool:
+    """Gives a finished folder of files its name for good, its files read-only, and says whether the name was free.
+
+    Of several that want the same name exactly one is told True; nothing is replaced, and no crash leaves a part of it.
+    `staged` must lie on the same disk as `target`. Raises `MachineError`.
+    """
+    with _explained(target):
+        for path in sorted(staged.iterdir()):
+            path.chmod(0o444)
+            with open(path, "rb") as stream:
+                os.fsync(stream.fileno())
+        _flush_folder(staged)
+        try:
+            # The system replaces nothing but an empty folder by a folder, and that in one move: so this is the claim.
+            os.replace(staged, target)
+        except OSError as error:
+            if error.errno not in _NAME_IS_TAKEN:
+                raise
+            return False
+        _flush_folder(target.parent)
+        return True
 
 
 def remove(path: Path) -> None:

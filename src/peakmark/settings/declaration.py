@@ -108,6 +108,16 @@ def _checkpoint(value: Any) -> Any:
     return None if value is False else _text(value)
 
 
+def _place(value: Any) -> Any:
+    text = _text(value)
+    if not isinstance(text, str) or "://" in text or "::" in text:
+        return text
+    if not text.strip():
+        raise ValueError("is empty; name a folder or a URL such as s3://bucket/folder")
+    # A run that is gone on with from another folder must not go on to another place.
+    return os.path.abspath(os.path.expanduser(text))
+
+
 def _indices(value: Any, what: str) -> tuple[int, ...]:
     items: Iterable[Any] = value if isinstance(value, list | tuple | range | set) else (value,)
     try:
@@ -145,6 +155,8 @@ Optimizer = Annotated[Literal["auto", "SGD", "Adam", "AdamW"], BeforeValidator(_
 ShareOfSize = Annotated[float, BeforeValidator(_share_of_size)]
 Period = Annotated[int, BeforeValidator(_off_below_zero)]
 Checkpoint = Annotated[str | None, BeforeValidator(_checkpoint)]
+Place = Annotated[str, BeforeValidator(_place)]
+"""A folder, made absolute, or a URL that fsspec knows."""
 Layers = Annotated[tuple[int, ...], BeforeValidator(_layers)]
 """freeze=10 is written out as (0, 1, ... 9), and None as ()."""
 Classes = Annotated[tuple[int, ...] | None, BeforeValidator(_classes)]

@@ -18,6 +18,7 @@ from peakmark.settings.declaration import (
     Layers,
     Optimizer,
     Period,
+    Place,
     Real,
     SettingsModel,
     ShareOfSize,
@@ -178,6 +179,13 @@ class Settings(SettingsModel):
         "output",
         unit="minutes",
         ge=0,
+    )
+    backup: Place | None = setting(
+        None,
+        "folder or URL (s3://, gs:// ...) that each new best.pt is copied to",
+        OUTPUT,
+        "output",
+        unset="no copy",
     )
     plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
 

@@ -51,7 +51,7 @@ from peakmark.train.judging import evidence_of
 from peakmark.train.planning import Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch, looking_at
-from peakmark.train.session import carry_out, check_memory
+from peakmark.train.session import Watch, carry_out, check_memory
 from peakmark.train.start import find_model
 from peakmark.train.transition import change_state, restored_state
 
@@ -59,7 +59,9 @@ _ABOUT_STOPPING = ("epochs", "patience", "min_delta", "stop_phase")
 """Whoever changes one of these lets a run that was about to end early go on."""
 
 
-def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+def resume_run(
+    folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch
+) -> EndedRun:
     """Goes on with a run where it stopped.
 
     `asked` is the checkpoint that the user named, if any: one that is older than the run's newest state branches into a
@@ -70,16 +72,16 @@ def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, observe: O
         for place in (folder.path, folder.weights):
             clean_leftovers(place)  # of a write that a crash cut off
         if not has_files(folder.weights):
-            return _from_the_beginning(folder, wishes, observe, artist)
+            return _from_the_beginning(folder, wishes, observe, artist, watch)
         found = newest_good(folder.weights)
         if _is_newest(found, asked):
             planned = think_through(folder, found.checkpoint, wishes, in_place=True)
             _agree(planned, wishes, observe)
-            return _go_on(planned, folder, wishes, observe, artist, found.refused)
+            return _go_on(planned, folder, wishes, observe, artist, watch, found.refused)
     assert asked is not None
     planned = think_through(folder, read_to_go_on(asked), wishes, in_place=False)
     _agree(planned, wishes, observe)
-    return _branch(planned, asked, found.path, wishes, observe, artist)
+    return _branch(planned, asked, found.path, wishes, observe, artist, watch)
 
 
 def plan_resume(folder: RunFolder, asked: Path | None, wishes: Wishes) -> ResumePlanned:
@@ -102,7 +104,7 @@ def _is_newest(found: Found, asked: Path | None) -> bool:
     return asked is None or read_position(asked) == found.checkpoint.position
 
 
-def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch) -> EndedRun:
     """Starts a run again, in its folder, that was ended before its first save."""
     old = parse(Settings, read_settings(folder.settings_yaml)).settings
     parsed = parse(Settings, wishes.changes, base=old)
@@ -112,10 +114,12 @@ def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, ar
     if wishes.changes:
         _write_settings(folder, old, settings, Position())
     said = "This run was ended before anything was saved: it starts from its settings.yaml."
-    return carry_out(run, folder, observe, artist, (said, *parsed.notes, *run.notes))
+    return carry_out(run, folder, observe, artist, (said, *parsed.notes, *run.notes), watch)
 
 
-def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe: Observer, artist: Artist) -> EndedRun:
+def _branch(
+    planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch
+) -> EndedRun:
     """Goes on from an older state in a folder of its own; the run that it comes from stays as it is."""
     settings = planned.parsed.settings
     here = planned.folder.path
@@ -134,7 +138,7 @@ def _branch(planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe
             # Its story begins with that of the run it comes from; what lies beyond this state is marked as superseded.
             write_bytes(folder.journal, planned.folder.journal.read_bytes())
         notes = (f"{note} {here} stays as it is.", *said)
-        return _go_on(planned, folder, wishes, observe, artist, notes)
+        return _go_on(planned, folder, wishes, observe, artist, watch, notes)
 
 
 def _agree(planned: Planned, wishes: Wishes, observe: Observer) -> None:
@@ -153,7 +157,13 @@ def _agree(planned: Planned, wishes: Wishes, observe: Observer) -> None:
 
 
 def _go_on(
-    planned: Planned, folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist, notes: tuple[str, ...]
+    planned: Planned,
+    folder: RunFolder,
+    wishes: Wishes,
+    observe: Observer,
+    artist: Artist,
+    watch: Watch,
+    notes: tuple[str, ...],
 ) -> EndedRun:
     """Restores, changes, and runs on."""
     checkpoint, seam = planned.checkpoint, planned.seam
@@ -180,7 +190,7 @@ def _go_on(
     _tidy_folder(planned, folder)
     if planned.data_changes or not folder.data_files.exists():
         write_data_files(folder, run.train_index, run.val_index)
-    return carry_out(run, folder, observe, artist, run.notes, _watch(planned, folder, wishes.settings))
+    return carry_out(run, folder, observe, artist, run.notes, watch, *_seam_watch(planned, folder, wishes.settings))
 
 
 def _restored(planned: Planned, folder: RunFolder) -> RunState:
@@ -322,9 +332,9 @@ def _origins(folder: RunFolder, settings: Mapping[str, Any]) -> dict[str, str]:
     return dict.fromkeys(settings, "as in the checkpoint") | known
 
 
-def _watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> SeamWatch | None:
+def _seam_watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> tuple[SeamWatch, ...]:
     if not wishes.watch:
-        return None
+        return ()
     found, others = planned.seam.contradictions, planned.data_changes
     look = looking_at(folder.journal, watch=wishes.watch, found=found, data_changes=others)
-    return SeamWatch(planned.checkpoint.position.epoch, wishes.watch, wishes.on_break, look)
+    return (SeamWatch(planned.checkpoint.position.epoch, wishes.watch, wishes.on_break, look),)

@@ -47,6 +47,7 @@ def start_run(
     spec: DatasetSpec,
     observe: Observer,
     artist: Artist,
+    watch: Watch,
     function: FitnessFunction | None = None,
 ) -> EndedRun:
     """Trains from the beginning, in a new folder; `function` is its fitness, where that is one in Python."""
@@ -57,7 +58,7 @@ def start_run(
     with RunLock(folder.path):
         write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
         write_data_files(folder, run.train_index, run.val_index)
-        return carry_out(run, folder, observe, artist, (*parsed.notes, *run.notes, *said))
+        return carry_out(run, folder, observe, artist, (*parsed.notes, *run.notes, *said), watch)
 
 
 def check_memory(run: PreparedRun) -> None:
@@ -86,9 +87,9 @@ def carry_out(
     observe: Observer,
     artist: Artist,
     notes: tuple[str, ...],
-    watch: Watch | None = None,
+    *watches: Watch,
 ) -> EndedRun:
-    """Runs the loop and brings its end into order; `watch` looks at every event and may ask for a stop."""
+    """Runs the loop and brings its end into order; `watches` look at every event and may ask for a stop."""
     journal = Journal(folder.journal)
 
     def tell(event: Event) -> None:
@@ -96,7 +97,7 @@ def carry_out(
         if run.settings.plots:
             artist.watch(event)
         observe(event)
-        if watch is not None:
+        for watch in watches:
             watch(event, run.state.history, tell, stop)
 
     limit_h = run.settings.time
