@@ -13,16 +13,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peakmark.audits import audit
     from peakmark.comparisons import compare
+    from peakmark.releases import promote
     from peakmark.runs import diagnose, inspect, replay, strip
     from peakmark.yolo import YOLO, TrainResults
 
-__all__ = ["YOLO", "TrainResults", "__version__", "audit", "compare", "diagnose", "inspect", "replay", "strip"]
+__all__ = [
+    "YOLO",
+    "TrainResults",
+    "__version__",
+    "audit",
+    "compare",
+    "diagnose",
+    "inspect",
+    "promote",
+    "replay",
+    "strip",
+]
 __version__ = "0.1.0"
 _PLACES = {
     "YOLO": "yolo",
     "TrainResults": "yolo",
     "audit": "audits",
     "compare": "comparisons",
+    "promote": "releases",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
 }
 

@@ -7,15 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from peakmark.errors import DataError, MachineError
+from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
 from peakmark.machine.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
+from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
+from peakmark.runs import run_to_resume
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import Settings
+from peakmark.settings.fields import PromoteSettings, Settings
 from peakmark.settings.parse import parse
+
+
+def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> Release:
+    """Puts the best epoch of an ended run into a versioned folder that is never changed: weights, numbers, a card.
+
+    `to`: a folder, or a URL that fsspec knows. `settings`: those of `peakmark promote --help`. Raises SettingsError,
+    ModelFileError where the run has nothing to release, and MachineError; then there is no new version.
+    """
+    given = settings if to is None else {**settings, "to": to}
+    found = Mistakes()
+    wishes, candidate = None, None
+    with found.gathered():
+        wishes = parse(PromoteSettings, given).settings
+        _check_place("to", wishes.to)
+    folder = _run_to_release(run)
+    with found.gathered():
+        candidate = candidate_of(folder, unfinished=wishes is not None and wishes.unfinished)
+    found.tell()
+    assert wishes is not None
+    assert candidate is not None
+    name = folder.path.resolve().name if wishes.name is None else wishes.name
+    wish = Wish(name, wishes.version, wishes.license, wishes.whole, wishes.unfinished)
+    return promote_to(open_store(wishes.to), candidate, wish)
+
+
+def _run_to_release(run: str | Path) -> RunFolder:
+    folder, named = run_to_resume(run, {})
+    if named not in (None, folder.best) or Path(run).name == folder.last.name:
+        raise ModelFileError(f"{run}: what is released is a run's best epoch; give the run's folder, {folder.path}.")
+    return folder
 
 
 def check_backup(settings: SettingsModel) -> None:

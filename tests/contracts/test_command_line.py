@@ -15,6 +15,7 @@ from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
     PredictSettings,
+    PromoteSettings,
     ResumeSettings,
     Settings,
     ValSettings,
@@ -48,6 +49,9 @@ PREDICT = {
 }  # fmt: skip
 AUDIT = {"data": NEEDED, "fix": "None", "project": "runs/detect", "name": "audit", "exist_ok": "False"}
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
+PROMOTE = {
+    "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,7 @@ COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exis
         (PredictSettings, PREDICT),
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
+        (PromoteSettings, PROMOTE),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):
@@ -73,7 +78,20 @@ def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 def test_help_lists_the_commands():
     ended = _peakmark("--help")
     assert ended.returncode == 0
-    for command in ("train", "resume", "val", "predict", "inspect", "strip", "replay", "diagnose", "audit", "compare"):
+    commands = (
+        "train",
+        "resume",
+        "val",
+        "predict",
+        "inspect",
+        "strip",
+        "replay",
+        "diagnose",
+        "audit",
+        "compare",
+        "promote",
+    )
+    for command in commands:
         assert f"│ {command} " in ended.stdout
 
 
@@ -86,6 +104,7 @@ def test_help_lists_the_commands():
         ("predict", PredictSettings),
         ("audit", AuditSettings),
         ("compare", CompareSettings),
+        ("promote", PromoteSettings),
     ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):

@@ -24,6 +24,7 @@ from peakmark.cli.show import (
     show_diagnosis,
     show_error,
     show_evaluation,
+    show_release,
     show_replayed,
 )
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
@@ -35,6 +36,7 @@ from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
     PredictSettings,
+    PromoteSettings,
     ResumeSettings,
     Settings,
     ValSettings,
@@ -233,6 +235,18 @@ def compare(
         raise typer.Exit(0 if comparison.ranked else EXIT_NOT_RANKED)
 
 
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def promote(context: typer.Context) -> None:
+    """Release a run's best epoch, versioned and for good: peakmark promote RUN to=DIR_OR_URL"""
+    if _help_wanted(context, PromoteSettings, "peakmark promote runs/detect/train to=s3://models", _PROMOTE):
+        return
+    with _told_plainly():
+        run, pairs = _run_and_pairs(context.args)
+        if run is None:
+            raise SettingsError(["No run is named; write its folder: peakmark promote runs/detect/train to=..."])
+        show_release(_out(), peakmark.promote(run, **pairs))
+
+
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
@@ -250,6 +264,11 @@ is listed; equal settings and seed should give equal digests.
   --json  everything, for a program
 It ends with {EXIT_NOT_RANKED} where the runs can't be ranked, since they were validated on
 other data or otherwise; else with 0, even where the lead may be chance."""
+
+
+_PROMOTE = """
+Puts best.pt, summary.json, a model card and checksums into to=/NAME/VERSION,
+all of it or nothing. A version that is there is never changed."""
 
 
 _RESUME = """

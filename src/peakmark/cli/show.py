@@ -25,6 +25,7 @@ from peakmark.report.resume_table import print_causes, print_verdict
 
 if TYPE_CHECKING:
     from peakmark.audits import Audit, RepairedSplit
+    from peakmark.release.promotion import Release
     from peakmark.runs import Diagnosis
     from peakmark.train.replay import Replayed
 
@@ -119,6 +120,14 @@ def show_comparison(console: Console, comparison: Comparison, *, as_json: bool) 
         return
     print_comparison(console, comparison)
     _line(console, Text(f"Written to {comparison.folder}"))
+
+
+def show_release(console: Console, released: Release) -> None:
+    """Prints where a release is, and how it is verified."""
+    for note in released.notes:
+        _line(console, Text(f"Note: {note}", style="yellow"))
+    _line(console, Text(f"{released.name} {released.version} (epoch {released.epoch}) is released: {released.place}"))
+    _line(console, Text(f"It holds {', '.join(released.files)}; verify it with: sha256sum -c SHA256SUMS"))
 
 
 def _repaired_in_words(repaired: RepairedSplit) -> str:

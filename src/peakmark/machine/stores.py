@@ -76,6 +76,8 @@ def open_store(place: str) -> Store:
 
     Raises MachineError where no such kind of store is known, or its driver is not installed.
     """
+    if not place:
+        raise MachineError(": this names no place; give a folder or a URL such as s3://bucket/folder.")
     kind = get_protocol(place)
     if kind in _ON_THIS_MACHINE:
         return _Disk(Path(place.removeprefix(f"{kind}://")).expanduser())
@@ -99,6 +101,12 @@ def sha256_of(source: BinaryIO, pass_on: Callable[[bytes], object] = lambda bloc
         digest.update(block)
         pass_on(block)
     return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Gives the SHA-256 of a file of this machine, in hex. Raises MachineError."""
+    with _explained(str(path), _RIGHTS), open(path, "rb") as stream:
+        return sha256_of(stream)
 
 
 class _Disk:
@@ -223,7 +231,7 @@ class _Remote:
                 return False
             folder._verify(folder._at(first), sha256_of(io.BytesIO(content)), first)
         for part in (*rest, last):
-            with open(staged / part, "rb") as source:
+            with _explained(folder.place, _REMEDY), open(staged / part, "rb") as source:
                 folder.put(part, source)
         return True
 

@@ -110,10 +110,8 @@ def _checkpoint(value: Any) -> Any:
 
 def _place(value: Any) -> Any:
     text = _text(value)
-    if not isinstance(text, str) or "://" in text or "::" in text:
+    if not isinstance(text, str) or not text or "://" in text or "::" in text:
         return text
-    if not text.strip():
-        raise ValueError("is empty; name a folder or a URL such as s3://bucket/folder")
     # A run that is gone on with from another folder must not go on to another place.
     return os.path.abspath(os.path.expanduser(text))
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
-from peakmark.settings.fields import AuditSettings, PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import AuditSettings, PredictSettings, PromoteSettings, Settings, ValSettings
 
 COMMANDS: dict[str, type[SettingsModel]] = {
     "train": Settings,
     "val": ValSettings,
     "predict": PredictSettings,
     "audit": AuditSettings,
+    "promote": PromoteSettings,
 }
 
 SAME_THING = {

@@ -304,3 +304,20 @@ class CompareSettings(SettingsModel):
     project: Text = setting("runs/detect", "folder that the comparison's folder lies in", OUTPUT, "output")
     name: Text = setting("compare", "name of the folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+
+
+class PromoteSettings(SettingsModel):
+    """How a run's best epoch is released. Which run is an argument of its own, not a setting."""
+
+    to: Place = setting(REQUIRED, "folder or URL (s3://, gs:// ...) of all releases", OUTPUT, "output")
+    name: Text | None = setting(
+        None, "name of the release; its versions lie in a folder of this name", OUTPUT, "output", unset="the run's name"
+    )
+    version: Text | None = setting(
+        None, "version, e.g. v3 or 1.2.0; one that is there is never changed", OUTPUT, "output", unset="the next number"
+    )
+    license: Text | None = setting(
+        None, "licence of the model, for its card, e.g. Apache-2.0", OUTPUT, "output", unset="none is named"
+    )
+    whole: bool = setting(False, "release the training state too, so that a run can go on from it", OUTPUT, "output")
+    unfinished: bool = setting(False, "release the best epoch of a run that isn't over", OUTPUT, "output")

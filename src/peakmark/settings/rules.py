@@ -15,6 +15,7 @@ from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
     PredictSettings,
+    PromoteSettings,
     ResumeSettings,
     Settings,
     ValSettings,
@@ -66,7 +67,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ResumeSettings():
             if settings.watch == 0:
                 yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")
-        case AuditSettings() | CompareSettings():
+        case AuditSettings() | CompareSettings() | PromoteSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
