@@ -19,9 +19,8 @@ from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
-from peakmark.errors import Mistakes, ModelFileError
-from peakmark.events import Event, Notice, Observer, Outcome, ResumePlanned, ValidationProgress
-from peakmark.machine.devices import Arithmetic, settle
+from peakmark.errors import Mistakes
+from peakmark.events import Event, Notice, Observer, Outcome, ResumePlanned
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import Predictor, Thresholds
@@ -39,12 +38,12 @@ from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
-from peakmark.train.build import open_cache, open_index, workers_of
 from peakmark.train.ending import EndedRun
 from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
 from peakmark.train.start import ModelSource, find_model
-from peakmark.train.validation import ValidationSet, sample_detections, validate_weights
+from peakmark.train.validation import sample_detections
+from peakmark.validations import arithmetic_of, checkpoint_of, open_split
 
 M = TypeVar("M", bound=SettingsModel)
 Resume = bool | str | Path
@@ -175,28 +174,20 @@ class YOLO:
 
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
-        checkpoint = self._checkpoint("validated")
+        checkpoint = checkpoint_of(self._source, "validated")
         data_yaml = settings.get("data") or checkpoint.provenance["data"]["yaml"]
         given = {**settings, "data": data_yaml, "model": self._source.name}
         parsed, spec = _checked(ValSettings, given)
-        wishes, trained = parsed.settings, checkpoint.settings
+        wishes = parsed.settings
         with _watching(observer) as observe:
-            arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
-            data = _validation_set(checkpoint, wishes, spec, arithmetic)
+            split = open_split(checkpoint, wishes, spec, observe)
             folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
-            for note in (*parsed.notes, *data.index.warnings, *said):
+            for note in (*parsed.notes, *split.data.index.warnings, *said):
                 observe(Notice(note))
-            evaluation = validate_weights(
-                self.model,
-                data,
-                arithmetic,
-                (trained["box"], trained["cls"], trained["dfl"]),
-                thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
-                progress=lambda done: observe(ValidationProgress(0, done, len(data.index))),
-            ).evaluation
+            evaluation = split.validate(self.model, observe).evaluation
             write_text(folder.path / "metrics.json", _metrics_json(evaluation))
             if wishes.plots:
-                draw_evaluation(folder.path, evaluation, sample_detections(self.model, data, arithmetic))
+                draw_evaluation(folder.path, evaluation, sample_detections(self.model, split.data, split.arithmetic))
             observe(Notice(f"Written to {folder.path}"))
         return evaluation
 
@@ -216,7 +207,7 @@ class YOLO:
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
-        checkpoint = self._checkpoint("used for prediction")
+        checkpoint = checkpoint_of(self._source, "used for prediction")
         parsed = parse(PredictSettings, {**settings, "model": self._source.name})
         observe = observer or _say_nothing
         for note in parsed.notes:
@@ -227,7 +218,7 @@ class YOLO:
     def _predicted(
         self, source: object, checkpoint: Checkpoint, wishes: PredictSettings, observe: Observer
     ) -> Iterator[Results]:
-        arithmetic = _arithmetic_of(checkpoint, wishes.device, observe)
+        arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
         thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
         detect = Predictor(self.model, arithmetic, thresholds, chunk=wishes.batch, one_class_per_box=True)
         results = predict_frames(
@@ -264,19 +255,6 @@ class YOLO:
         if self._found is None:
             self._found = find_model(self._file)
         return self._found
-
-    def _checkpoint(self, purpose: str) -> Checkpoint:
-        if self._source.foreign:
-            raise ModelFileError(
-                f"model={self._source.name}: this is a file of another program. Its weights can be trained further, but"
-                f" it says too little to be {purpose}; train with model={self._source.name} first."
-            )
-        if self._source.checkpoint is None:
-            raise ModelFileError(
-                f"model={self._source.name}: this is an architecture without trained weights and can't be {purpose};"
-                " give a checkpoint such as runs/detect/train/weights/best.pt."
-            )
-        return self._source.checkpoint
 
     def _become(self, ended: EndedRun) -> TrainResults:
         """Takes over the best weights of an ended run."""
@@ -332,40 +310,6 @@ def _watching(observer: Observer | None) -> Iterator[Observer]:
 
 def _say_nothing(event: Event) -> None:
     """For a library call that gives its results back."""
-
-
-def _arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:
-    """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
-    stored = Arithmetic.from_plain(checkpoint.arithmetic)
-    here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
-    chosen = stored if here.device == stored.device else here
-    chosen.apply()
-    if (here.device, here.device_name) != (stored.device, stored.device_name):
-        observe(
-            Notice(
-                f"The model was trained on {stored.device_name} ({stored.device}, {stored.precision}), this is"
-                f" {here.device_name} ({chosen.device}, {chosen.precision}): numbers may differ from the log in their"
-                " last digits."
-            )
-        )
-    return chosen
-
-
-def _validation_set(
-    checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic
-) -> ValidationSet:
-    """Opens a split, as the checkpoint's run saw it."""
-    single = bool(checkpoint.settings["single_cls"])
-    if not single and spec.names != checkpoint.names:
-        raise ModelFileError(
-            f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
-            f" ({', '.join(checkpoint.names)}); validate on data with the same classes in the same order."
-        )
-    index = open_index(wishes, spec, wishes.split)
-    index = index.as_single_class() if single else index
-    side_px = wishes.imgsz or checkpoint.settings["imgsz"]
-    cache = open_cache(index, side_px, "off")  # every image is read once
-    return ValidationSet(index, cache, side_px, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)
 
 
 def _metrics_json(evaluation: Evaluation) -> str:

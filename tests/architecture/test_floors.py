@@ -28,9 +28,8 @@ SHARED_ON_FLOOR_0 = {"errors"}
 
 
 # Rooms of several files: what there is and what happens; the facade.
-ONE_ROOM = {
-    "events": "nouns", "runs": "yolo", "pictures": "yolo", "audits": "yolo", "comparisons": "yolo", "releases": "yolo",
-}  # fmt: skip
+FACADE = ("runs", "pictures", "audits", "comparisons", "releases", "validations")
+ONE_ROOM = {"events": "nouns", **dict.fromkeys(FACADE, "yolo")}
 
 
 def room_of(module: str) -> str:

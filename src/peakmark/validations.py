@@ -1,0 +1,97 @@
+"""How is a trained model validated on a split? The part of the facade that `val` and a gate share, so that both agree.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.data.dataset import DatasetSpec
+from peakmark.errors import ModelFileError
+from peakmark.evaluate.validator import Validated
+from peakmark.events import Notice, Observer, ValidationProgress
+from peakmark.machine.devices import Arithmetic, settle
+from peakmark.model.detector import Detector
+from peakmark.model.predictor import Thresholds
+from peakmark.settings.fields import ValSettings
+from peakmark.train.build import open_cache, open_index, workers_of
+from peakmark.train.start import ModelSource
+from peakmark.train.validation import ValidationSet, validate_weights
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSplit:
+    """A part of the data as a checkpoint's run saw it, and the arithmetic that its numbers were made with."""
+
+    checkpoint: Checkpoint
+    wishes: ValSettings
+    data: ValidationSet
+    arithmetic: Arithmetic
+
+    def validate(self, model: Detector, observe: Observer) -> Validated:
+        """Gives the numbers that the log gave, where data and machine are the same."""
+        wishes, trained = self.wishes, self.checkpoint.settings
+        return validate_weights(
+            model,
+            self.data,
+            self.arithmetic,
+            (trained["box"], trained["cls"], trained["dfl"]),
+            thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
+            progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
+        )
+
+
+def open_split(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
+    """Opens the split. Raises ModelFileError where its classes are not the model's, and DataError."""
+    arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
+    return OpenedSplit(checkpoint, wishes, _validation_set(checkpoint, wishes, spec, arithmetic), arithmetic)
+
+
+def checkpoint_of(source: ModelSource, purpose: str) -> Checkpoint:
+    """Gives the checkpoint behind a model. Raises ModelFileError where there is none, so it can't be `purpose`."""
+    if source.foreign:
+        raise ModelFileError(
+            f"model={source.name}: this is a file of another program. Its weights can be trained further, but"
+            f" it says too little to be {purpose}; train with model={source.name} first."
+        )
+    if source.checkpoint is None:
+        raise ModelFileError(
+            f"model={source.name}: this is an architecture without trained weights and can't be {purpose};"
+            " give a checkpoint such as runs/detect/train/weights/best.pt."
+        )
+    return source.checkpoint
+
+
+def arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:
+    """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
+    stored = Arithmetic.from_plain(checkpoint.arithmetic)
+    here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
+    chosen = stored if here.device == stored.device else here
+    chosen.apply()
+    if (here.device, here.device_name) != (stored.device, stored.device_name):
+        observe(
+            Notice(
+                f"The model was trained on {stored.device_name} ({stored.device}, {stored.precision}), this is"
+                f" {here.device_name} ({chosen.device}, {chosen.precision}): numbers may differ from the log in their"
+                " last digits."
+            )
+        )
+    return chosen
+
+
+def _validation_set(
+    checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic
+) -> ValidationSet:
+    single = bool(checkpoint.settings["single_cls"])
+    if not single and spec.names != checkpoint.names:
+        raise ModelFileError(
+            f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
+            f" ({', '.join(checkpoint.names)}); validate on data with the same classes in the same order."
+        )
+    index = open_index(wishes, spec, wishes.split)
+    index = index.as_single_class() if single else index
+    side_px = wishes.imgsz or checkpoint.settings["imgsz"]
+    cache = open_cache(index, side_px, "off")  # every image is read once
+    return ValidationSet(index, cache, side_px, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)
