@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peakmark.audits import audit
     from peakmark.comparisons import compare
-    from peakmark.releases import promote
+    from peakmark.releases import gate, promote
     from peakmark.runs import diagnose, inspect, replay, strip
     from peakmark.yolo import YOLO, TrainResults
 
@@ -24,6 +24,7 @@ __all__ = [
     "audit",
     "compare",
     "diagnose",
+    "gate",
     "inspect",
     "promote",
     "replay",
@@ -35,7 +36,7 @@ _PLACES = {
     "TrainResults": "yolo",
     "audit": "audits",
     "compare": "comparisons",
-    "promote": "releases",
+    **dict.fromkeys(("gate", "promote"), "releases"),
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
 }
 

@@ -10,15 +10,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
+from peakmark.events import Notice, Observer
 from peakmark.machine.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
+from peakmark.release.gate import Verdict, open_requirements, verdict_of
 from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
 from peakmark.runs import run_to_resume
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import PromoteSettings, Settings
+from peakmark.settings.fields import GateSettings, PromoteSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
+from peakmark.train.start import find_model, trained_model
+from peakmark.validations import checkpoint_of, open_split
+
+_AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify")
+"""The settings of a gate that mean what they mean in a validation."""
 
 
 def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> Release:
@@ -42,6 +50,45 @@ def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> R
     name = folder.path.resolve().name if wishes.name is None else wishes.name
     wish = Wish(name, wishes.version, wishes.license, wishes.whole, wishes.unfinished)
     return promote_to(open_store(wishes.to), candidate, wish)
+
+
+def gate(
+    model: str | Path | None = None,
+    data: str | Path | None = None,
+    *,
+    observer: Observer | None = None,
+    **settings: Any,
+) -> Verdict:
+    """Validates a model as `val` does and says whether it reaches what `require` asks for; nothing is written.
+
+    `settings`: those of `peakmark gate --help`. Raises SettingsError with every mistake in them before anything is
+    loaded, and other PeakmarkErrors.
+    """
+    observe = observer or (lambda event: None)
+    named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
+    wishes, spec = _checked_gate({**named, **settings})
+    checkpoint = checkpoint_of(find_model(wishes.model), "validated")
+    requirements = open_requirements(wishes.require, checkpoint.names)
+    trained_on = checkpoint.provenance["data"]["yaml"]
+    shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
+    asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
+    opened = open_split(checkpoint, asked.settings, spec or read_dataset(trained_on), observe)
+    for note in (*asked.notes, *opened.data.index.warnings):
+        observe(Notice(note))
+    validated = opened.validate(trained_model(checkpoint), observe)
+    return verdict_of(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
+
+
+def _checked_gate(given: Mapping[str, Any]) -> tuple[GateSettings, DatasetSpec | None]:
+    found = Mistakes()
+    wishes, spec = None, None
+    with found.gathered():
+        wishes = parse(GateSettings, given).settings
+    with found.gathered():
+        spec = read_dataset(given["data"]) if given.get("data") else None
+    found.tell()
+    assert wishes is not None
+    return wishes, spec
 
 
 def _run_to_release(run: str | Path) -> RunFolder:

@@ -14,6 +14,7 @@ from peakmark.settings.description import describe
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    GateSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -49,6 +50,10 @@ PREDICT = {
 }  # fmt: skip
 AUDIT = {"data": NEEDED, "fix": "None", "project": "runs/detect", "name": "audit", "exist_ok": "False"}
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
+GATE = {
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "require": NEEDED, "at": "value", "batch": "16",
+    "device": "None", "workers": "None", "verify": "full",
+}  # fmt: skip
 PROMOTE = {
     "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
 }  # fmt: skip
@@ -63,6 +68,7 @@ PROMOTE = {
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
         (PromoteSettings, PROMOTE),
+        (GateSettings, GATE),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):
@@ -78,7 +84,7 @@ def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
 def test_help_lists_the_commands():
     ended = _peakmark("--help")
     assert ended.returncode == 0
-    commands = (
+    for command in [
         "train",
         "resume",
         "val",
@@ -90,8 +96,8 @@ def test_help_lists_the_commands():
         "audit",
         "compare",
         "promote",
-    )
-    for command in commands:
+        "gate",
+    ]:
         assert f"│ {command} " in ended.stdout
 
 
@@ -105,6 +111,7 @@ def test_help_lists_the_commands():
         ("audit", AuditSettings),
         ("compare", CompareSettings),
         ("promote", PromoteSettings),
+        ("gate", GateSettings),
     ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):

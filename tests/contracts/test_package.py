@@ -69,7 +69,7 @@ def test_the_installed_command_answers(installed, tmp_path):
     command = installed / "bin/peakmark"
     assert command.is_file()
     help_text = _run(sys.executable, str(command), "--help", cwd=tmp_path, PYTHONPATH=str(installed), NO_COLOR="1")
-    commands = (
+    for word in [
         "train",
         "resume",
         "val",
@@ -81,8 +81,8 @@ def test_the_installed_command_answers(installed, tmp_path):
         "audit",
         "compare",
         "promote",
-    )
-    for word in commands:
+        "gate",
+    ]:
         assert f" {word} " in help_text
     assert list(tmp_path.iterdir()) == []
 
@@ -90,6 +90,6 @@ def test_the_installed_command_answers(installed, tmp_path):
 def test_the_public_names_are_there_and_are_all(installed, tmp_path):
     code = "import peakmark; print(*dir(peakmark)); print(*(getattr(peakmark, n) is not None for n in dir(peakmark)))"
     names, present = _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
-    verbs = ["audit", "compare", "diagnose", "inspect", "promote", "replay", "strip"]
+    verbs = ["audit", "compare", "diagnose", "gate", "inspect", "promote", "replay", "strip"]
     assert names.split() == ["TrainResults", "YOLO", "__version__", *verbs]
     assert set(present.split()) == {"True"}

@@ -26,6 +26,7 @@ from peakmark.cli.show import (
     show_evaluation,
     show_release,
     show_replayed,
+    show_verdict,
 )
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
@@ -35,6 +36,7 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    GateSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -44,6 +46,9 @@ from peakmark.settings.fields import (
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
+
+EXIT_NOT_PASSED = 1
+"""What a gate ends with where a requirement doesn't hold."""
 
 EXIT_MEDIUM = 5
 EXIT_HIGH = 6
@@ -247,6 +252,22 @@ def promote(context: typer.Context) -> None:
         show_release(_out(), peakmark.promote(run, **pairs))
 
 
+@app.command(context_settings=_PAIRS, add_help_option=False)
+def gate(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
+) -> None:
+    """Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5\""""
+    if _help_wanted(context, GateSettings, 'peakmark gate model=best.pt data=data.yaml require="map50_95>=0.5"', _GATE):
+        return
+    with _told_plainly():
+        pairs = read_pairs(context.args)
+        with ConsoleObserver(_err()) as observer:
+            verdict = peakmark.gate(observer=observer, **pairs)
+        show_verdict(_out(), verdict, as_json=json)
+        raise typer.Exit(0 if verdict.passed else EXIT_NOT_PASSED)
+
+
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
 
 
@@ -264,6 +285,14 @@ is listed; equal settings and seed should give equal digests.
   --json  everything, for a program
 It ends with {EXIT_NOT_RANKED} where the runs can't be ranked, since they were validated on
 other data or otherwise; else with 0, even where the lead may be chance."""
+
+
+_GATE = f"""
+Validates the model as `peakmark val` does and judges each requirement. Commas
+separate requirements; each compares a metric, that of one class (recall[RBC]),
+or arithmetic over them with a number, by >= > <= or <. Quote it for the shell.
+  --json  everything, for a program
+It ends with 0 where all of them hold, with {EXIT_NOT_PASSED} where one doesn't."""
 
 
 _PROMOTE = """
@@ -293,7 +322,6 @@ def _asked(plan: ChangePlan) -> bool:
 
 
 def _run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
-    """Takes the one run out of the words."""
     named, pairs = _runs_and_pairs(words)
     if len(named) > 1:
         raise SettingsError([f"More than one run is named: {', '.join(named)}. Settings are written key=value."])

@@ -25,6 +25,7 @@ from peakmark.report.resume_table import print_causes, print_verdict
 
 if TYPE_CHECKING:
     from peakmark.audits import Audit, RepairedSplit
+    from peakmark.release.gate import Verdict
     from peakmark.release.promotion import Release
     from peakmark.runs import Diagnosis
     from peakmark.train.replay import Replayed
@@ -128,6 +129,35 @@ def show_release(console: Console, released: Release) -> None:
         _line(console, Text(f"Note: {note}", style="yellow"))
     _line(console, Text(f"{released.name} {released.version} (epoch {released.epoch}) is released: {released.place}"))
     _line(console, Text(f"It holds {', '.join(released.files)}; verify it with: sha256sum -c SHA256SUMS"))
+
+
+def show_verdict(console: Console, verdict: Verdict, *, as_json: bool) -> None:
+    """Prints what a gate found: for a person, or JSON for a program."""
+    if as_json:
+        console.print(verdict.to_json(), highlight=False, markup=False, soft_wrap=True)
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("requirement", overflow="fold")
+    for title in ("value", "95 % interval", ""):
+        table.add_column(title, justify="right", no_wrap=True)
+    for ruling in verdict.rulings:
+        told = Text("holds", style="green") if ruling.passed else Text("FAILS", style="bold red")
+        ends = (_near(ruling.low, ruling.limit), _near(ruling.high, ruling.limit))
+        interval = "not known" if ruling.low is None else " to ".join(ends)
+        table.add_row(Text(ruling.requirement), _near(ruling.value, ruling.limit), interval, told)
+    console.print(table)
+    judged = {"value": "the values", "lower": "the end of each interval that speaks against the model"}[verdict.at]
+    _line(console, Text(f"{verdict.images} images of {verdict.split}, {verdict.truths} truths; judged by {judged}."))
+    if any(ruling.value is None for ruling in verdict.rulings):
+        _line(console, Text("What has no value can't be measured on these data, so it fails."))
+    _line(console, Text("Passed.", style="bold green") if verdict.passed else Text("Not passed.", style="bold red"))
+
+
+def _near(value: float | None, limit: float) -> str:
+    """Rounded, unless that would look like the limit and not be it."""
+    if value is None:
+        return "-"
+    return repr(value) if value != limit and f"{value:.4f}" == f"{limit:.4f}" else _rounded(value)
 
 
 def _repaired_in_words(repaired: RepairedSplit) -> str:

@@ -11,7 +11,14 @@ from typing import Any
 
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
-from peakmark.settings.fields import AuditSettings, PredictSettings, PromoteSettings, Settings, ValSettings
+from peakmark.settings.fields import (
+    AuditSettings,
+    GateSettings,
+    PredictSettings,
+    PromoteSettings,
+    Settings,
+    ValSettings,
+)
 
 COMMANDS: dict[str, type[SettingsModel]] = {
     "train": Settings,
@@ -19,6 +26,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "predict": PredictSettings,
     "audit": AuditSettings,
     "promote": PromoteSettings,
+    "gate": GateSettings,
 }
 
 SAME_THING = {

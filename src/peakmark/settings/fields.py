@@ -27,6 +27,7 @@ from peakmark.settings.declaration import (
     setting,
 )
 from peakmark.settings.formula import DEFAULT, as_setting
+from peakmark.settings.requirements import as_requirements
 
 # The groups of the help, in its order.
 INPUT = "Model and data"
@@ -38,8 +39,10 @@ MACHINE = "Machine"
 OUTPUT = "What is kept"
 DETECTION = "Detections"
 SEAM = "How the run is gone on with"
+REQUIREMENTS = "What is required"
 
 Fitness = Annotated[str, BeforeValidator(as_setting)]
+Requirements = Annotated[tuple[str, ...], BeforeValidator(as_requirements)]
 StopPhase = Literal["close", "now"]
 Verify = Literal["full", "fast"]
 
@@ -321,3 +324,31 @@ class PromoteSettings(SettingsModel):
     )
     whole: bool = setting(False, "release the training state too, so that a run can go on from it", OUTPUT, "output")
     unfinished: bool = setting(False, "release the best epoch of a run that isn't over", OUTPUT, "output")
+
+
+class GateSettings(SettingsModel):
+    """What a model must reach, and on which data."""
+
+    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
+    data: Text | None = setting(
+        None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
+    )
+    split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
+    imgsz: Whole | None = setting(
+        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+    )
+
+    require: Requirements = setting(
+        REQUIRED, "what must hold, e.g. map50_95>=0.5,recall[RBC]>=0.9", REQUIREMENTS, "result"
+    )
+    at: Literal["value", "lower"] = setting(
+        "value",
+        "lower judges the end of the 95 % interval that speaks against the model",
+        REQUIREMENTS,
+        "result",
+    )
+
+    batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
+    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
+    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
+    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")

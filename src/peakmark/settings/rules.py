@@ -14,6 +14,7 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    GateSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -58,7 +59,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             for rule in _TRAINING_RULES:
                 yield from rule(settings, given)
-        case ValSettings():
+        case ValSettings() | GateSettings():
             yield from _whole_cells(settings.imgsz)
         case PredictSettings():
             yield from _whole_cells(settings.imgsz)
