@@ -125,7 +125,7 @@ def _versions(wish: Wish, there: tuple[str, ...], unfinished: tuple[str, ...], s
             f"{shelf.inside(wish.version).place} is no whole release (it has no {SUMS}): whoever wrote it was killed,"
             " or is still at it. Remove it if nobody is, or give another version=."
         )
-    elif wish.version not in there:
+    else:
         yield wish.version
 
 
