@@ -129,7 +129,7 @@ def test_a_run_with_nothing_left_is_longer_by_a_single_word_and_shorter_by_anoth
 
 
 def test_an_early_stopped_run_with_more_patience_is_the_run_with_that_patience(train, runs, copy_of):
-    impatient = {**WISHES, "epochs": 6, "patience": 1, "lr0": 1e-5}
+    impatient = {**WISHES, "epochs": 6, "patience": 1, "lr0": 1e-5, "stop_phase": "now"}
     first = train(**impatient, project=runs / "a").save_dir
     assert json.loads((first / "summary.json").read_text())["outcome"] == "early_stopped"
     patient = train(**{**impatient, "patience": 50}, project=runs / "b").save_dir

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
-from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, ValidationProgress
+from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, RunStarted, ValidationProgress
 
 # Hardly learns, so the first epoch stays best; mosaic is on all the time, until the closing epochs.
 STUCK = {
@@ -69,3 +71,15 @@ def test_a_larger_patience_lets_the_run_go_on(train, stop_at):
     resumed = YOLO().resume(stopped.save_dir, observer=_ignore, patience=100, epochs=6)
     assert resumed.outcome == "finished"
     assert len(read(resumed.last).history.records) == 6
+
+
+def test_a_run_that_closed_takes_up_its_old_plan_as_it_says(whole, tmp_path):
+    run = Path(shutil.copytree(whole[0].save_dir, tmp_path / "train"))
+    events: list[Any] = []
+    YOLO().resume(run, observer=events.append)
+    (started,) = [event for event in events if isinstance(event, RunStarted)]
+    assert any("a larger patience goes on: patience=2 schedule=stretch" in note for note in started.notes)
+    events.clear()
+    YOLO().resume(run, observer=events.append, patience=0, epochs=7, schedule="stretch")
+    assert [event.mosaic for event in events if isinstance(event, EpochStarted)] == [True, False, False]
+    shutil.rmtree(run)

@@ -281,7 +281,9 @@ def _over(history: History, settings: Settings, position: Position) -> tuple[str
     if position.epoch >= settings.epochs:
         more = f"more epochs go on from here: epochs={settings.epochs + 50}"
     elif decision and decision.stop:
-        more = f"it ended early; a larger patience goes on: patience={settings.patience * 2}"
+        # It closed already: held there, all that is left would go on at the last rate and without mosaic.
+        again = " schedule=stretch" if history.segments[-1].until is not None else ""
+        more = f"it ended early; a larger patience goes on: patience={settings.patience * 2}{again}"
     else:
         return ()
     return (f"This run is over, so nothing is trained; what is missing of its files is completed ({more}).",)
