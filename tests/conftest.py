@@ -37,7 +37,15 @@ RECIPE = {
     "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "why": "as set",
 }  # fmt: skip
 
-CHEAP: Mapping[str, Any] = {"imgsz": 32, "epochs": 2, "batch": 4, "nbs": 8, "plots": False, "workers": 0}
+CHEAP: Mapping[str, Any] = {
+    "imgsz": 32,
+    "epochs": 2,
+    "batch": 4,
+    "nbs": 8,
+    "plots": False,
+    "workers": 0,
+    "average": False,
+}
 """A training of about a second."""
 SIDE_PX = 64
 NAMES = ("light", "red")

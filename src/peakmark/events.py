@@ -34,6 +34,8 @@ class RunStarted:
     """Library versions and fingerprints of the data, as a checkpoint has them."""
     notes: tuple[str, ...] = ()
     """What the user should read before it happens."""
+    kept: str = ""
+    """Which weights will lie on the disk, and what they take, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,10 @@ class RunEnded:
     """Whether the folder holds the pictures and the report of the whole run."""
     how_sure: str = ""
     """How sure the best epoch is, in sentences; empty where that is not known."""
+    averaging: str = ""
+    """What averaging the best epochs' weights came to, in a sentence or two; empty where it was not tried."""
+    weights_bytes: int = 0
+    """What the run's weights take on the disk."""
 
 
 Event = (

@@ -272,6 +272,18 @@ def check_exist_ok(train, runs, **_):
     assert (runs / "train3/weights/last.pt").is_file()
 
 
+def check_keep(train, **_):
+    for keep, files in ((1, 2), (2, 4), (9, 5)):
+        folder = train(**{**BASELINE, "val": True, "keep": keep, "epochs": 3}).save_dir / "weights"
+        assert len(list(folder.iterdir())) == files, sorted(path.name for path in folder.iterdir())
+
+
+def check_average(train, **_):
+    for average in (False, True):
+        results = train(**{**BASELINE, "val": True, "average": average})
+        assert (results.summary["averaging"] is not None) == average
+
+
 def check_save_period(train, **_):
     kept = train(**QUICK, save_period=1).save_dir.glob("weights/*.pt")
     assert sorted(file.name for file in kept) == ["epoch1.pt", "last.pt"]

@@ -24,7 +24,8 @@ PROGRAM = Path(__file__).parents[1] / "exactness" / "stopping_at.py"
 DISK_BYTES = 260_000_000
 """Room for best.pt, last.pt and the next one, 50 MB each."""
 ENOUGH_FOR_LINES_BYTES = 2_000_000
-WISHES = {"imgsz": 32, "batch": 5, "nbs": 5, "plots": False, "workers": 0, "project": "runs", "name": "a"}
+WISHES = {"imgsz": 32, "batch": 5, "nbs": 5, "plots": False, "workers": 0, "project": "runs", "name": "a",
+          "keep": 1}  # fmt: skip
 
 
 @pytest.fixture

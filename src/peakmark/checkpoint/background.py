@@ -50,13 +50,14 @@ class BackgroundWriter:
     """Saves checkpoints in a thread, in the order in which they were handed in.
 
     A checkpoint that waits under no other name than `last` gives way to a newer one; a best or a kept one never does.
-    If the disk refuses, the training goes on: what last.pt and best.pt should hold is tried again with the next save. A
-    kept epochN.pt is not tried again, or the snapshots would fill the memory.
+    If the disk refuses, the training goes on: what last.pt and best.pt should hold is tried again with the next save,
+    the best under its other names as well. An epoch that is kept but not the best is not tried again, or the snapshots
+    would fill the memory.
     """
 
     def __init__(self, last: Path, best: Path, save: Save = save_checkpoint) -> None:
         self._last = last
-        self._owed_names = (last, best)
+        self._best = best
         self._save = save
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         # Everything below is shared with the thread, and read and written under this lock only.
@@ -157,7 +158,7 @@ class BackgroundWriter:
             with self._changed:
                 self._failed = error
                 self._done.append(Failed(job.targets, job.checkpoint.position, error))
-                self._owed |= {name: job.checkpoint for name in job.targets if name in self._owed_names}
+                self._owe(job)
             return
         with self._changed:
             self._done.append(Saved(job.targets, job.checkpoint.position, size_bytes))
@@ -166,9 +167,21 @@ class BackgroundWriter:
             if not self._owed:
                 self._failed = None
 
+    def _owe(self, job: _Job) -> None:
+        """Remembers what is to be tried again: at most two checkpoints, the last and the best with all its names."""
+        if self._best in job.targets:
+            self._owed = {name: owed for name, owed in self._owed.items() if name == self._last}
+            self._owed |= dict.fromkeys(job.targets, job.checkpoint)
+        elif self._last in job.targets:
+            self._owed[self._last] = job.checkpoint
+
     def _pay_what_is_owed(self, but: tuple[Path, ...] = ()) -> None:
         """Tries again what the disk refused, save for the names that get something newer anyway."""
         with self._changed:
-            owed = [(name, checkpoint) for name, checkpoint in self._owed.items() if name not in but]
-        for name, checkpoint in owed:
-            self._save_one(_Job(checkpoint, (name,)))
+            jobs: dict[int, _Job] = {}
+            for name, checkpoint in self._owed.items():
+                if name not in but:
+                    before = jobs.get(id(checkpoint), _Job(checkpoint, ()))
+                    jobs[id(checkpoint)] = _Job(checkpoint, (*before.targets, name))
+        for job in jobs.values():
+            self._save_one(job)

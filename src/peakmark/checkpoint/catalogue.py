@@ -16,7 +16,7 @@ from peakmark.nouns import Position
 
 _PREFERENCE = ("last.pt", "best.pt")
 """Among files that are equally far; the kept epochs come after, in the order of their names."""
-_KEPT = re.compile(r"epoch\d+\.pt")
+_KEPT = re.compile(r"(best_)?epoch\d+\.pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def read_to_go_on(path: Path) -> Checkpoint:
 
 def _weights_files(folder: Path) -> list[Path]:
     named = [folder / name for name in _PREFERENCE if (folder / name).is_file()]
-    return named + sorted(path for path in folder.glob("epoch*.pt") if _KEPT.fullmatch(path.name))
+    return named + sorted(path for path in folder.glob("*epoch*.pt") if _KEPT.fullmatch(path.name))
 
 
 def _progress(position: Position) -> tuple[int, int, bool, int]:

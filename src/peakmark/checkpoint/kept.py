@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.catalogue import read_to_go_on
-from peakmark.checkpoint.format import TIME_COLUMNS
+from peakmark.checkpoint.format import TIME_COLUMNS, Checkpoint
 from peakmark.errors import ModelFileError
 from peakmark.nouns import EpochRecord, History
 
@@ -20,18 +20,30 @@ def kept_epochs(folder: Path, history: History) -> dict[int, Path]:
 
     Only files of the very same run count: their last record is that epoch's. Damaged and stripped ones do not.
     """
-    records = {record.epoch: record for record in history.records}
     found: dict[int, Path] = {}
     for path in sorted(folder.glob("[!.]*.pt")):
         try:
             checkpoint = read_to_go_on(path)
         except ModelFileError:
             continue
-        epoch = checkpoint.weights_epoch
-        same = [record for record in checkpoint.history.records if record.epoch == epoch]
-        if epoch is not None and epoch in records and same and _alike(same[0], records[epoch]):
-            found.setdefault(epoch, path)
+        for record in history.records:
+            if _holds(checkpoint, record):
+                found.setdefault(record.epoch, path)
     return found
+
+
+def read_kept(path: Path, record: EpochRecord) -> Checkpoint | None:
+    """Reads a file, if it is there and whole and holds the weights that this record is of."""
+    try:
+        checkpoint = read_to_go_on(path)
+    except ModelFileError:
+        return None
+    return checkpoint if _holds(checkpoint, record) else None
+
+
+def _holds(checkpoint: Checkpoint, record: EpochRecord) -> bool:
+    own = [own for own in checkpoint.history.records if own.epoch == checkpoint.weights_epoch == record.epoch]
+    return bool(own) and _alike(own[0], record)
 
 
 def _alike(one: EpochRecord, other: EpochRecord) -> bool:

@@ -110,6 +110,9 @@ def _describe_weights(checkpoint: Checkpoint) -> str:
 
 
 def _describe_moment(checkpoint: Checkpoint) -> str:
+    averaged = checkpoint.provenance.get("averaged_epochs")
+    if isinstance(averaged, list):
+        return f"the average of those after epochs {', '.join(str(epoch + 1) for epoch in sorted(averaged))}, validated"
     if checkpoint.weights_epoch is None:
         return f"from within epoch {checkpoint.position.epoch + 1}, not validated: they carry no metrics"
     if not checkpoint.validated:

@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -25,10 +26,10 @@ RESAMPLES: Final = 500
 FEWEST_RESAMPLES: Final = 100
 """Of those that have a fitness; with fewer nothing is said."""
 
-_CONFIDENCE: Final = 0.95
+CONFIDENCE: Final = 0.95
 _SECOND_LOOK: Final = 0.75
 """How much noise, in units of the noise that is there, is added before the choice is made again."""
-_NORMAL_95: Final = 1.959964
+_SERIES_FROM: Final = 5
 _STUDENT_95_OF_FEW: Final = (12.706, 4.303, 3.182, 2.776)
 """Student's t for 1 to 4 degrees of freedom, where the series is not good enough."""
 
@@ -63,23 +64,32 @@ class Judgement:
     """Epochs of which, with 95 % certainty, one is the truly best, that with the highest number among them."""
 
 
-def estimate(value: float, resampled_B: DoubleArray, images: int) -> Estimate:
-    """Makes an estimate of a number and what it is in resamples of `images` images (2 or more), where it is any."""
+def estimate(value: float, resampled_B: DoubleArray, images: int, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Makes an estimate of a number and what it is in resamples of `images` images (2 or more), where it is any.
+
+    `confidence` is how surely its interval holds the true number; another than 95 % takes 6 images or more.
+    """
     # Resamples of a sample spread a little less than samples of the world do.
     standard_error = float(np.nanstd(resampled_B)) * math.sqrt(images / (images - 1))
-    half = student_95(images - 1) * standard_error
+    t = student_95(images - 1) if confidence == CONFIDENCE else _student(images - 1, confidence)
+    half = t * standard_error
     return Estimate(float(value), standard_error, float(value - half), float(value + half))
 
 
 def student_95(freedom: float) -> float:
-    """Gives Student's t that 95 % lie within, to 1 % (Cornish-Fisher, from 5 degrees of freedom on).
+    """Gives Student's t that 95 % lie within, to 1 %.
 
     A standard error that is itself taken from few images is often too small; t makes up for it. Between two whole
     degrees below 5 it is that of the lower one, so that no interval comes out too narrow.
     """
-    if freedom < 5:
-        return _STUDENT_95_OF_FEW[min(max(int(freedom), 1), 4) - 1]
-    z = _NORMAL_95
+    if freedom < _SERIES_FROM:
+        return _STUDENT_95_OF_FEW[min(max(int(freedom), 1), _SERIES_FROM - 1) - 1]
+    return _student(freedom, CONFIDENCE)
+
+
+def _student(freedom: float, confidence: float) -> float:
+    """Gives Student's t that such a share lies within, to 1 % from 5 degrees of freedom on (Cornish-Fisher)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     return z + first / freedom + second / freedom**2
 
@@ -164,6 +174,6 @@ def _tied(measured_E: DoubleArray, noise_EB: DoubleArray) -> tuple[int, ...]:
     tied = []
     for epoch, behind in enumerate(measured_E.max() - measured_E):
         by_noise_B = (noise_EB - noise_EB[epoch]).max(axis=0)
-        if behind <= np.quantile(by_noise_B, _CONFIDENCE):
+        if behind <= np.quantile(by_noise_B, CONFIDENCE):
             tied.append(epoch)
     return tuple(tied)

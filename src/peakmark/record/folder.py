@@ -16,6 +16,7 @@ from peakmark.record.data_listing import FILE_NAME
 
 _MARK = ".peakmark"
 """Tells a folder that we made from one that only has the name: the second is never moved aside."""
+_BEST_EPOCH = "best_epoch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,23 @@ class RunFolder:
     def best(self) -> Path:
         return self.weights / "best.pt"
 
+    @property
+    def averaged(self) -> Path:
+        """The average of the best epochs' weights, where it is better than the best."""
+        return self.weights / "averaged.pt"
+
     def epoch_file(self, epoch: int) -> Path:
         """Where a kept epoch (0-based) lies; the name counts as people do, as results.csv does."""
         return self.weights / f"epoch{epoch + 1}.pt"
+
+    def best_epoch_file(self, epoch: int) -> Path:
+        """Where one of the best epochs (0-based) is kept; unlike an `epoch_file` it goes once there are better ones."""
+        return self.weights / f"{_BEST_EPOCH}{epoch + 1}.pt"
+
+    def best_epoch_files(self) -> dict[int, Path]:
+        """The files of the best epochs that are there, by epoch (0-based)."""
+        numbers = {path: path.stem.removeprefix(_BEST_EPOCH) for path in self.weights.glob(f"{_BEST_EPOCH}*.pt")}
+        return {int(number) - 1: path for path, number in sorted(numbers.items()) if number.isdecimal()}
 
     @property
     def evidence(self) -> Path:

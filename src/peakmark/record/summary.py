@@ -68,6 +68,28 @@ class Certainty(TypedDict):
     """For people who skip tables."""
 
 
+class Tried(TypedDict):
+    """An average that was made."""
+
+    epochs: tuple[int, ...]
+    """1-based: whose weights."""
+    fitness: float | None
+
+
+class Averaging(TypedDict):
+    """What came of averaging the weights of the best epochs."""
+
+    tried: tuple[Tried, ...]
+    epochs: tuple[int, ...]
+    """Of the average that is compared with the best epoch: the better one of uniform and greedy."""
+    fitness: float
+    gain: Mapping[str, float]
+    """What it reaches more than the best: value, standard_error, low and high, widened for having tried several."""
+    file: str | None
+    """Relative to the run's folder; null where the gain can't be told from chance."""
+    text: str
+
+
 class Summary(TypedDict):
     """Everything in summary.json, in its order."""
 
@@ -82,6 +104,8 @@ class Summary(TypedDict):
     """null where no epoch was validated."""
     certainty: Certainty | None
     """null before the run's end, and where there is no evidence of the best epoch."""
+    averaging: Averaging | None
+    """null before the run's end, with average=False, and where fewer than two epochs are kept."""
     fitness: str
     """What makes an epoch best: the name and the formula."""
     protocol: str
@@ -92,6 +116,8 @@ class Summary(TypedDict):
     train_s: float
     validation_s: float
     settings: Mapping[str, Any]
+    weights_bytes: int
+    """What the run's weights take on the disk."""
     data: Mapping[str, Any]
     """Fingerprints of what was trained and validated on."""
     versions: Mapping[str, str]
@@ -110,12 +136,14 @@ def summarise(
     best_epoch: int | None,
     best_reason: str,
     certainty: Certainty | None,
+    averaging: Averaging | None,
     outcome: Outcome,
     text: str,
     fitness: str,
     protocol: str,
     names: tuple[str, ...],
     settings: Mapping[str, Any],
+    weights_bytes: int,
     data: Mapping[str, Any],
     versions: Mapping[str, str],
     digests: Mapping[str, str],
@@ -130,6 +158,7 @@ def summarise(
         "epochs": len(history.records),
         "best": None if best is None else _best(best, best_reason),
         "certainty": certainty,
+        "averaging": averaging,
         "fitness": fitness,
         "protocol": protocol,
         "names": names,
@@ -140,6 +169,7 @@ def summarise(
         "train_s": sum(record.train_s for record in history.records),
         "validation_s": sum(record.validation_s for record in history.records),
         "settings": settings,
+        "weights_bytes": weights_bytes,
         "data": data,
         "versions": versions,
         "digests": digests,

@@ -16,14 +16,15 @@ _HEAD = ("epoch", "fitness", "± (one standard error)", "the best is ahead by", 
 
 def certainty_section(summary: Mapping[str, Any]) -> str:
     """Gives the section's HTML; empty where the summary doesn't say how sure the best is."""
-    certainty = mapping(summary.get("certainty"))
+    certainty, averaging = mapping(summary.get("certainty")), mapping(summary.get("averaging"))
     compared = certainty.get("epochs")
     if not isinstance(compared, list | tuple):
         return ""
+    averaged = f"<p>{escape(str(averaging['text']))}</p>\n" if averaging.get("text") else ""
     best = mapping(summary.get("best")).get("epoch")
     rows = [_row(mapping(each), is_best=mapping(each).get("epoch") == best) for each in compared]
     return (
-        f"<h2>How sure</h2>\n<p>{escape(str(certainty.get('text', '')))}</p>\n"
+        f"<h2>How sure</h2>\n<p>{escape(str(certainty.get('text', '')))}</p>\n{averaged}"
         f"<details><summary>{len(rows)} epochs compared, {escape(str(certainty.get('resamples')))} resamples of the"
         f' validation images</summary><div class="wide">{html_table(_HEAD, rows)}</div></details>\n'
     )

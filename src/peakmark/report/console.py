@@ -122,6 +122,8 @@ class ConsoleObserver:
         self._fact("images", f"{event.train_images:,} to train, {validated}, {event.image_size_px} px square")
         self._fact("machine", f"{event.device}, {event.precision}, {_counted(event.threads, 'thread')}")
         self._fact("optimizer", event.optimizer)
+        if event.kept:
+            self._fact("kept", event.kept)
         goes_on = position != Position() and position.epoch < event.epochs
         start = f", going on {position_in_words(position)}" if goes_on else ""
         self._fact("length", _counted(event.epochs, "epoch") + start)
@@ -139,9 +141,13 @@ class ConsoleObserver:
             self._fact("best", _best_in_words(event.best_epoch, event.best_metrics or {}))
             if event.how_sure:
                 self._fact("how sure", event.how_sure)
+            if event.averaging:
+                self._fact("average", event.averaging)
             self._fact("weights", str(event.folder / "weights" / "best.pt"))
         else:
             self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (no epoch was validated, so none is best)")
+        if event.weights_bytes:
+            self._fact("on disk", f"{event.weights_bytes / 1e6:,.0f} MB of weights")
         if event.pictures:
             self._fact("pictures", f"{event.folder} (report.html shows them all)")
         self._fact("numbers", f"{event.folder / 'results.csv'}")
@@ -232,8 +238,8 @@ class ConsoleObserver:
         )
 
     def _checkpoint_saved(self, event: CheckpointSaved) -> None:
-        # last.pt and best.pt are written all the time, and the row says which epoch is best.
-        kept = [name for name in event.files if name not in _ALWAYS_WRITTEN]
+        # last.pt and the best ones are written all the time, and the row says which epoch is best.
+        kept = [name for name in event.files if name not in _ALWAYS_WRITTEN and not name.startswith("best_epoch")]
         if kept:
             self._print(f"  kept {', '.join(kept)}", style="dim")
 

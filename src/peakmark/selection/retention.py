@@ -1,6 +1,12 @@
-"""Which epochs are kept as epochN.pt, beside last.pt and best.pt? A pure function of the number of the epoch."""
+"""Which epochs keep their weights, beside the last? Pure functions of the history and two settings.
+
+It must not know any file, nor who takes away what isn't kept.
+"""
 
 from __future__ import annotations
+
+from peakmark.nouns import History
+from peakmark.selection.best import best_record, candidates, fitness_of
 
 
 def is_kept(epoch: int, save_period: int) -> bool:
@@ -9,3 +15,16 @@ def is_kept(epoch: int, save_period: int) -> bool:
     With save_period=10 the files are epoch10.pt, epoch20.pt and so on, as people count.
     """
     return save_period > 0 and (epoch + 1) % save_period == 0
+
+
+def kept_best(history: History, keep: int) -> tuple[int, ...]:
+    """Gives the `keep` best epochs, the best first; of equals the earlier. Fewer where fewer can be best.
+
+    As long as the open segment stays, an epoch that is not among them never comes back: its weights may go.
+    """
+    best = best_record(history)
+    if best is None:
+        return ()
+    others = [record for record in candidates(history) if record.epoch != best.epoch]
+    others.sort(key=lambda record: (-fitness_of(record), record.epoch))
+    return (best.epoch, *(record.epoch for record in others[: keep - 1]))

@@ -174,6 +174,12 @@ class Settings(SettingsModel):
     project: Text = setting("runs/detect", "folder that the run's folder lies in", OUTPUT, "output")
     name: Text = setting("train", "name of the run's folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    keep: Whole = setting(
+        3, "keep the weights of the best n epochs (1: only best.pt)", OUTPUT, "output", unit="epochs", ge=1
+    )
+    average: bool = setting(
+        True, "at the end, try the average of the kept best weights: averaged.pt, if it is better", OUTPUT, "output"
+    )
     save_period: Period = setting(0, "keep epochN.pt every n epochs (0: none)", OUTPUT, "output", unit="epochs", ge=0)
     save_interval: Real = setting(
         10.0,

@@ -1,9 +1,13 @@
-"""Does best.pt hold the best epoch's weights, after what best means was changed or a file was taken away?
+"""Which files hold the best epochs' weights, as the run goes on, is gone on with, or is judged by something else?
 
-It must not know why another epoch is best.
+best.pt is the best epoch's. With keep=3 the three best have files of their own as well, best_epochN.pt, of which
+best.pt is one under a second name. It must not know why another epoch is best.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
 
 from peakmark.checkpoint.kept import kept_epochs
 from peakmark.checkpoint.reader import read_weights_epoch
@@ -12,11 +16,37 @@ from peakmark.machine import durable
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder
 from peakmark.selection.best import best_record
+from peakmark.selection.retention import kept_best
+
+
+def remove_surpassed(folder: RunFolder, kept: Collection[int], epoch: int) -> None:
+    """Takes away the files of best epochs up to `epoch` that are not among the `kept` ones as of then.
+
+    Only once the files of these are on the disk, and later ones may be already. For who holds the run's lock.
+    """
+    for number, path in folder.best_epoch_files().items():
+        if number <= epoch and number not in kept:
+            durable.remove(path)
+
+
+def keep_best_epochs(folder: RunFolder, history: History, keep: int) -> None:
+    """Brings a run's folder to where its history is: kept epochs have a file of their own, others don't.
+
+    After a change of `keep` or of what best means, and after a kill between writing and taking away.
+    """
+    kept = kept_best(history, keep) if keep > 1 else ()
+    for path in (folder.best, folder.last):
+        epoch = _epoch_in(path)
+        # Both names are taken by other epochs as the run goes on.
+        if epoch in kept and not folder.best_epoch_file(epoch).exists():
+            durable.link(path, folder.best_epoch_file(epoch))
+    if history.records:
+        remove_surpassed(folder, kept, history.records[-1].epoch)
 
 
 def keep_best_by_its_epoch(folder: RunFolder) -> None:
     """Gives best.pt a second name, epochN.pt, so that a new best doesn't take its only one."""
-    epoch = _epoch_in_best(folder)
+    epoch = _epoch_in(folder.best)
     if epoch is not None and not folder.epoch_file(epoch).exists():
         durable.link(folder.best, folder.epoch_file(epoch))
 
@@ -27,7 +57,7 @@ def mend_best(folder: RunFolder, history: History) -> str | None:
     Where that epoch's weights are nowhere, best.pt stays as it is and the sentence says that.
     """
     best = best_record(history)
-    if best is None or _epoch_in_best(folder) == best.epoch:
+    if best is None or _epoch_in(folder.best) == best.epoch:
         return None
     kept = kept_epochs(folder.weights, history).get(best.epoch)
     if kept is None:
@@ -37,8 +67,8 @@ def mend_best(folder: RunFolder, history: History) -> str | None:
     return f"best.pt is epoch {best.epoch + 1} now, from {kept.name}."
 
 
-def _epoch_in_best(folder: RunFolder) -> int | None:
+def _epoch_in(path: Path) -> int | None:
     try:
-        return read_weights_epoch(folder.best)
+        return read_weights_epoch(path)
     except ModelFileError:
         return None

@@ -281,7 +281,13 @@ def assemble(
     settings = run.settings
     writer = BackgroundWriter(folder.last, folder.best)
     keeper = DiskKeeper(
-        folder, facts_of(run), writer, observe, save_interval_s=60 * settings.save_interval, clock=clock
+        folder,
+        facts_of(run),
+        writer,
+        observe,
+        keep=settings.keep,
+        save_interval_s=60 * settings.save_interval,
+        clock=clock,
     )
     gains = (settings.box, settings.cls, settings.dfl)
     validator = None

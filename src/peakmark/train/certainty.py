@@ -26,7 +26,7 @@ from peakmark.selection.best import best_record, candidates, fitness_of
 
 _METRICS = ("map50_95", "map50", "precision", "recall")
 """Of the best epoch, each gets a standard error."""
-_RESAMPLING_SEED = 0
+RESAMPLING_SEED = 0
 """The same for all runs, so that two runs on the same images are resampled alike and can be compared in pairs."""
 _OUT_OF_REACH = 5.0
 """Standard errors behind the best from which on an epoch is not looked at: no resample would make it the best."""
@@ -50,7 +50,7 @@ def how_sure(
         return None
     if evidence.images < 2:
         return None
-    weights_BI = draw_resamples(evidence.images, RESAMPLES, _RESAMPLING_SEED)
+    weights_BI = draw_resamples(evidence.images, RESAMPLES, RESAMPLING_SEED)
     resample = partial(fitness.resampled, weights_BI=weights_BI)
     compared, left_out = {best.epoch: resample(evidence)}, []
     for record in _contenders(history, best, float(np.nanstd(compared[best.epoch]))):

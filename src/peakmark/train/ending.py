@@ -12,14 +12,17 @@ from functools import partial
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
-from peakmark.errors import ModelFileError
-from peakmark.events import Notice, Observer, Outcome, RunEnded
+from peakmark.errors import DataError, MachineError, ModelFileError
+from peakmark.evaluate.fitness import Fitness
+from peakmark.evaluate.validator import Validated
+from peakmark.events import Notice, Observer, Outcome, RunEnded, ValidationProgress
+from peakmark.machine.disk import bytes_in
 from peakmark.machine.durable import write_text
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import PROTOCOL, Evaluation, History
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
-from peakmark.record.summary import Certainty, Summary, summarise
+from peakmark.record.summary import Averaging, Certainty, Summary, summarise
 from peakmark.record.summary import render as render_summary
 from peakmark.resume.capture import capture
 from peakmark.selection.best import best_record
@@ -27,6 +30,7 @@ from peakmark.selection.decide import decide, until_then
 from peakmark.selection.rules import rules_of
 from peakmark.settings.formula import read_formula
 from peakmark.settings.plain import to_plain
+from peakmark.train.average_trial import try_averages
 from peakmark.train.build import PreparedRun, facts_of
 from peakmark.train.certainty import how_sure
 from peakmark.train.loop import ValidationStopped
@@ -69,26 +73,28 @@ def bring_to_an_end(
     Whoever is asked to stop here may not have the time for it: the run ends as interrupted, and a resume completes it.
     """
     best = _read_best(run, folder, tell) if _is_over(outcome) else None
-    evaluation, certainty = None, None
+    proof, certainty, averaging = None, None, None
     try:
         if best and run.validation:
-            evaluation = _proof(run, best, run.validation, tell, stop)
+            proof = _proof(run, best, run.validation, tell, stop)
         if _is_over(outcome) and run.fitness:
             certainty = how_sure(run.state.history, folder, run.fitness, tell, partial(_heed, stop))
+        if best and proof and run.fitness and run.settings.average:
+            averaging = _averaged(run, run.fitness, folder, best, proof, tell, stop)
     except ValidationStopped:
         outcome = "interrupted"
     over = _is_over(outcome)
     text = _last_words(run, folder, outcome)
-    summary = summary_of(run, outcome, text, certainty)
+    summary = summary_of(run, folder, outcome, text, certainty, averaging)
     write_text(folder.summary, render_summary(summary))
     if over:
         # Written after each epoch; again for a run whose last one was cut off between its state and its table.
         winner = best_record(run.state.history)
         write_text(folder.results_csv, render_results(run.state.history, winner.epoch if winner else None))
-    whole = EndedRun(folder, outcome, run, best, evaluation, summary)
+    whole = EndedRun(folder, outcome, run, best, proof.evaluation if proof else None, summary)
     if over and run.settings.plots:
         artist.draw(whole)
-    tell(ended(run, folder, outcome, text, certainty))
+    tell(ended(run, folder, outcome, text, summary))
     return whole
 
 
@@ -107,7 +113,7 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
         return None
 
 
-def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest) -> Evaluation:
+def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest) -> Validated:
     """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit.
 
     Raises ValidationStopped where a signal asks for it.
@@ -117,9 +123,9 @@ def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observ
     validated = validate_weights(
         trained_model(best), data, run.arithmetic, gains, progress=lambda images_done: _heed(stop)
     )
-    evaluation = validated.evaluation
+    metrics = validated.evaluation.metrics
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
-    differing = [name for name, value in (best.metrics or {}).items() if repr(evaluation.metrics[name]) != repr(value)]
+    differing = [name for name, value in (best.metrics or {}).items() if repr(metrics[name]) != repr(value)]
     if differing:
         tell(
             Notice(
@@ -128,7 +134,30 @@ def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observ
                 serious=True,
             )
         )
-    return evaluation
+    return validated
+
+
+def _averaged(
+    run: PreparedRun,
+    fitness: Fitness,
+    folder: RunFolder,
+    best: Checkpoint,
+    proof: Validated,
+    tell: Observer,
+    stop: StopRequest,
+) -> Averaging | None:
+    """Tries averages of the best epochs; what stands in their way must not cost the run's end."""
+    last = run.state.history.records[-1].epoch
+
+    def go_on(images_done: int) -> None:
+        _heed(stop)
+        tell(ValidationProgress(last, images_done, proof.evidence.images))
+
+    try:
+        return try_averages(run, fitness, folder, best, proof, go_on)
+    except (DataError, MachineError) as error:
+        tell(Notice(f"Averaging the best epochs' weights was given up. {error}"))
+        return None
 
 
 def _heed(stop: StopRequest) -> None:
@@ -137,10 +166,10 @@ def _heed(stop: StopRequest) -> None:
         raise ValidationStopped
 
 
-def ended(
-    run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str, certainty: Certainty | None = None
-) -> RunEnded:
+def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str, summary: Summary | None = None) -> RunEnded:
     best = best_record(run.state.history)
+    certainty = summary["certainty"] if summary else None
+    averaging = summary["averaging"] if summary else None
     return RunEnded(
         folder=folder.path,
         outcome=outcome,
@@ -151,6 +180,8 @@ def ended(
         text=text,
         pictures=_is_over(outcome) and run.settings.plots,
         how_sure=certainty["text"] if certainty else "",
+        averaging=averaging["text"] if averaging else "",
+        weights_bytes=bytes_in(folder.weights),
     )
 
 
@@ -182,7 +213,14 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
             return f"All {run.settings.epochs} epochs are done."
 
 
-def summary_of(run: PreparedRun, outcome: Outcome, text: str, certainty: Certainty | None = None) -> Summary:
+def summary_of(
+    run: PreparedRun,
+    folder: RunFolder,
+    outcome: Outcome,
+    text: str,
+    certainty: Certainty | None = None,
+    averaging: Averaging | None = None,
+) -> Summary:
     settings, history = run.settings, run.state.history
     best = best_record(history)
     return summarise(
@@ -190,12 +228,14 @@ def summary_of(run: PreparedRun, outcome: Outcome, text: str, certainty: Certain
         best_epoch=best.epoch if best else None,
         best_reason=_reason(run, best.epoch) if best else "",
         certainty=certainty,
+        averaging=averaging,
         outcome=outcome,
         text=text,
         fitness=f"{read_formula(settings.fitness).words} (COCO protocol)",
         protocol=PROTOCOL,
         names=run.names,
         settings=to_plain(settings),
+        weights_bytes=bytes_in(folder.weights),
         data=run.provenance["data"],
         versions=run.provenance["versions"],
         digests=digests(capture(run.state, facts_of(run))),

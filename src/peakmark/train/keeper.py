@@ -17,6 +17,8 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render
 from peakmark.resume.capture import RunFacts, capture
 from peakmark.resume.state import RunState
+from peakmark.selection.retention import kept_best
+from peakmark.train.best_weights import remove_surpassed
 
 
 class DiskKeeper:
@@ -29,6 +31,7 @@ class DiskKeeper:
         writer: BackgroundWriter,
         observe: Observer,
         *,
+        keep: int,
         save_interval_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -36,15 +39,22 @@ class DiskKeeper:
         self._facts = facts
         self._writer = writer
         self._observe = observe
+        self._keep = keep
+        self._kept_once_saved: dict[Path, tuple[int, tuple[int, ...]]] = {}
+        """By the file of a kept epoch: its number, and which epochs are kept once it is on the disk."""
         self._save_interval_s = save_interval_s
         self._clock = clock
         self._saved_at = clock()
 
     def keep_epoch(self, state: RunState, decision: Decision) -> None:
-        """Saves a finished epoch: last.pt, best.pt where it is the best so far, epochN.pt where it is kept."""
+        """Saves a finished epoch: last.pt; best.pt where it is the best so far; its own file where it is kept."""
         names = [self._folder.last]
         if decision.is_best:
             names.append(self._folder.best)
+        kept = kept_best(state.history, self._keep)
+        if self._keep > 1 and decision.epoch in kept:
+            names.append(self._folder.best_epoch_file(decision.epoch))
+            self._kept_once_saved[names[-1]] = decision.epoch, kept
         if decision.keep:
             names.append(self._folder.epoch_file(decision.epoch))
         self._save(state, *names)
@@ -79,7 +89,19 @@ class DiskKeeper:
             match done:
                 case Saved():
                     self._observe(CheckpointSaved(files, done.position, done.size_bytes))
+                    self._remove_surpassed(done)
                 case Failed():
                     again = " and is tried again" if self._folder.last in done.targets else ""
                     text = f"{' and '.join(files)} could not be written{again}; the files before it stand."
                     self._observe(Notice(f"{text} {done.error}", serious=True))
+
+    def _remove_surpassed(self, done: Saved) -> None:
+        """Takes away the files of epochs that are no longer among the best, now that those of the best are there."""
+        for path in done.targets:
+            if path not in self._kept_once_saved:
+                continue
+            epoch, kept = self._kept_once_saved.pop(path)
+            try:
+                remove_surpassed(self._folder, kept, epoch)
+            except MachineError as error:
+                self._observe(Notice(f"An epoch that is no longer among the best stays on the disk. {error}"))

@@ -42,7 +42,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
-from peakmark.train.best_weights import keep_best_by_its_epoch, mend_best
+from peakmark.train.best_weights import keep_best_by_its_epoch, keep_best_epochs, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
@@ -130,7 +130,8 @@ def _branch(
     with RunLock(folder.path):
         save(planned.checkpoint, folder.last)
         for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
-            save(read_to_go_on(path), folder.epoch_file(epoch))
+            by_period = planned.folder.epoch_file(epoch).exists()
+            save(read_to_go_on(path), folder.epoch_file(epoch) if by_period else folder.best_epoch_file(epoch))
         take_evidence_along(planned.folder, folder, planned.checkpoint.history)
         settings_before = planned.checkpoint.settings
         write_text(folder.settings_yaml, render_settings(settings_before, _origins(planned.folder, settings_before)))
@@ -187,7 +188,7 @@ def _go_on(
     if seam.changes_the_run or seam.changes:
         # Before any file tells of the change: killed in between, the run would go on as before and they say otherwise.
         save(capture(state, facts_of(run)), folder.last)
-    _tidy_folder(planned, folder)
+    _tidy_folder(planned, folder, state.history)
     if planned.data_changes or not folder.data_files.exists():
         write_data_files(folder, run.train_index, run.val_index)
     return carry_out(run, folder, observe, artist, run.notes, watch, *_seam_watch(planned, folder, wishes.settings))
@@ -311,8 +312,9 @@ def _lineage(planned: Planned, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _tidy_folder(planned: Planned, folder: RunFolder) -> None:
-    """Brings what people read in the folder to where the run goes on."""
+def _tidy_folder(planned: Planned, folder: RunFolder, history: History) -> None:
+    """Brings what is kept and what people read in the folder to where the run goes on."""
+    keep_best_epochs(folder, history, planned.after.settings.keep)
     mark_superseded(folder.journal, planned.checkpoint.position)
     remove_evidence_beyond(folder, planned.checkpoint.position)
     Journal(folder.journal)(_told(planned))

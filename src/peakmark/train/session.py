@@ -28,6 +28,7 @@ from peakmark.settings.parse import Parsed
 from peakmark.settings.plain import to_plain
 from peakmark.train.build import PreparedRun, assemble, prepare
 from peakmark.train.data_files import write_data_files
+from peakmark.train.disk_use import expected_use, room_notes
 from peakmark.train.ending import Artist, EndedRun, bring_to_an_end, ended, summary_of
 from peakmark.train.footprint import training_bytes
 from peakmark.train.start import ModelSource
@@ -102,14 +103,14 @@ def carry_out(
 
     limit_h = run.settings.time
     with StopRequest(None if limit_h is None else limit_h * _SECONDS_PER_HOUR) as stop:
-        tell(_started(run, folder, notes))
+        tell(_started(run, folder, (*notes, *room_notes(folder, run.settings, run.state, run.recipe))))
         loop, keeper = assemble(run, folder, stop, tell)
         try:
             # Closed before anything is told of the end: what the words say is saved is on the disk by then.
             with closing(keeper):
                 outcome = loop.run()
         except TrainingError as error:
-            write_text(folder.summary, render_summary(summary_of(run, "not_finite", str(error))))
+            write_text(folder.summary, render_summary(summary_of(run, folder, "not_finite", str(error))))
             tell(ended(run, folder, "not_finite", str(error)))
             raise
         except DataError:
@@ -142,6 +143,7 @@ def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> Run
         precision=run.arithmetic.precision,
         threads=run.arithmetic.threads,
         optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g} ({chosen.why})",
+        kept=expected_use(run.settings, run.state, chosen),
         provenance=run.provenance,
         notes=notes,
     )

@@ -19,7 +19,7 @@ from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, TrainingError
 from peakmark.nouns import Position
 
-LAST, BEST, KEPT = Path("last.pt"), Path("best.pt"), Path("epoch5.pt")
+LAST, BEST, KEPT, KEPT_BEST = Path("last.pt"), Path("best.pt"), Path("epoch5.pt"), Path("best_epoch1.pt")
 PATIENCE_S = 20
 
 
@@ -125,6 +125,30 @@ def test_the_name_last_changes_last_and_what_is_owed_comes_before_it(writer, dis
     writer.submit(at(3), LAST)
     writer.flush()
     assert disk.calls == [(1, (BEST, LAST)), (2, (BEST,)), (3, (LAST,))]
+
+
+def test_the_best_is_owed_under_all_its_names_and_only_the_newest_one(writer, disk, at):
+    """Else a best that a full disk kept from its own file is lost with the next best; two snapshots are the most."""
+    disk.full = True
+    writer.submit(at(1), BEST, KEPT_BEST, LAST)
+    writer.flush()
+    writer.submit(at(2), BEST, KEPT, LAST)
+    writer.flush()
+    disk.full = False
+    writer.submit(at(3), LAST)
+    writer.close()
+    assert disk.holds == {LAST: 3, BEST: 2, KEPT: 2}
+    assert (2, (BEST, KEPT)) in disk.calls, "one file under both names"
+
+
+def test_a_best_that_is_owed_gets_its_own_name_before_the_next_takes_best(writer, disk, at):
+    disk.full = True
+    writer.submit(at(1), BEST, KEPT_BEST, LAST)
+    writer.flush()
+    disk.full = False
+    writer.submit(at(2), BEST, LAST)
+    writer.close()
+    assert disk.holds == {LAST: 2, BEST: 2, KEPT_BEST: 1}
 
 
 def test_a_newer_best_replaces_the_one_that_is_owed(writer, disk, at):

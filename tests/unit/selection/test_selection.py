@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from peakmark.nouns import EpochRecord, History, Losses, Segment
 from peakmark.selection.best import best_record, fitness_of
 from peakmark.selection.decide import decide, until_then
-from peakmark.selection.retention import is_kept
+from peakmark.selection.retention import is_kept, kept_best
 from peakmark.selection.rules import Rules, rules_of
 from peakmark.selection.stopping import out_of_patience, patience_left
 from peakmark.settings.fields import Settings
@@ -180,6 +180,47 @@ def test_a_decision_says_all():
 fitnesses = st.lists(
     st.one_of(st.none(), st.just(NAN), st.floats(0, 1), st.sampled_from([0.25, 0.5])), min_size=1, max_size=12
 )
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "kept"),
+    [
+        ((), 3, ()),
+        ((None, NAN), 3, ()),
+        ((0.4,), 3, (0,)),
+        ((0.1, 0.4, 0.3, 0.2), 1, (1,)),
+        ((0.1, 0.4, 0.3, 0.2), 3, (1, 2, 3)),
+        ((0.1, 0.4, 0.3, 0.2), 9, (1, 2, 3, 0)),
+        ((0.3, 0.4, 0.3, 0.3), 2, (1, 0)),  # of equals the earlier
+        ((0.3, None, NAN, 0.4), 3, (3, 0)),
+    ],
+)
+def test_the_best_epochs_are_kept(values, keep, kept):
+    assert kept_best(history(*values), keep) == kept
+
+
+def test_an_epoch_that_is_gone_or_was_validated_on_other_data_is_not_kept():
+    whole = history(0.4, 0.3, 0.2)
+    segment = whole.segments[0]
+    assert kept_best(replace(whole, segments=(replace(segment, gone=(0,)),)), 2) == (1, 2)
+    records = (*whole.records[:2], replace(whole.records[2], segment=1))
+    other = replace(segment, from_epoch=2, comparable="another set")
+    assert kept_best(History(records, (segment, other)), 2) == (2,)
+
+
+@given(fitnesses, st.integers(1, 5))
+def test_what_is_not_kept_never_comes_back(values, keep):
+    """The weights of an epoch that falls out are taken away at once, so no later epoch may ask for them."""
+    kept_before: set[int] = set()
+    for end in range(len(values)):
+        kept = kept_best(history(*values[: end + 1]), keep)
+        best = best_record(history(*values[: end + 1]))
+        assert kept[:1] == (() if best is None else (best.epoch,))
+        assert len(kept) == len(set(kept)) <= keep
+        assert set(kept) <= kept_before | {end}
+        counted = sum(value is not None and not math.isnan(value) for value in values[: end + 1])
+        assert len(kept) == min(keep, counted)
+        kept_before = set(kept)
 
 
 @given(fitnesses)
