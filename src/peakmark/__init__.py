@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from peakmark.comparisons import compare
     from peakmark.releases import gate, promote
     from peakmark.runs import diagnose, inspect, replay, strip
+    from peakmark.selections import select
     from peakmark.yolo import YOLO, TrainResults
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "inspect",
     "promote",
     "replay",
+    "select",
     "strip",
 ]
 __version__ = "0.1.0"
@@ -37,6 +39,7 @@ _PLACES = {
     "audit": "audits",
     "compare": "comparisons",
     **dict.fromkeys(("gate", "promote"), "releases"),
+    "select": "selections",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
 }
 

@@ -28,7 +28,7 @@ SHARED_ON_FLOOR_0 = {"errors"}
 
 
 # Rooms of several files: what there is and what happens; the facade.
-FACADE = ("runs", "pictures", "audits", "comparisons", "releases", "validations")
+FACADE = ("runs", "pictures", "audits", "comparisons", "releases", "selections", "validations")
 ONE_ROOM = {"events": "nouns", **dict.fromkeys(FACADE, "yolo")}
 
 

@@ -26,6 +26,7 @@ from peakmark.cli.show import (
     show_evaluation,
     show_release,
     show_replayed,
+    show_selection,
     show_verdict,
 )
 from peakmark.errors import PeakmarkError, SettingsError, TrainingError
@@ -182,6 +183,24 @@ def strip(
     with _told_plainly():
         path, before, after = peakmark.strip(file, target)
         _say(f"{path}: {after / 1e6:.1f} MB instead of {before / 1e6:.1f} MB")
+
+
+@app.command()
+def select(
+    run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/detect/train")],
+    fitness: Annotated[list[str], typer.Argument(help="fitness=..., as for peakmark train", metavar="fitness=...")],
+    kept: Annotated[bool, typer.Option("--kept", help="Take the best of those whose weights are there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Make best.pt of the epoch that is best by another fitness: peakmark select runs/detect/train fitness=map50"""
+    with _told_plainly():
+        pairs = read_pairs(fitness)
+        if set(pairs) != {"fitness"}:
+            raise SettingsError(["select takes one setting: fitness=..., e.g. fitness=map50"])
+        with ConsoleObserver(_out()) as observer:
+            found = peakmark.select(run, fitness=pairs["fitness"], kept=kept, dry_run=dry_run, observer=observer)
+        show_selection(_out(), found)
+        raise typer.Exit(0 if found.done or dry_run else SettingsError.exit_code)
 
 
 @app.command()

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from peakmark.release.gate import Verdict
     from peakmark.release.promotion import Release
     from peakmark.runs import Diagnosis
+    from peakmark.selections import Selection
     from peakmark.train.replay import Replayed
+
+
+_EPOCHS_SHOWN = 10
 
 
 def show_error(console: Console, error: PeakmarkError) -> None:
@@ -87,6 +91,26 @@ def show_replayed(console: Console, done: Replayed) -> None:
         _line(console, Text("Equal, bit for bit: every weight, statistic, moment and count.", style="green"))
     else:
         _line(console, Text(done.difference, style="bold red"))
+
+
+def show_selection(console: Console, found: Selection) -> None:
+    """Prints the epochs that are best by another fitness, what they were before, and what became of best.pt."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("epoch", found.fitness, found.fitness_before, "weights"):
+        table.add_column(title, justify="left" if title == "weights" else "right", overflow="fold")
+    for rated in found.epochs[:_EPOCHS_SHOWN]:
+        file = "not kept" if rated.file is None else rated.file.name
+        chosen = found.chosen is not None and rated.epoch == found.chosen.epoch
+        before = "-" if rated.before is None else f"{rated.before:.4f}"
+        was = "  (was best)" if rated.epoch == found.best_before else ""
+        table.add_row(
+            str(rated.epoch + 1), f"{rated.fitness:.4f}", before, Text(file + was), style="green" if chosen else ""
+        )
+    if found.epochs:
+        console.print(table)
+    if len(found.epochs) > _EPOCHS_SHOWN:
+        _line(console, Text(f"and {len(found.epochs) - _EPOCHS_SHOWN} more", style="dim"))
+    _line(console, Text(found.text))
 
 
 def show_diagnosis(console: Console, found: Diagnosis) -> None:

@@ -124,7 +124,7 @@ def _wider_for_all_pairs(noise_RB: DoubleArray) -> float:
         apart_B = one_B - other_B
         # Two that are the same in every resample can't lie apart.
         farthest_B = np.maximum(farthest_B, np.abs(apart_B) / max(float(np.std(apart_B)), 1e-12))
-    return max(1.0, float(np.quantile(farthest_B, _CONFIDENCE)) / _NORMAL_95)
+    return max(1.0, float(np.quantile(farthest_B, CONFIDENCE)) / NormalDist().inv_cdf((1 + CONFIDENCE) / 2))
 
 
 def judge(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> Judgement | None:

@@ -108,8 +108,8 @@ def try_averages(
 ) -> Averaging | None:
     """Tries averages of the kept epochs, and writes the best of them as averaged.pt where it beats best.pt for sure.
 
-    `best` is best.pt and `proof` its validation. None where fewer than two epochs are kept, none has a
-    fitness, or fewer than six images are validated. `go_on` is told how many validation images are done, again and again, and may raise. Deterministic.
+    `best` is best.pt and `proof` its validation. None where fewer than two epochs are kept or six images validated, or
+    no average has a fitness. `go_on` is told how many validation images are done, and may raise. Deterministic.
     """
     kept = kept_weights(run, folder, best)
     if len(kept) < 2 or proof.evidence.images < _FEWEST_IMAGES or best.fitness is None:
