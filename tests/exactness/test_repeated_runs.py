@@ -33,6 +33,14 @@ def test_a_cache_changes_no_bit(train, facts, reference, cache):
     assert facts(train(cache=cache, **AUGMENTED).save_dir) == reference
 
 
+@pytest.mark.parametrize("kept", [{"keep": 1}, {"keep": 5, "average": True}])
+def test_what_is_kept_changes_no_bit_of_the_run(train, first_run, kept):
+    folder = train(**AUGMENTED, **kept).save_dir
+    for name in ("last.pt", "best.pt"):
+        mine, theirs = (inspect(run / "weights" / name)["digests"] for run in (folder, first_run))
+        assert mine == theirs, name
+
+
 def test_another_seed_is_another_run(train, first_run):
     other = inspect(train(seed=1, **AUGMENTED).last)["digests"]
     for name, digest in inspect(first_run / "weights/last.pt")["digests"].items():

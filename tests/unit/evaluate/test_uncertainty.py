@@ -180,3 +180,12 @@ def test_leads_of_equals_are_nought_and_too_few_resamples_say_nothing() -> None:
 )
 def test_students_t_is_that_of_the_tables(freedom: float, t: float) -> None:
     assert student_95(freedom) == pytest.approx(t, rel=0.01)
+
+
+def test_a_surer_interval_is_a_wider_one() -> None:
+    """At 95 % for one of three, each interval must hold in 98.33 %: 2.39 standard errors, where 100 images are many."""
+    resampled_B = np.random.default_rng(0).normal(size=500)
+    plain, surer = (estimate(0.0, resampled_B, 100, confidence=each) for each in (0.95, 1 - 0.05 / 3))
+    assert plain.high / plain.standard_error == pytest.approx(1.984, abs=0.002)
+    assert surer.high / surer.standard_error == pytest.approx(2.436, abs=0.002)
+    assert surer.standard_error == plain.standard_error
