@@ -1,0 +1,102 @@
+"""What do all commands share? The program they belong to, how words become pairs, and how an error is told.
+
+It starts fast: nothing here loads torch for a help, or for words that are no pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import peakmark
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.settings_help import show_settings
+from peakmark.cli.show import show_error
+from peakmark.errors import PeakmarkError, SettingsError
+from peakmark.settings.declaration import SettingsModel
+
+EXIT_INTERRUPTED = 130
+"""What a shell gives for a program that Ctrl-C ended."""
+
+app = typer.Typer(
+    name="peakmark",
+    help="Trains YOLOv8 object detectors and always knows which epoch was best. Settings are written key=value; "
+    "[bold]peakmark train --help[/bold] lists them.",
+    epilog="peakmark train data=shapes epochs=30 imgsz=320",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out().print(f"peakmark {peakmark.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    # The options that stand before a command; the version has said all when its callback has run.
+    pass
+
+
+def run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
+    named, pairs = runs_and_pairs(words)
+    if len(named) > 1:
+        raise SettingsError([f"More than one run is named: {', '.join(named)}. Settings are written key=value."])
+    return next(iter(named), None), pairs
+
+
+def runs_and_pairs(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes the runs' folders out of the words; a folder may have an equals sign in its name."""
+    named = [word for word in words if not word.startswith("-") and ("=" not in word or Path(word).exists())]
+    return named, read_pairs([word for word in words if word not in named])
+
+
+def help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:
+    if not {"--help", "-h", "help"} & set(context.args):
+        return False
+    console = out()
+    console.print(f"{(context.command.help or '').partition(':')[0]}. Settings are written key=value:", highlight=False)
+    console.print(f"  {example}", highlight=False, markup=False)
+    if more:
+        console.print(more, highlight=False, markup=False)
+    console.print("\nEach setting with its default, its meaning, and in brackets its range.\n", highlight=False)
+    show_settings(console, kind)
+    return True
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turns a user's mistake into its sentence and exit code, and Ctrl-C into 130; a defect keeps its traceback."""
+    try:
+        yield
+    except PeakmarkError as error:
+        show_error(err(), error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def say(text: str) -> None:
+    out().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def out() -> Console:
+    return Console()
+
+
+def err() -> Console:
+    return Console(stderr=True)

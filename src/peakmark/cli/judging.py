@@ -1,0 +1,106 @@
+"""Which words pass judgement, and end with an exit code that says it? On data, on runs, on a model.
+
+It must not compute anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import peakmark
+from peakmark.cli.app import err, help_wanted, out, runs_and_pairs, told_plainly
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
+from peakmark.errors import TrainingError
+from peakmark.report.console import ConsoleObserver
+from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
+
+EXIT_NOT_PASSED = 1
+"""What a gate ends with where a requirement doesn't hold."""
+
+EXIT_MEDIUM = 5
+EXIT_HIGH = 6
+"""What an audit ends with, by its worst finding; the errors have 2 to 4."""
+
+EXIT_NOT_RANKED = 7
+"""What a comparison ends with where its numbers are of different kinds: a pipeline must not take the first for best."""
+
+
+def diagnose(run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/detect/train")]) -> None:
+    """Say whether a run was gone on with soundly, and what may have broken it."""
+    with told_plainly():
+        found = peakmark.diagnose(run)
+        show_diagnosis(out(), found)
+        raise typer.Exit(0 if found.healthy else TrainingError.exit_code)
+
+
+def audit(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every example.")] = False,
+) -> None:
+    """Look for what could spoil a training on a data set: peakmark audit data=data.yaml"""
+    if help_wanted(context, AuditSettings, "peakmark audit data=data.yaml fix=split", _AUDIT):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args)
+        with ConsoleObserver(err()) as observer:
+            found = peakmark.audit(observer=observer, **pairs)
+        show_audit(out(), found, as_json=json)
+        raise typer.Exit({"high": EXIT_HIGH, "medium": EXIT_MEDIUM}.get(found.severity or "", 0))
+
+
+def compare(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
+) -> None:
+    """Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2"""
+    if help_wanted(context, CompareSettings, "peakmark compare runs/detect/train runs/detect/train2", _COMPARE):
+        return
+    with told_plainly():
+        runs, pairs = runs_and_pairs(context.args)
+        with ConsoleObserver(err()) as observer:
+            comparison = peakmark.compare(*runs, observer=observer, **pairs)
+        show_comparison(out(), comparison, as_json=json)
+        raise typer.Exit(0 if comparison.ranked else EXIT_NOT_RANKED)
+
+
+def gate(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
+) -> None:
+    """Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5\""""
+    if help_wanted(context, GateSettings, 'peakmark gate model=best.pt data=data.yaml require="map50_95>=0.5"', _GATE):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args)
+        with ConsoleObserver(err()) as observer:
+            verdict = peakmark.gate(observer=observer, **pairs)
+        show_verdict(out(), verdict, as_json=json)
+        raise typer.Exit(0 if verdict.passed else EXIT_NOT_PASSED)
+
+
+_AUDIT = f"""
+Duplicates, torn sequences, splits that differ, too little data, faulty labels:
+each finding with its severity, examples and what to do about it.
+  --json  everything, for a program
+It ends with {EXIT_HIGH} where the worst finding is of high severity, {EXIT_MEDIUM} for medium, else 0."""
+
+
+_COMPARE = f"""
+Two or more runs, named by their folders or by weights in them. Their best
+epochs are held against each other on the same validation images. What differs
+is listed; equal settings and seed should give equal digests.
+  --json  everything, for a program
+It ends with {EXIT_NOT_RANKED} where the runs can't be ranked, since they were validated on
+other data or otherwise; else with 0, even where the lead may be chance."""
+
+
+_GATE = f"""
+Validates the model as `peakmark val` does and judges each requirement. Commas
+separate requirements; each compares a metric, that of one class (recall[RBC]),
+or arithmetic over them with a number, by >= > <= or <. Quote it for the shell.
+  --json  everything, for a program
+It ends with 0 where all of them hold, with {EXIT_NOT_PASSED} where one doesn't."""

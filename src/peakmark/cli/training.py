@@ -1,0 +1,140 @@
+"""Which words train a model and use it? Each command reads its pairs, hands them to the facade and shows the result.
+
+It must not compute anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, NoReturn
+
+import typer
+
+import peakmark
+from peakmark.cli.app import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.show import show_evaluation
+from peakmark.errors import SettingsError, TrainingError
+from peakmark.events import Event, RunEnded
+from peakmark.nouns import ChangePlan
+from peakmark.report.console import ConsoleObserver
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
+
+
+def train(context: typer.Context) -> None:
+    """Train a detector: peakmark train data=data.yaml model=yolov8n.yaml epochs=100"""
+    example = "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"
+    if help_wanted(context, Settings, example, "resume=True, or resume=FOLDER, is peakmark resume (which see)."):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args)
+        run = _run_that_train_resumes(pairs)
+        if run is not None:
+            _resume(run or None, pairs, yes=False)
+        model = peakmark.YOLO.from_settings(Settings, pairs)
+        pairs.pop("model", None)
+        with ConsoleObserver(out()) as observer:
+            watched = _Ending(observer)
+            model.train(observer=watched, **pairs)
+        raise typer.Exit(watched.exit_code)
+
+
+def resume(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what is called dangerous.")] = False,
+) -> None:
+    """Go on with a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
+    if help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
+        return
+    with told_plainly():
+        run, pairs = run_and_pairs(context.args)
+        if dry_run:
+            planned = peakmark.YOLO().plan_resume(run, **pairs)
+            ConsoleObserver(out())(planned)
+            raise typer.Exit(SettingsError.exit_code if planned.plan.refusals else 0)
+        _resume(run, pairs, yes=yes)
+
+
+def val(context: typer.Context) -> None:
+    """Validate a checkpoint: peakmark val model=best.pt data=data.yaml"""
+    if help_wanted(
+        context, ValSettings, "peakmark val model=runs/detect/train/weights/best.pt data=data.yaml split=test"
+    ):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args)
+        model = peakmark.YOLO.from_settings(ValSettings, pairs)
+        del pairs["model"]
+        with ConsoleObserver(out()) as observer:
+            evaluation = model.val(observer=observer, **pairs)
+        show_evaluation(out(), evaluation)
+
+
+def predict(context: typer.Context) -> None:
+    """Find objects: peakmark predict model=best.pt source=images/"""
+    if help_wanted(context, PredictSettings, "peakmark predict model=best.pt source=images/ save=True", _SOURCE):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args)
+        source = pairs.pop("source", None)
+        missing = () if source else (f"source is missing; {_SOURCE}",)
+        model = peakmark.YOLO.from_settings(PredictSettings, pairs, mistakes=missing)
+        del pairs["model"]
+        with ConsoleObserver(out()) as observer:
+            for result in model.predict(source, stream=True, observer=observer, **pairs):
+                out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)
+
+
+_SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
+
+
+_RESUME = """
+Without a run: the newest that was stopped. A run's folder, or last.pt in it,
+goes on in place; an older checkpoint of it branches into a new folder. Every
+setting of `peakmark train --help` may be given, and is changed from there on.
+Before the first step a table says what becomes of each part of the run.
+  --dry-run  stops there
+  --yes, -y  agrees to what the table calls dangerous"""
+
+
+def _resume(run: str | None, pairs: Mapping[str, str], *, yes: bool) -> NoReturn:
+    with ConsoleObserver(out()) as observer:
+        watched = _Ending(observer)
+        peakmark.YOLO().resume(run, observer=watched, yes=yes or _asked, **pairs)
+    raise typer.Exit(watched.exit_code)
+
+
+def _asked(plan: ChangePlan) -> bool:
+    """Asks the person at the terminal; where there is none, nobody has agreed."""
+    return sys.stdin.isatty() and typer.confirm(f"{len(plan.dangers)} of this is dangerous. Go on?")
+
+
+def _run_that_train_resumes(pairs: dict[str, str]) -> str | None:
+    """Takes `resume=` out of the pairs: None for a new run, "" for the newest that was stopped, else the one named."""
+    wish = pairs.pop("resume", "False")
+    if wish.lower() == "false":
+        return None
+    if wish.lower() != "true":
+        return wish
+    return pairs.pop("model") if pairs.get("model", "").endswith(".pt") else ""
+
+
+class _Ending:
+    """Passes events on and remembers which exit code the run's end comes to."""
+
+    def __init__(self, observer: ConsoleObserver) -> None:
+        self._observer = observer
+        self.exit_code = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunEnded):
+            codes: dict[str, int] = {
+                "interrupted": EXIT_INTERRUPTED,
+                "paused": EXIT_INTERRUPTED,
+                "broken": TrainingError.exit_code,
+                "not_finite": TrainingError.exit_code,
+            }
+            self.exit_code = codes.get(event.outcome, 0)
+        self._observer(event)

@@ -1,0 +1,85 @@
+"""Which words are about the weights and files of a run? Said, shipped, chosen again, made again, released.
+
+It must not compute anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import peakmark
+from peakmark.cli.app import help_wanted, out, run_and_pairs, say, told_plainly
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.show import show_description, show_release, show_replayed, show_selection
+from peakmark.errors import SettingsError, TrainingError
+from peakmark.report.console import ConsoleObserver
+from peakmark.settings.fields import PromoteSettings
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, e.g. runs/detect/train/weights/best.pt")],
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with the digests.")] = False,
+) -> None:
+    """Say what a checkpoint is: epoch, fitness, settings, where it came from."""
+    with told_plainly():
+        show_description(out(), peakmark.inspect(file), as_json=json)
+
+
+def strip(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, e.g. runs/detect/train/weights/best.pt")],
+    target: Annotated[Path | None, typer.Argument(help="Where to; without it best-stripped.pt beside it.")] = None,
+) -> None:
+    """Write a small copy of a checkpoint for shipping; no run can go on from it."""
+    with told_plainly():
+        path, before, after = peakmark.strip(file, target)
+        say(f"{path}: {after / 1e6:.1f} MB instead of {before / 1e6:.1f} MB")
+
+
+def select(
+    run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/detect/train")],
+    fitness: Annotated[list[str], typer.Argument(help="fitness=..., as for peakmark train", metavar="fitness=...")],
+    kept: Annotated[bool, typer.Option("--kept", help="Take the best of those whose weights are there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Make best.pt of the epoch that is best by another fitness: peakmark select runs/detect/train fitness=map50"""
+    with told_plainly():
+        pairs = read_pairs(fitness)
+        if set(pairs) != {"fitness"}:
+            raise SettingsError(["select takes one setting: fitness=..., e.g. fitness=map50"])
+        with ConsoleObserver(out()) as observer:
+            found = peakmark.select(run, fitness=pairs["fitness"], kept=kept, dry_run=dry_run, observer=observer)
+        show_selection(out(), found)
+        raise typer.Exit(0 if found.done or dry_run else SettingsError.exit_code)
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or the checkpoint to start from.")],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Updates to make; without it up to the next kept file, if it is near.")
+    ] = None,
+) -> None:
+    """Make steps of a run again and compare: a proof, or the first step and tensor that differ."""
+    with told_plainly():
+        with ConsoleObserver(out()) as observer:
+            done = peakmark.replay(run, steps=steps, observer=observer)
+        show_replayed(out(), done)
+        raise typer.Exit(0 if done.equal else TrainingError.exit_code)
+
+
+def promote(context: typer.Context) -> None:
+    """Release a run's best epoch, versioned and for good: peakmark promote RUN to=DIR_OR_URL"""
+    if help_wanted(context, PromoteSettings, "peakmark promote runs/detect/train to=s3://models", _PROMOTE):
+        return
+    with told_plainly():
+        run, pairs = run_and_pairs(context.args)
+        if run is None:
+            raise SettingsError(["No run is named; write its folder: peakmark promote runs/detect/train to=..."])
+        show_release(out(), peakmark.promote(run, **pairs))
+
+
+_PROMOTE = """
+Puts best.pt, summary.json, a model card and checksums into to=/NAME/VERSION,
+all of it or nothing. A version that is there is never changed."""
