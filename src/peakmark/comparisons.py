@@ -10,7 +10,7 @@ from peakmark.events import Notice, Observer
 from peakmark.machine.durable import write_text
 from peakmark.record.comparison import Comparison
 from peakmark.record.folder import create_run_folder
-from peakmark.release.comparison import compare_runs
+from peakmark.release.comparison.comparing import compare_runs
 from peakmark.report.comparison_curves import Curve, draw_comparison
 from peakmark.report.comparison_page import write_comparison_page
 from peakmark.settings.fields import CompareSettings

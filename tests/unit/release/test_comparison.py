@@ -18,7 +18,7 @@ from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.uncertainty import RESAMPLES, estimate
 from peakmark.record.comparison import Comparison
-from peakmark.release.comparison import compare_runs
+from peakmark.release.comparison.comparing import compare_runs
 
 
 def compare(*runs: Path, fitness: str | None = None) -> Comparison:

@@ -13,7 +13,7 @@ import torch
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.record.comparison import Comparison
-from peakmark.release.comparison import compare_runs
+from peakmark.release.comparison.comparing import compare_runs
 
 
 def compare(*runs: Path) -> Comparison:

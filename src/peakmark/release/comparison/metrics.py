@@ -22,7 +22,7 @@ from peakmark.evaluate.tables import DoubleArray
 from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, estimate, leads
 from peakmark.nouns import EpochRecord, IntArray
 from peakmark.record.comparison import Measured
-from peakmark.release.comparison_runs import Run
+from peakmark.release.comparison.runs import Run
 
 METRICS: Final = ("map50_95", "map50", "precision", "recall")
 """Beside the fitness, the numbers that runs are compared in."""

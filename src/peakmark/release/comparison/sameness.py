@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from peakmark.checkpoint.format import TIME_COLUMNS
 from peakmark.nouns import EpochRecord
-from peakmark.release.comparison_runs import Run
-from peakmark.release.comparison_settings import differing_files
+from peakmark.release.comparison.runs import Run
+from peakmark.release.comparison.settings import differing_files
 from peakmark.settings.description import as_written
 
 _DIGITS: Final = 12

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from peakmark.record.comparison import Difference
 from peakmark.record.data_listing import Listing, differences
-from peakmark.release.comparison_runs import Run
+from peakmark.release.comparison.runs import Run
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
 

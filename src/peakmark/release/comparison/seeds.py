@@ -13,7 +13,7 @@ from typing import Any
 
 from peakmark.evaluate.uncertainty import student_95
 from peakmark.record.comparison import Measured, SeedGroup
-from peakmark.release.comparison_runs import Run
+from peakmark.release.comparison.runs import Run
 from peakmark.settings.description import as_written
 
 

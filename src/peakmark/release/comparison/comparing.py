@@ -14,12 +14,12 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
 from peakmark.nouns import PROTOCOL
 from peakmark.record.comparison import ComparedRun, Comparison, Measured
-from peakmark.release.comparison_metrics import Resampled, behind, evidence_of, resample
-from peakmark.release.comparison_runs import Run, read_runs
-from peakmark.release.comparison_sameness import sameness
-from peakmark.release.comparison_seeds import seed_groups
-from peakmark.release.comparison_settings import differing_settings, differing_surroundings
-from peakmark.release.comparison_words import another_kind, outcome, seeds_in_words, unranked
+from peakmark.release.comparison.metrics import Resampled, behind, evidence_of, resample
+from peakmark.release.comparison.runs import Run, read_runs
+from peakmark.release.comparison.sameness import sameness
+from peakmark.release.comparison.seeds import seed_groups
+from peakmark.release.comparison.settings import differing_settings, differing_surroundings
+from peakmark.release.comparison.words import another_kind, outcome, seeds_in_words, unranked
 from peakmark.settings.formula import DEFAULT, read_formula
 
 _COMPARABLE = ("validation images", "image sizes", "protocols")

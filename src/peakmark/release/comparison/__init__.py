@@ -1,0 +1,1 @@
+"""Comparing runs: which is best, how sure that is, and what differs."""
