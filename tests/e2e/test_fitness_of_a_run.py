@@ -119,7 +119,8 @@ def test_a_condition_is_read_along_the_confidences_and_judged_again_from_evidenc
     # Early epochs can't reach it at any confidence, and come in the order of how near they are.
     assert values[0] < 0
     assert results.fitness == max(values)
-    assert results.summary["certainty"] is not None
+    confidence = results.summary["certainty"]["confidence"]
+    assert f"It reaches this at a confidence of {confidence:g}: predict with" in results.summary["certainty"]["text"]
     assert json.loads((results.save_dir / "summary.json").read_text())["fitness"] == f"{wish} (COCO protocol)"
     # What a resume with the same wish as a change computes from the evidence is what the run had computed.
     YOLO().resume(results.save_dir, observer=_ignore, fitness="map50", probe="quick", epochs=5)

@@ -89,7 +89,7 @@ def test_summary_json_is_what_a_pipeline_needs(trained, folder):
     assert "fitness" in summary["best"]["reason"]
     assert summary["digests"] == last["digests"]
     assert summary["protocol"] == PROTOCOL
-    assert summary["fitness"].startswith("map50_95: mAP50-95")
+    assert summary["fitness"].startswith("map50_95 (COCO protocol)")
     assert summary["names"] == ["light", "red"]
     assert {"peakmark", "torch", "numpy"} <= set(summary["versions"])
     assert len(summary["data"]["train"]) == len(summary["data"]["val"]) == 64

@@ -9,6 +9,8 @@ from peakmark.cli.judging import audit, compare, diagnose, gate
 from peakmark.cli.training import predict, resume, train, val
 from peakmark.cli.weights import inspect, promote, replay, select, strip
 
+__all__ = ["app", "run"]
+
 _PANELS: tuple[tuple[str, tuple[Callable[..., None], ...]], ...] = (
     ("Train and use", (train, resume, val, predict)),
     ("Judge", (audit, compare, gate, diagnose)),

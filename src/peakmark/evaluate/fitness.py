@@ -40,6 +40,10 @@ _ROUNDING: Final = 1e-9
 """Within it a condition holds: a mean over classes may come out a last bit lower, by the order it is added up in."""
 
 
+_WRITTEN_CONFIDENCES_K: Final[DoubleArray] = np.round(CONFIDENCES_K.astype(np.float64), 6)
+"""As people write them: 0.3 in float32 is a little more, and `confidence <= 0.3` would leave it out."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Figures:
     """What a formula reads, of one set or of several resamples of it."""
@@ -83,14 +87,16 @@ class Fitness:
         """Makes one number of an evaluation; None where one that it needs is not finite (nothing to compare)."""
         return self._of_logged(evaluation.metrics, evaluation.per_class, _curves_of(evaluation.curves))
 
-    def confidence_of(self, evaluation: Evaluation) -> float | None:
-        """Gives the confidence at which a formula with conditions has its value; None for one without, or if unmet."""
-        if not self.formula.conditions:
+    def confidence_of(self, record: EpochRecord, evidence: Evidence) -> float | None:
+        """Gives the confidence at which an epoch has its value; None where there is no condition, or it is unmet."""
+        if not self.formula.conditions or record.metrics is None or record.per_class is None:
             return None
-        curves = _curves_of(evaluation.curves)
-        values_K, missed_K = self._along_confidences(_logged(evaluation.metrics, evaluation.per_class, curves))
+        figures = _logged(record.metrics, record.per_class, _curves_of(operating_curves(evidence)))
+        values_K, missed_K = self._along_confidences(figures)
         met_K = (missed_K <= 0) & np.isfinite(values_K)
-        return float(CONFIDENCES_K[np.argmax(np.where(met_K, values_K, -np.inf))]) if met_K.any() else None
+        if not met_K.any():
+            return None
+        return float(_WRITTEN_CONFIDENCES_K[np.argmax(np.where(met_K, values_K, -np.inf))])
 
     def of_record(self, record: EpochRecord, evidence: Callable[[], Evidence | None]) -> float | None:
         """Makes one number of a validated epoch of the past; its evidence is asked for where numbers alone don't do.
@@ -179,7 +185,7 @@ class Fitness:
 
     def _at_each_confidence(self, figures: _Figures, metric: Metric) -> DoubleArray:
         if metric.name == "confidence":
-            return CONFIDENCES_K.astype(np.float64)
+            return _WRITTEN_CONFIDENCES_K
         if metric.name in ALONG_CONFIDENCES:
             return figures.along(metric.name, None if metric.of_class is None else self.number_of(metric))
         return self._single(figures, metric)[..., None]

@@ -62,6 +62,8 @@ class Certainty(TypedDict):
     """Without what being chosen added to it."""
     metrics: Mapping[str, Mapping[str, float]]
     """Of the best: map50_95, map50, precision, recall."""
+    confidence: float | None
+    """At which the best has its fitness, where that is read along the confidences (`where`): to predict with."""
     epochs: tuple[Compared, ...]
     """Those that could be the best, and the last."""
     text: str

@@ -66,7 +66,8 @@ def how_sure(
     records = [record for record in history.records if record.epoch in compared]
     resampled_EB = np.stack([compared[record.epoch] for record in records])
     judged = judge([fitness_of(record) for record in records], resampled_EB, evidence.images)
-    return None if judged is None else _in_words(judged, records, evidence, weights_BI)
+    confidence = fitness.confidence_of(best, evidence)
+    return None if judged is None else _in_words(judged, records, evidence, weights_BI, confidence)
 
 
 def _contenders(history: History, best: EpochRecord, standard_error: float) -> list[EpochRecord]:
@@ -96,7 +97,13 @@ def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Ev
 # --- the answer ----------------------------------------------------------------------------------------------------
 
 
-def _in_words(judged: Judgement, records: Sequence[EpochRecord], evidence: Evidence, weights_BI: Weights) -> Certainty:
+def _in_words(
+    judged: Judgement,
+    records: Sequence[EpochRecord],
+    evidence: Evidence,
+    weights_BI: Weights,
+    confidence: float | None,
+) -> Certainty:
     best = records[judged.best]
     return {
         "images": evidence.images,
@@ -104,6 +111,7 @@ def _in_words(judged: Judgement, records: Sequence[EpochRecord], evidence: Evide
         "fitness": asdict(judged.fitness[judged.best]),
         "corrected": asdict(judged.corrected),
         "metrics": _metrics(best, evidence, weights_BI),
+        "confidence": confidence,
         "epochs": tuple(
             {
                 "epoch": record.epoch + 1,
@@ -113,7 +121,7 @@ def _in_words(judged: Judgement, records: Sequence[EpochRecord], evidence: Evide
             }
             for place, record in enumerate(records)
         ),
-        "text": _sentences(judged, records, evidence.images),
+        "text": _sentences(judged, records, evidence.images) + _at(confidence),
     }
 
 
@@ -138,6 +146,10 @@ def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -
     if tied:
         said.append(f"It can't be told from {'epochs' if len(tied) > 1 else 'epoch'} {_ranges(tied)}.")
     return " ".join(said)
+
+
+def _at(confidence: float | None) -> str:
+    return "" if confidence is None else f" It reaches this at a confidence of {confidence:g}: predict with that conf=."
 
 
 def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:

@@ -249,21 +249,19 @@ def test_a_resample_that_a_function_fails_on_has_no_fitness():
     assert np.isnan(values).tolist() == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("text", "low", "high"),
-    [
-        ("precision where recall >= 0.95", 0.25, 0.5),
-        ("precision where recall >= 0.3", 0.75, 1.0),
-        ("recall where confidence >= 0.6", 0.6, 0.75),
-    ],
-)
-def test_a_condition_says_at_which_confidence_it_is_met_best(text, low, high):
-    """The lowest of those with the highest value."""
-    confidence = fitness_by(text, ("one",)).confidence_of(with_curves(PRECISION, RECALL))
-    assert confidence == pytest.approx(low, abs=0.0015)
-    assert confidence < high
+@pytest.mark.parametrize("text", [form for form in FORMS if "where" in form and "0.999" not in form])
+def test_a_condition_says_at_which_confidence_its_value_is_reached(text):
+    found, fitness = evaluation(), fitness_by(text, NAMES)
+    confidence = fitness.confidence_of(record_of(found), evidence())
+    assert confidence is not None
+    # Asked for at this confidence and no other, the value is the same; one step lower it isn't reached yet.
+    there = f"{text} and confidence <= {confidence:.6f}"
+    assert fitness_by(there, NAMES).of_evaluation(found) == fitness.of_evaluation(found)
+    below = fitness_by(f"{text} and confidence <= {confidence - 0.0005:.6f}", NAMES).of_evaluation(found)
+    assert below is not None
+    assert below < fitness.of_evaluation(found)
 
 
 @pytest.mark.parametrize("text", ["map50", "precision where recall >= 1.1", "precision where recall[2] >= 0.5"])
 def test_where_nothing_is_met_there_is_no_confidence_for_it(text):
-    assert fitness_by(text, NAMES).confidence_of(evaluation()) is None
+    assert fitness_by(text, NAMES).confidence_of(record_of(evaluation()), evidence()) is None
