@@ -40,7 +40,7 @@ _ROUNDING: Final = 1e-9
 """Within it a condition holds: a mean over classes may come out a last bit lower, by the order it is added up in."""
 
 
-_WRITTEN_CONFIDENCES_K: Final[DoubleArray] = np.round(CONFIDENCES_K.astype(np.float64), 6)
+_WRITTEN_CONFIDENCES_K: Final[DoubleArray] = CONFIDENCES_K.astype(np.float64).round(6)
 """As people write them: 0.3 in float32 is a little more, and `confidence <= 0.3` would leave it out."""
 
 

@@ -258,8 +258,10 @@ def test_a_condition_says_at_which_confidence_its_value_is_reached(text):
     there = f"{text} and confidence <= {confidence:.6f}"
     assert fitness_by(there, NAMES).of_evaluation(found) == fitness.of_evaluation(found)
     below = fitness_by(f"{text} and confidence <= {confidence - 0.0005:.6f}", NAMES).of_evaluation(found)
+    value = fitness.of_evaluation(found)
     assert below is not None
-    assert below < fitness.of_evaluation(found)
+    assert value is not None
+    assert below < value
 
 
 @pytest.mark.parametrize("text", ["map50", "precision where recall >= 1.1", "precision where recall[2] >= 0.5"])
