@@ -13,6 +13,7 @@ from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.settings.formula_text import as_setting
 
 PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 
@@ -119,17 +120,11 @@ def test_every_form_gives_what_one_gets_by_hand(files, curves):
     names = [str(number) for number in range(len(class_of))]
     evaluation = evaluation_from(evidence, names)
     expected = by_hand(curves, stored)
-    values = {text: fitness_by(_spelled(text), names).of_evaluation(evaluation) for text in expected}
+    values = {text: fitness_by(as_setting(text), names).of_evaluation(evaluation) for text in expected}
     assert values == pytest.approx(expected, abs=1e-9, rel=0)
     assert len({round(value, 6) for value in expected.values()}) == len(expected), "each says something else"
     again = {
-        text: fitness_by(_spelled(text), names).resampled(evidence, np.ones((1, len(image_of)), np.uint8))[0]
+        text: fitness_by(as_setting(text), names).resampled(evidence, np.ones((1, len(image_of)), np.uint8))[0]
         for text in expected
     }
     assert again == pytest.approx(expected, abs=1e-9, rel=0)
-
-
-def _spelled(text: str) -> str:
-    from peakmark.settings.formula import as_setting
-
-    return as_setting(text)

@@ -30,8 +30,8 @@ from peakmark.settings.formula import (
     Formula,
     Metric,
     computed,
-    read_formula,
 )
+from peakmark.settings.formula_text import read_formula
 
 FitnessFunction = Callable[[Mapping[str, float]], float]
 """A fitness in Python: of the metrics by their names; one of a class is `metrics["recall[RBC]"]`. Larger is better."""

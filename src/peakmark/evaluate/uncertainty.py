@@ -23,6 +23,8 @@ from peakmark.nouns import IntArray
 
 RESAMPLES: Final = 500
 """A standard error from so many is right to 3 %."""
+RESAMPLING_SEED: Final = 0
+"""The same for all, so that whatever was validated on the same images is resampled alike and compared in pairs."""
 FEWEST_RESAMPLES: Final = 100
 """Of those that have a fitness; with fewer nothing is said."""
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from peakmark.errors import SettingsError
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, estimate
+from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, estimate
 from peakmark.evaluate.validator import Validated
 from peakmark.record.plain_json import as_json
 from peakmark.settings.formula import Formula
@@ -20,8 +20,6 @@ from peakmark.settings.requirements import Requirement, read_requirement
 
 At = Literal["value", "lower"]
 
-_RESAMPLING_SEED = 0
-"""As for a run's own intervals: of the same model on the same images both are the same."""
 _FEWEST_IMAGES = 2
 
 
@@ -80,7 +78,7 @@ def judge(requirements: Sequence[Requirement], validated: Validated, at: At) -> 
     What can't be measured fails, and so does what has no interval where one is asked for.
     """
     evaluation, evidence = validated.evaluation, validated.evidence
-    weights_BI = draw_resamples(evidence.images, RESAMPLES, _RESAMPLING_SEED)
+    weights_BI = draw_resamples(evidence.images, RESAMPLES, RESAMPLING_SEED)
     rulings = []
     for each in requirements:
         text = each.condition.text

@@ -26,7 +26,8 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
-from peakmark.settings.formula import DEFAULT, as_setting
+from peakmark.settings.formula import DEFAULT
+from peakmark.settings.formula_text import as_setting
 from peakmark.settings.requirements import as_requirements
 
 # The groups of the help, in its order.
@@ -199,8 +200,8 @@ class Settings(SettingsModel):
     plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
 
 
-class ValSettings(SettingsModel):
-    """The settings of a validation."""
+class _OnASplit(SettingsModel):
+    """A model and what it is validated on."""
 
     model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
     data: Text | None = setting(
@@ -210,6 +211,10 @@ class ValSettings(SettingsModel):
     imgsz: Whole | None = setting(
         None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
+
+
+class ValSettings(_OnASplit):
+    """The settings of a validation."""
 
     conf: Real = setting(0.001, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
     iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
@@ -332,17 +337,8 @@ class PromoteSettings(SettingsModel):
     unfinished: bool = setting(False, "release the best epoch of a run that isn't over", OUTPUT, "output")
 
 
-class GateSettings(SettingsModel):
+class GateSettings(_OnASplit):
     """What a model must reach, and on which data."""
-
-    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
-    data: Text | None = setting(
-        None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
-    )
-    split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
-    imgsz: Whole | None = setting(
-        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
-    )
 
     require: Requirements = setting(
         REQUIRED, "what must hold, e.g. map50_95>=0.5,recall[RBC]>=0.9", REQUIREMENTS, "result"

@@ -1,22 +1,18 @@
-"""What may a fitness be made of? A formula is read as text and checked against the names there are; nothing is run.
+"""What is a fitness made of? Arithmetic over metrics, as terms that can be computed; and the names that there are.
 
 A formula is arithmetic over metrics (`0.3 * map50 + 0.7 * recall`) and metrics of one class (`recall[RBC]`). With
 `where` it is read along the confidences: `precision where recall >= 0.95` is the highest precision at any confidence at
-which the recall is that high. This file must not know where the numbers come from.
+which the recall is that high. This file must not know where the numbers come from, nor how a formula is written.
 """
 
 from __future__ import annotations
 
-import ast
-import difflib
 import functools
 import itertools
-import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,21 +59,7 @@ ALONG_CONFIDENCES: Final = ("precision", "recall", "f1", "confidence")
 Values = NDArray[np.float64]
 """Numbers of any shape; what is put together has shapes that fit."""
 
-_LONGEST: Final = 500
 _MOST_CORNERS: Final = 10
-_FUNCTION = re.compile(r"function ([\w.<>]+)")
-_WHERE = re.compile(r"\bwhere\b")
-_OPERATORS: Final[Mapping[type[ast.AST], str]] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.Pow: "**",
-    ast.USub: "negative",
-    ast.UAdd: "positive",
-}
-_FUNCTIONS: Final = ("abs", "min", "max")
-_COMPARISONS: Final[Mapping[type[ast.AST], str]] = {ast.GtE: ">=", ast.Gt: ">", ast.LtE: "<=", ast.Lt: "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +103,7 @@ class Condition:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        return tuple(_metrics(self.left, self.right))
+        return tuple(metrics_in(self.left, self.right))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +123,7 @@ class Formula:
     def metrics(self) -> tuple[Metric, ...]:
         """What it reads, each once, in the order of the text."""
         sides = [side for condition in self.conditions for side in (condition.left, condition.right)]
-        return tuple(dict.fromkeys(_metrics(*((self.value,) if self.value else ()), *sides)))
+        return tuple(dict.fromkeys(metrics_in(*((self.value,) if self.value else ()), *sides)))
 
     @property
     def is_function(self) -> bool:
@@ -151,41 +133,6 @@ class Formula:
     def words(self) -> str:
         """The formula for a person: a name is followed by what it stands for."""
         return self.text if self.text == self.written_out else f"{self.text} = {self.written_out}"
-
-
-def as_setting(wish: Any) -> str:
-    """Gives the one spelling of a fitness that was given as a name, weights, an expression or a Python function.
-
-    Raises ValueError with what is wrong, as the end of a sentence that begins with `fitness=...`.
-    """
-    if callable(wish):
-        return f"function {getattr(wish, '__qualname__', type(wish).__name__)}"
-    if isinstance(wish, Mapping):
-        return read_formula(_weighted(wish)).text
-    if not isinstance(wish, str):
-        raise ValueError("is no formula; write a name, weights such as {map50: 0.3, recall: 0.7}, or an expression")
-    text = wish.strip()
-    if text.startswith("{") and text.endswith("}"):
-        return read_formula(_weighted(_pairs(text))).text
-    return read_formula(text).text
-
-
-def read_formula(text: str) -> Formula:
-    """Reads a formula. Raises ValueError where it is none, naming the nearest name for one that is unknown."""
-    if text in NAMED:
-        written_out = _read(NAMED[text])
-        return Formula(text, written_out.written_out, written_out.value, written_out.conditions)
-    if _FUNCTION.fullmatch(text):
-        return Formula(text, text, None)
-    return _read(text)
-
-
-def read_condition(text: str) -> Condition:
-    """Reads one comparison, such as `map50_95 >= 0.5`. Raises ValueError where it is none."""
-    conditions = list(_conditions(_parsed(text)))
-    if len(conditions) != 1:
-        raise ValueError("holds more than one comparison; give them one by one")
-    return conditions[0]
 
 
 def computed(term: Term, read: Callable[[Metric], Values]) -> Values:
@@ -217,163 +164,19 @@ _UNARY: Final[Mapping[str, Callable[[Values], Values]]] = {
 }
 
 
-# --- from text to terms ---------------------------------------------------------------------------------------------
-
-
-def _read(text: str) -> Formula:
-    value_text, *conditions_text = _WHERE.split(text)
-    if len(conditions_text) > 1:
-        raise ValueError("has more than one 'where'; join conditions with 'and'")
-    parsed = _parsed(value_text)
-    value = _term(parsed)
-    spelling = ast.unparse(parsed)
-    conditions: tuple[Condition, ...] = ()
-    if conditions_text:
-        conditions = tuple(_conditions(_parsed(conditions_text[0])))
-        spelling += f" where {' and '.join(condition.text for condition in conditions)}"
-    if conditions and _may_be_negative(value):
-        raise ValueError(
-            "may be negative, and beside a 'where' that is kept for epochs that miss the condition; write e.g. 1 -"
-            " confidence instead of -confidence"
-        )
-    formula = Formula(spelling, spelling, value, conditions)
-    if not any(metric.name != "confidence" for metric in formula.metrics):
-        raise ValueError("reads no metric, so no epoch would be better than another")
-    if conditions and not any(metric.name in ALONG_CONFIDENCES for metric in formula.metrics):
-        raise ValueError(
-            f"has a 'where', but nothing in it changes with the confidence as {_listed(ALONG_CONFIDENCES)}"
-        )
-    return formula
-
-
-def _parsed(text: str) -> ast.expr:
-    if len(text) > _LONGEST:
-        raise ValueError(f"is longer than {_LONGEST} characters")
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(
-            f"can't be read as a formula; write e.g. {', '.join(NAMED)}, 0.3 * map50 + 0.7 * recall, or"
-            " precision where recall >= 0.95"
-        ) from None
-
-
-def _term(node: ast.expr) -> Term:
-    match node:
-        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            return _number(number)
-        case ast.Name(id=name):
-            return Metric(_known(name, METRIC_NAMES))
-        case ast.Subscript(value=ast.Name(id=name), slice=index):
-            return Metric(_known(name, CLASS_METRIC_NAMES, " of one class"), _class_of(index))
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _OPERATORS:
-            return Operation(_OPERATORS[type(sign)], (_term(left), _term(right)))
-        case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _OPERATORS:
-            return Operation(_OPERATORS[type(sign)], (_term(operand),))
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS and arguments:
-            if name == "abs" and len(arguments) > 1:
-                raise ValueError("gives abs more than one number")
-            return Operation(name, tuple(_term(argument) for argument in arguments))
-    raise ValueError(
-        f"holds {ast.unparse(node)!r}; a formula is made of numbers, metrics, + - * / **, {_listed(_FUNCTIONS)} and"
-        " parentheses"
-    )
-
-
-def _number(number: float) -> Number:
-    try:
-        value = float(number)
-    except OverflowError:
-        value = math.inf
-    if not math.isfinite(value):
-        raise ValueError("holds a number that is too large")
-    return Number(value)
-
-
-def _class_of(index: ast.expr) -> str | int:
-    match index:
-        case ast.Name(id=name):
-            return name
-        case ast.Constant(value=str() | int() as name) if not isinstance(name, bool):
-            return name
-    raise ValueError(
-        f"holds [{ast.unparse(index)}], which names no class; write recall[RBC], recall['red cell'] or recall[0]"
-    )
-
-
-def _conditions(node: ast.expr) -> Iterator[Condition]:
-    match node:
-        case ast.BoolOp(op=ast.And(), values=parts):
-            for part in parts:
-                yield from _conditions(part)
-        case ast.Compare(left=left, ops=[sign], comparators=[right]) if type(sign) in _COMPARISONS:
-            yield Condition(ast.unparse(node), _term(left), _COMPARISONS[type(sign)], _term(right))
-        case _:
-            raise ValueError(f"holds {ast.unparse(node)!r}, which is no comparison such as recall >= 0.95")
-
-
-def _known(name: str, names: tuple[str, ...], of: str = "") -> str:
-    if name in names:
-        return name
-    typed, known = name.lower(), (*names, *({} if of else NAMED))
-    begun = [each for each in known if typed and each.startswith(typed)]
-    near = begun or difflib.get_close_matches(typed, known, n=1, cutoff=0.5)
-    if near and near[0] in names:
-        raise ValueError(f"names {name!r}, which is no metric{of}; the nearest one is {near[0]}")
-    if near:
-        raise ValueError(f"names {name!r}; the nearest name is {near[0]}, which stands alone: fitness={near[0]}")
-    raise ValueError(f"names {name!r}, which is no metric{of}; there are {_listed(names)}")
-
-
-# --- weights --------------------------------------------------------------------------------------------------------
-
-
-def _pairs(text: str) -> Mapping[str, str]:
-    """Splits `{map50: 0.3, recall: 0.7}`."""
-    pairs = {}
-    for part in filter(None, (part.strip() for part in text[1:-1].split(","))):
-        name, colon, weight = part.rpartition(":")
-        if not colon:
-            raise ValueError(f"holds {part!r}; weights are written as {{map50: 0.3, recall: 0.7}}")
-        pairs[name.strip().strip("'\"")] = weight.strip()
-    return pairs
-
-
-def _weighted(weights: Mapping[Any, Any]) -> str:
-    """Writes weights as the sum that they stand for."""
-    if not weights:
-        raise ValueError("gives no weight to anything")
-    parts = []
-    for name, weight in weights.items():
-        try:
-            number = float(weight)
-        except (TypeError, ValueError):
-            raise ValueError(f"gives {name} the weight {weight!r}, which is no number") from None
-        if isinstance(weight, bool) or not math.isfinite(number):
-            raise ValueError(f"gives {name} the weight {weight!r}, which is no number")
-        if not isinstance(_term(_parsed(str(name))), Metric):
-            raise ValueError(f"gives a weight to {name!r}, which is no metric")
-        parts.append(f"{number:g} * {name}" if float(f"{number:g}") == number else f"{number!r} * {name}")
-    if not any(float(weight) for weight in weights.values()):
-        raise ValueError("gives no weight above or below 0 to anything")
-    return " + ".join(parts)
-
-
-# --- parts of the above ---------------------------------------------------------------------------------------------
-
-
-def _metrics(*terms: Term) -> Iterator[Metric]:
+def metrics_in(*terms: Term) -> Iterator[Metric]:
+    """Gives the metrics that terms read, in their order."""
     for term in terms:
         match term:
             case Metric():
                 yield term
             case Operation(operands=operands):
-                yield from _metrics(*operands)
+                yield from metrics_in(*operands)
 
 
-def _may_be_negative(term: Term) -> bool:
+def may_be_negative(term: Term) -> bool:
     """Whether it is below 0 where each of its metrics is at one end of its range, 0 or 1."""
-    metrics = list(dict.fromkeys(_metrics(term)))[:_MOST_CORNERS]
+    metrics = list(dict.fromkeys(metrics_in(term)))[:_MOST_CORNERS]
     for corner in itertools.product((0.0, 1.0), repeat=len(metrics)):
         ends = dict(zip(metrics, corner, strict=True))
         if computed(term, functools.partial(_end_of, ends)) < 0:
@@ -383,7 +186,3 @@ def _may_be_negative(term: Term) -> bool:
 
 def _end_of(ends: Mapping[Metric, float], metric: Metric) -> Values:
     return np.asarray(ends.get(metric, 0.0))
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -21,7 +21,7 @@ from peakmark.checkpoint.writer import save
 from peakmark.data.loader import TrainLoader, mosaic_is_open
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import draw_resamples
-from peakmark.evaluate.uncertainty import CONFIDENCE, RESAMPLES, Estimate, estimate
+from peakmark.evaluate.uncertainty import CONFIDENCE, RESAMPLES, RESAMPLING_SEED, Estimate, estimate
 from peakmark.evaluate.validator import Validated
 from peakmark.machine import durable
 from peakmark.model.detector import Detector
@@ -32,7 +32,6 @@ from peakmark.record.summary import Averaging
 from peakmark.selection.retention import kept_best
 from peakmark.train.averaging import average, measure_statistics, microbatches_for_statistics
 from peakmark.train.build import PreparedRun, open_cache, workers_of
-from peakmark.train.certainty import RESAMPLING_SEED
 from peakmark.train.validation import validate_weights
 
 Epochs = tuple[int, ...]

@@ -17,7 +17,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, Judgement, estimate, judge
+from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, Judgement, estimate, judge
 from peakmark.events import Notice, Observer
 from peakmark.nouns import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -26,8 +26,6 @@ from peakmark.selection.best import best_record, candidates, fitness_of
 
 _METRICS = ("map50_95", "map50", "precision", "recall")
 """Of the best epoch, each gets a standard error."""
-RESAMPLING_SEED = 0
-"""The same for all runs, so that two runs on the same images are resampled alike and can be compared in pairs."""
 _OUT_OF_REACH = 5.0
 """Standard errors behind the best from which on an epoch is not looked at: no resample would make it the best."""
 _SAME = 1e-9
@@ -158,9 +156,11 @@ def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
     is_last = judged.best == len(records) - 1
     other = max(others, key=lambda place: judged.fitness[place].value) if is_last else others[-1]
     whom = f"{'the next best' if is_last else 'the last'}, epoch {records[other].epoch + 1},"
-    ahead = judged.ahead[other]
+    ahead, epoch = judged.ahead[other], records[judged.best].epoch + 1
+    if ahead.value <= 0:
+        return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom} ({_with_error(ahead)})."
     meaning = "a real difference" if ahead.is_above_zero else "that may be chance"
-    return f"Epoch {records[judged.best].epoch + 1} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
+    return f"Epoch {epoch} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
 
 
 def _with_error(number: Estimate) -> str:

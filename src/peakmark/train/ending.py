@@ -28,7 +28,7 @@ from peakmark.resume.capture import capture
 from peakmark.selection.best import best_record
 from peakmark.selection.decide import decide, until_then
 from peakmark.selection.rules import rules_of
-from peakmark.settings.formula import read_formula
+from peakmark.settings.formula_text import read_formula
 from peakmark.settings.plain import to_plain
 from peakmark.train.average_trial import try_averages
 from peakmark.train.build import PreparedRun, facts_of

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from peakmark.errors import SettingsError
 from peakmark.settings.fields import Settings
-from peakmark.settings.formula import NAMED, Metric, as_setting, computed, read_condition, read_formula
+from peakmark.settings.formula import NAMED, Metric, computed
+from peakmark.settings.formula_text import as_setting, read_condition, read_formula
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import from_plain, to_plain
 

@@ -20,7 +20,8 @@ from peakmark.release.comparison.sameness import sameness
 from peakmark.release.comparison.seeds import seed_groups
 from peakmark.release.comparison.settings import differing_settings, differing_surroundings
 from peakmark.release.comparison.words import another_kind, outcome, seeds_in_words, unranked
-from peakmark.settings.formula import DEFAULT, read_formula
+from peakmark.settings.formula import DEFAULT
+from peakmark.settings.formula_text import read_formula
 
 _COMPARABLE = ("validation images", "image sizes", "protocols")
 """The parts of what makes epochs comparable, as checkpoint.format.comparable puts them together."""

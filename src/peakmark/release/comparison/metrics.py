@@ -19,15 +19,13 @@ from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.evaluate.uncertainty import RESAMPLES, Estimate, estimate, leads
+from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, estimate, leads
 from peakmark.nouns import EpochRecord, IntArray
 from peakmark.record.comparison import Measured
 from peakmark.release.comparison.runs import Run
 
 METRICS: Final = ("map50_95", "map50", "precision", "recall")
 """Beside the fitness, the numbers that runs are compared in."""
-_SEED: Final = 0
-"""The same for all runs, so that they are resampled alike and can be compared in pairs."""
 _SAME: Final = 1e-9
 
 
@@ -72,7 +70,7 @@ def resample(evidence: Evidence, metrics: Mapping[str, float], value: float, fit
     """Resamples a best epoch, whose fitness is `value`, or gives a sentence that says why that says nothing."""
     if evidence.images < 2:
         return "One validation image says nothing of how sure its numbers are."
-    weights_BI = draw_resamples(evidence.images, RESAMPLES, _SEED)
+    weights_BI = draw_resamples(evidence.images, RESAMPLES, RESAMPLING_SEED)
     of_metrics = ResampledMetrics(evidence, weights_BI)
     return Resampled(
         images=evidence.images,
