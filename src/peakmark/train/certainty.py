@@ -158,7 +158,8 @@ def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
     whom = f"{'the next best' if is_last else 'the last'}, epoch {records[other].epoch + 1},"
     ahead, epoch = judged.ahead[other], records[judged.best].epoch + 1
     if ahead.value <= 0:
-        return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom[:-1]} ({_with_error(ahead)})."
+        number = _with_error(ahead)
+        return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom[:-1]} ({number})."
     meaning = "a real difference" if ahead.is_above_zero else "that may be chance"
     return f"Epoch {epoch} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
 

@@ -92,10 +92,10 @@ def test_a_best_that_is_ahead_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_best_that_is_best_by_chance_is_said_to_be(tmp_path: Path) -> None:
-    answer = answered(make_run(tmp_path, *[0.8] * 6), tmp_path)
+    answer = answered(make_run(tmp_path, *[0.8] * 5), tmp_path)
     ties = [each["epoch"] for each in answer["epochs"] if each["tied"]]
     assert len(ties) >= 4
-    assert "Epoch 1 is ahead of the last, epoch 6," in answer["text"]
+    assert "Epoch 1 is ahead of the last, epoch 5," in answer["text"]
     assert "that may be chance" in answer["text"]
     assert "It can't be told from epochs" in answer["text"]
     assert answer["corrected"]["value"] < answer["fitness"]["value"]
