@@ -36,6 +36,7 @@ bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
 	.venv/bin/python benchmarks/saving.py
 	.venv/bin/python benchmarks/audit.py --images 10000
 	.venv/bin/python benchmarks/how_sure.py --only speed
+	.venv/bin/python benchmarks/large_set.py --images 100000
 
 clean:  ## remove .venv and what the tools left
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

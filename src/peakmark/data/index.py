@@ -115,7 +115,7 @@ class Index:
 
     def first(self, fraction: float) -> Index:
         """Gives an index of the first `fraction` (above 0, at most 1) of the images, at least one."""
-        return self.select(np.arange(max(1, round(len(self) * fraction))))
+        return self if fraction == 1 else self.select(np.arange(max(1, round(len(self) * fraction))))
 
     def as_single_class(self) -> Index:
         """Gives an index whose truths all have class 0."""
@@ -206,13 +206,15 @@ def survey_split(
     """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
     listing = list_images(spec, split)
     store = survey_file(cache_folder or user_cache_folder(), spec, split, verify)
+    known = load_survey(store)
     survey, bad_lines = survey_files(
-        listing.files, len(spec.names), verify=verify, workers=workers, known=load_survey(store), progress=progress
+        listing.files, len(spec.names), verify=verify, workers=workers, known=known, progress=progress
     )
     warnings: list[str] = []
     try:
         # Saved before anybody complains: whoever mends a label line needn't wait for all images again.
-        save_survey(store, survey)
+        if survey is not known:
+            save_survey(store, survey)
     except MachineError as error:
         warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
     ignored = {str(source) for sources in spec.splits.values() for source in sources}
@@ -238,7 +240,7 @@ def _index_from(survey: Survey, spec: DatasetSpec, split: str, verify: Verify, w
         warnings=warnings,
         verify=verify,
     )
-    return whole.select([row for row in range(len(whole)) if row not in survey.reasons])
+    return whole.select([row for row in range(len(whole)) if row not in survey.reasons]) if survey.reasons else whole
 
 
 def _folder_of(files: Sequence[str], root: Path) -> str:

@@ -123,6 +123,26 @@ def test_a_second_start_decodes_only_what_changed(
     assert len(third) == 6
 
 
+def test_where_nothing_changed_no_row_is_gone_through_and_nothing_written(
+    make_dataset: MakeDataset, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A million rows one by one would take a minute of every start."""
+    spec = make_dataset(count=5)
+    first = build_index(spec, "train")
+    (memory,) = own_cache.glob("index/*.npz")
+    written_at = memory.stat().st_mtime_ns
+
+    def look(*_: object) -> None:
+        raise AssertionError("a row was looked at")
+
+    monkeypatch.setattr("peakmark.data.survey._look_at_image", look)
+    seen: list[tuple[int, int]] = []
+    again = build_index(spec, "train", workers=2, progress=lambda done, total: seen.append((done, total)))
+    assert again.fingerprint == first.fingerprint
+    assert seen == [(5, 5)]
+    assert memory.stat().st_mtime_ns == written_at
+
+
 def test_findings_are_told_again_at_a_second_start(make_dataset: MakeDataset, tmp_path: Path):
     spec = make_dataset(count=4, labels={0: "0 0.5 0.5 0.1 0.1\n" * 2, 1: "0 1 0.5 0.1 0.1\n"})
     (tmp_path / "images/train/03.png").write_bytes(b"")
