@@ -20,7 +20,7 @@ def kinds(folder: Path, *, superseded: bool) -> list[tuple[str, int]]:
 
 
 def test_a_run_that_was_killed_and_then_changed_tells_all_of_it(train):
-    run = train(epochs=3, save_period=1).save_dir
+    run = train(epochs=3, save_period=1, keep=1).save_dir
     # As a kill leaves it that comes before the state after epoch 2 is on the disk.
     (run / "weights" / "epoch1.pt").replace(run / "weights" / "last.pt")
     for later in ("best.pt", "epoch2.pt", "epoch3.pt"):

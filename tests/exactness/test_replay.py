@@ -32,7 +32,7 @@ def _ignore(event: object) -> None:
 @pytest.fixture(scope="module")
 def whole(train_in, tmp_path_factory):
     """A run with a file of each epoch; only read here."""
-    return RunFolder(train_in(tmp_path_factory.mktemp("whole"), **WISHES).save_dir)
+    return RunFolder(train_in(tmp_path_factory.mktemp("whole"), keep=1, **WISHES).save_dir)
 
 
 def _files(folder: Path) -> dict[str, int]:
