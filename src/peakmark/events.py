@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from peakmark.nouns import Batch, ChangePlan, Decision, EpochRecord, Losses, Position, Verdict
+from peakmark.nouns import Batch, ChangePlan, Decision, EpochRecord, Losses, Position, Timings, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,17 @@ class Notice:
     serious: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TimeMeasured:
+    """Where the time of some steps or of an epoch went, and what would help; told with profile=True."""
+
+    over: str
+    """Which stretch it was, for a person."""
+    timings: Timings
+    advice: tuple[str, ...]
+    """In sentences."""
+
+
 Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite", "paused", "broken"]
 """paused and broken: what on_break says is done where the epochs after a resume don't follow from those before."""
 
@@ -163,6 +174,7 @@ Event = (
     | EpochEnded
     | CheckpointSaved
     | Notice
+    | TimeMeasured
     | RunEnded
 )
 Observer = Callable[[Event], None]

@@ -239,6 +239,30 @@ class Decision:
     """Whether the run ends early, but first runs its closing epochs: from here on without mosaic."""
 
 
+# --- where its time goes ------------------------------------------------------------------------------------------
+
+Stage = Literal["loading", "forward", "loss", "backward", "update", "validation", "saving", "other"]
+"""loading: waiting for a batch. update: clipping, optimizer and average. saving: the copy of the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a stretch of a training went."""
+
+    seconds: Mapping[Stage, float]
+    images: int
+    microbatches: int
+    updates: int
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.seconds.values())
+
+    def share(self, *stages: Stage) -> float:
+        """The part of the time that these took together, 0 to 1."""
+        return sum(self.seconds.get(stage, 0.0) for stage in stages) / self.total_s if self.total_s else 0.0
+
+
 # --- how a run is gone on with ------------------------------------------------------------------------------------
 
 Fate = Literal["carried over", "rescaled", "re-initialised", "changed", "refused"]

@@ -18,7 +18,7 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode
 from peakmark.errors import MachineError, TrainingError
-from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped
+from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped, TimeMeasured
 from peakmark.machine.devices import Arithmetic
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
@@ -238,6 +238,20 @@ def check_cache(train, monkeypatch, **_):
     each_once = count("ram")
     assert each_once == len(set(reads)) == count("disk")
     assert count("off") > 2 * each_once
+
+
+def check_profile(train, weights_of, **_):
+    """It tells where the time went, and leaves the run as it is."""
+
+    def measured(profile: bool) -> tuple[int, Any]:
+        events: list[Any] = []
+        results = train(**QUICK, profile=profile, observer=events.append)
+        return sum(isinstance(event, TimeMeasured) for event in events), results.summary["digests"]
+
+    (told, with_it), (silent, without) = measured(True), measured(False)
+    assert (told, silent) == (1, 0)
+    assert with_it == without
+    assert with_it["training_weights"] == weights_of(**QUICK)
 
 
 def check_verify(train, **_):

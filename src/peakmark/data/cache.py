@@ -54,6 +54,11 @@ class ImageCache:
         self._side_px = side_px
         self._store = _make_store(mode, budget_bytes)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether an image that was loaded is there the next time."""
+        return self._store is not None
+
     def load(self, number: int) -> ImageArray:
         """Gives an image in RGB, exactly as large as the inside of its letterbox; it must not be written to.
 

@@ -59,6 +59,11 @@ class Arithmetic:
         """Whether small gradients would vanish: float16 has too few exponent bits, bfloat16 has float32's."""
         return self.precision == "float16"
 
+    def wait(self) -> None:
+        """Returns once the device has done all that it was asked for; a processor has."""
+        if self.on_gpu:
+            torch.cuda.synchronize(self.device)
+
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
         """Runs convolutions and products in the chosen precision."""

@@ -1,8 +1,9 @@
 """What happened in a run, when, and how far it was? Written to journal.jsonl as it comes, and read back from there.
 
 One JSON object a line: `at` (UTC), `event`, `epoch` (1-based), `images` (how many of them were done) and `phase`, then
-the event's own fields. Starts, plans of a resume, decisions, skipped updates, notices, verdicts and ends are written;
-progress is not. Where a resume went back before an event, it stays and is marked `"superseded": true`.
+the event's own fields. Starts, plans of a resume, decisions, skipped updates, notices, verdicts, measured times and
+ends are written; progress is not. Where a resume went back before an event, it stays and is marked
+`"superseded": true`.
 
 People, the report and the diagnosis read it; the run itself never does, so nothing that is lost here changes a result.
 It must not know who emits the events, nor what follows from them.
@@ -29,6 +30,7 @@ from peakmark.events import (
     RunStarted,
     SeamJudged,
     StepSkipped,
+    TimeMeasured,
     ValidationProgress,
 )
 from peakmark.machine import durable
@@ -176,6 +178,8 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "reason": decision.reason,
                 "metrics": event.record.metrics,
             }
+        case TimeMeasured():
+            return {"over": event.over, "seconds": event.timings.seconds, "advice": event.advice}
         case Notice():
             return {"text": event.text, "serious": event.serious}
         case _:

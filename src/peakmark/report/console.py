@@ -26,6 +26,7 @@ from peakmark.events import (
     RunStarted,
     SeamJudged,
     StepSkipped,
+    TimeMeasured,
     ValidationProgress,
 )
 from peakmark.nouns import Losses, Position
@@ -33,6 +34,7 @@ from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
 from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_plan, print_verdict
+from peakmark.report.time_table import time_table
 
 _LIVE_PAUSE_S = 0.1
 """Drawing faster than a person reads costs time that belongs to the steps."""
@@ -105,6 +107,8 @@ class ConsoleObserver:
                 self._block(lambda console: print_verdict(console, event.verdict))
             case Notice():
                 self._note(event.text, serious=event.serious)
+            case TimeMeasured():
+                self._time_measured(event)
             case RunEnded():
                 self._run_ended(event)
 
@@ -242,6 +246,12 @@ class ConsoleObserver:
         kept = [name for name in event.files if name not in _ALWAYS_WRITTEN and not name.startswith("best_epoch")]
         if kept:
             self._print(f"  kept {', '.join(kept)}", style="dim")
+
+    def _time_measured(self, event: TimeMeasured) -> None:
+        for line in time_table(event):
+            self._print(line)
+        for sentence in event.advice:
+            self._note(sentence)
 
     # --- drawing ----------------------------------------------------------------------------------------------------
 

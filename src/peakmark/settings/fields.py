@@ -170,6 +170,7 @@ class Settings(SettingsModel):
     deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
     workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
     cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
+    profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")
     verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
 
     project: Text = setting("runs/detect", "folder that the run's folder lies in", OUTPUT, "output")

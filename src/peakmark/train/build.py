@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -48,6 +49,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import Recipe, recipe
+from peakmark.train.advice import Facts, advise
 from peakmark.train.evidence_files import write_evidence
 from peakmark.train.judging import open_fitness
 from peakmark.train.keeper import DiskKeeper
@@ -55,6 +57,7 @@ from peakmark.train.loop import Loop
 from peakmark.train.optimizer import build_optimizer
 from peakmark.train.start import ModelSource, starting_model
 from peakmark.train.step import Stepper, freeze
+from peakmark.train.stopwatch import NOT_TIMED, Profile, Stopwatch
 from peakmark.train.validation import EpochValidator, ValidationSet
 
 _CACHE_SHARE = 0.25
@@ -301,16 +304,13 @@ def assemble(
             observe,
             stop.requested,
         )
+    cache, workers = open_cache(run.train_index, settings.imgsz, settings.cache), workers_of(settings, run.arithmetic)
+    stopwatch = _stopwatch(run, workers, cache.keeps, observe)
     loop = Loop(
         state=run.state,
         settings=settings,
-        loader=TrainLoader(
-            run.train_index,
-            open_cache(run.train_index, settings.imgsz, settings.cache),
-            settings,
-            workers_of(settings, run.arithmetic),
-        ),
-        stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad),
+        loader=TrainLoader(run.train_index, cache, settings, workers),
+        stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad, stopwatch),
         validate=validator,
         decide=lambda history: decide(history, rules_of(settings)),
         keeper=keeper,
@@ -318,5 +318,14 @@ def assemble(
         observe=observe,
         memory_bytes=lambda: memory_in_use_bytes(run.arithmetic),
         clock=clock,
+        stopwatch=stopwatch,
     )
     return loop, keeper
+
+
+def _stopwatch(run: PreparedRun, workers: int, images_kept: bool, observe: Observer) -> Stopwatch:
+    if not run.settings.profile:
+        return NOT_TIMED
+    mixed = settle(device=run.arithmetic.device, amp=True, deterministic=True).precision
+    facts = Facts(run.settings, run.arithmetic, workers, images_kept, mixed)
+    return Profile(partial(advise, facts=facts), observe, run.arithmetic.wait)

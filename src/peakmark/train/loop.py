@@ -19,6 +19,7 @@ from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
+from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window, epoch_windows
 
 BATCHES_SHOWN = 3
@@ -66,6 +67,7 @@ class Loop:
     observe: Observer
     memory_bytes: Callable[[], int]
     clock: Callable[[], float]
+    stopwatch: Stopwatch = NOT_TIMED
 
     def run(self) -> Outcome:
         """Runs until the last epoch, an early stop, or a request to stop; gives which it was."""
@@ -107,7 +109,8 @@ class Loop:
                 if not self._train_window(window, batches):
                     return False
                 if self.keeper.due():
-                    self.keeper.keep_position(state)
+                    with self.stopwatch.stage("saving"):
+                        self.keeper.keep_position(state)
         except DataError:
             self.keeper.keep_position(state)  # the run ends here, and goes on from here once the image is back
             raise
@@ -131,6 +134,7 @@ class Loop:
         state.position = dataclasses.replace(state.position, images=window.end, step=state.position.step + 1)
         state.open_epoch.train_s += self.clock() - started_s
         self._count(attempt)
+        self.stopwatch.window_done(len(window.microbatches), window.images)
         return True
 
     def _count(self, attempt: Attempt) -> None:
@@ -165,7 +169,8 @@ class Loop:
         started_s = self.clock()
         last = epoch + 1 == self.epochs
         due = self.validate is not None and (last or (epoch + 1) % self.settings.val_period == 0)
-        evaluation, fitness = self.validate(state) if self.validate and due else (None, None)
+        with self.stopwatch.stage("validation"):
+            evaluation, fitness = self.validate(state) if self.validate and due else (None, None)
         record = EpochRecord(
             epoch=epoch,
             segment=len(state.history.segments) - 1,
@@ -189,8 +194,10 @@ class Loop:
             # Before the state is saved: a crash can't come between the decision and what follows from it.
             segments = (*state.history.segments, closing_segment(self.segment, epoch + 1, self.settings.close_mosaic))
             state.history = dataclasses.replace(state.history, segments=segments)
-        self.keeper.keep_epoch(state, decision)
+        with self.stopwatch.stage("saving"):
+            self.keeper.keep_epoch(state, decision)
         self.observe(EpochEnded(record, decision, self.epochs))
+        self.stopwatch.epoch_done(last=epoch + 1 >= self.epochs or decision.stop)
         return decision
 
     def _windows(self, epoch: int) -> tuple[Window, ...]:

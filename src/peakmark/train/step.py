@@ -21,6 +21,7 @@ from peakmark.resume.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.optimizer import set_rates
 from peakmark.train.schedule import Rates
+from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
 
 Gains = tuple[float, float, float]
@@ -45,11 +46,19 @@ class Attempt:
 class Stepper:
     """Attempts updates of a run's state."""
 
-    def __init__(self, state: RunState, arithmetic: Arithmetic, gains: Gains, clip_grad: float) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        arithmetic: Arithmetic,
+        gains: Gains,
+        clip_grad: float,
+        stopwatch: Stopwatch = NOT_TIMED,
+    ) -> None:
         self._state = state
         self._arithmetic = arithmetic
         self._gains = gains
         self._clip_grad = clip_grad
+        self._stage = stopwatch.stage
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
 
@@ -87,7 +96,8 @@ class Stepper:
         for _ in window.microbatches:
             if stop_requested():
                 return Attempt("stopped")
-            batch = next(batches)
+            with self._stage("loading"):
+                batch = next(batches)
             losses = self._accumulate(batch)
             if losses is None:
                 for _ in range(len(window.microbatches) - len(done) - 1):
@@ -96,7 +106,9 @@ class Stepper:
             done.append((losses, len(batch)))
             files.extend(batch.files)
             watch(batch, losses)
-        if not self._update(rates):
+        with self._stage("update"):
+            updated = self._update(rates)
+        if not updated:
             return Attempt(
                 "skipped", tuple(done), "the gradient", tuple(files), overflow=self._state.scaler is not None
             )
@@ -104,14 +116,16 @@ class Stepper:
 
     def _accumulate(self, batch: Batch) -> Losses | None:
         """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
-        with self._arithmetic.autocast():
+        with self._stage("forward"), self._arithmetic.autocast():
             output = self._state.model(self._arithmetic.prepare(batch.images_BCHW))
-        loss, losses = weighted(detection_loss(output, batch), self._gains)
-        if not bool(torch.isfinite(loss)):
-            return None
-        # Times the images: every image of an epoch weighs the same, also in a short last window.
-        loss = loss * len(batch)
-        torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
+        with self._stage("loss"):
+            loss, losses = weighted(detection_loss(output, batch), self._gains)
+            if not bool(torch.isfinite(loss)):
+                return None
+        with self._stage("backward"):
+            # Times the images: every image of an epoch weighs the same, also in a short last window.
+            loss = loss * len(batch)
+            torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
         return losses
 
     def _update(self, rates: Rates) -> bool:

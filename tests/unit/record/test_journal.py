@@ -21,6 +21,7 @@ from peakmark.events import (
     RunStarted,
     SeamJudged,
     StepSkipped,
+    TimeMeasured,
     ValidationProgress,
 )
 from peakmark.nouns import (
@@ -32,6 +33,7 @@ from peakmark.nouns import (
     Observed,
     PlannedPart,
     Position,
+    Timings,
     Verdict,
 )
 from peakmark.record.journal import Journal, mark_superseded, read
@@ -216,3 +218,14 @@ def test_a_file_s_name_may_be_no_text(tmp_path: Path):
     Journal(tmp_path / "j.jsonl")(StepSkipped(0, 8, "loss", (name, "a\u2028b.jpg"), 1))
     assert read(tmp_path / "j.jsonl")[0]["files"] == [name, "a\u2028b.jpg"]
     assert json.loads((tmp_path / "j.jsonl").read_bytes())["files"][0] == name
+
+
+def test_where_the_time_went_stays_with_its_place_in_the_run(path):
+    timings = Timings({"loading": 1.0, "other": 0.5}, images=8, microbatches=1, updates=1)
+    journal = Journal(path)
+    journal(MicrobatchDone(3, 4, 8, IMAGES, LOSSES, 1, 32, 0))
+    journal(TimeMeasured("1 steps", timings, ("advice",)))
+    told = read(path)[-1]
+    assert (told["epoch"], told["images"], told["over"]) == (4, 8, "1 steps")
+    assert told["seconds"] == {"loading": 1.0, "other": 0.5}
+    assert told["advice"] == ["advice"]

@@ -22,9 +22,10 @@ from peakmark.events import (
     RunStarted,
     SeamJudged,
     StepSkipped,
+    TimeMeasured,
     ValidationProgress,
 )
-from peakmark.nouns import ChangePlan, Decision, EpochRecord, Losses, PlannedPart, Position, Verdict
+from peakmark.nouns import ChangePlan, Decision, EpochRecord, Losses, PlannedPart, Position, Timings, Verdict
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
@@ -341,3 +342,13 @@ def test_the_patience_that_is_left_counts_down_beside_the_live_line():
     assert "patience 5" in watched.text
     watched.tell(_ended(1, patience=4), EpochStarted(2, 3, 200, False), _microbatch(16, 2), pause_s=1.0)
     assert "patience 4" in watched.text
+
+
+def test_where_the_time_went_is_a_line_a_stage_with_the_advice_below():
+    timings = Timings({"loading": 1.0, "forward": 3.0, "other": 0.0}, images=200, microbatches=10, updates=5)
+    lines = _Watched(terminal=False).tell(TimeMeasured("5 steps", timings, ("Take cache=ram.",))).text.splitlines()
+    assert "Where the time went (5 steps, 200 images, 50.0 images/s):" in lines
+    assert "  loading        5.00 ms an image   25% #####" in lines
+    assert "  forward       15.00 ms an image   75% ###############" in lines
+    assert "  other          0.00 ms an image    0%" in lines
+    assert "Note: Take cache=ram." in lines
