@@ -6,10 +6,10 @@ SOURCES := pyproject.toml constraints.txt
 # Small updates (nbs = batch) because the set is small: with the usual 64 images an update there would be four an epoch.
 DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=18 batch=8 nbs=8 lr0=0.0025 close_mosaic=6 name=demo
 
-.PHONY: help demo test check fast slow exactness bench clean
+.PHONY: help demo test check fast slow exactness bench bench-peer clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: .venv/.installed  ## train on the embedded data and say where best.pt, its numbers and the pictures are
 	.venv/bin/peakmark train $(DEMO)
@@ -30,13 +30,15 @@ slow: .venv/.developer  ## the tests that take long
 exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, many kills
 	.venv/bin/python -m pytest -q tests/exactness tests/crash
 
-bench: .venv/.developer  ## what docs/benchmarks.md shows, measured again
-	.venv/bin/python benchmarks/step.py
-	.venv/bin/python benchmarks/coco_metrics.py
+bench: .venv/.developer bench-peer  ## what docs/benchmarks.md shows, measured again
+	.venv/bin/python benchmarks/stages.py
 	.venv/bin/python benchmarks/saving.py
 	.venv/bin/python benchmarks/audit.py --images 10000
 	.venv/bin/python benchmarks/how_sure.py --only speed
 	.venv/bin/python benchmarks/large_set.py --images 100000
+
+bench-peer: .venv/.developer  ## the peer and this project in turn: one table of ratios (a quarter of an hour)
+	.venv/bin/python benchmarks/against_the_peer.py
 
 clean:  ## remove .venv and what the tools left
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -1,0 +1,109 @@
+"""Runs this project once and prints one JSON line, for `against_the_peer.py`.
+
+usage: ours.py train DATA_YAML IMGSZ EPOCHS BATCH RUN_DIR [key=value ...]
+       ours.py val MODEL DATA_YAML IMGSZ BATCH REPETITIONS FOLDER
+       ours.py predict MODEL IMAGES_FOLDER IMGSZ REPETITIONS
+       ours.py start DATA_YAML IMGSZ BATCH RUN_DIR
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from peakmark import YOLO
+from peakmark.events import EpochEnded, Event, MicrobatchDone, TimeMeasured
+
+
+def _silent(event: Event) -> None:
+    """In place of the terminal."""
+
+
+def train(data: str, imgsz: str, epochs: str, batch: str, run: str, *pairs: str) -> dict[str, Any]:
+    ends: list[float] = []
+    maps: list[float] = []
+    shares: dict[str, float] = {}
+
+    def observe(event: Event) -> None:
+        match event:
+            case EpochEnded():
+                ends.append(time.perf_counter())
+                maps.append((event.record.metrics or {}).get("map50_95", 0.0))
+            case TimeMeasured():
+                shares.update({stage: event.timings.share(stage) for stage in event.timings.seconds})
+
+    settings = {"model": "yolov8n.yaml", **dict(pair.split("=", 1) for pair in pairs)}
+    folder = Path(run).resolve()
+    images = len(list((Path(data).parent / "images" / "train").iterdir()))
+    YOLO(settings.pop("model")).train(
+        observer=observe, data=data, epochs=epochs, imgsz=imgsz, batch=batch, device="cpu", project=folder.parent,
+        name=folder.name, exist_ok=True, plots=False, profile=True, **settings,
+    )  # fmt: skip
+    epoch_s = statistics.median(later - earlier for earlier, later in itertools.pairwise(ends)) if ends[1:] else 0.0
+    return {
+        "train_images_per_s_with_validation": images / epoch_s if epoch_s else 0.0,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "map50_95": maps,
+        "shares": shares,
+    }
+
+
+def val(model: str, data: str, imgsz: str, batch: str, repetitions: str, folder: str) -> dict[str, Any]:
+    detector = YOLO(model)
+
+    def once() -> float:
+        began = time.perf_counter()
+        detector.val(
+            data=data, imgsz=imgsz, batch=batch, device="cpu", plots=False, project=folder, observer=_silent
+        )  # fmt: skip
+        return time.perf_counter() - began
+
+    return {"seconds": [once() for _ in range(1 + int(repetitions))][1:]}
+
+
+def predict(model: str, images: str, imgsz: str, repetitions: str) -> dict[str, Any]:
+    detector = YOLO(model)
+    paths = sorted(Path(images).iterdir())
+
+    def one_by_one() -> float:
+        began = time.perf_counter()
+        for path in paths:
+            detector.predict(path, imgsz=imgsz, device="cpu")
+        return time.perf_counter() - began
+
+    def the_folder() -> float:
+        began = time.perf_counter()
+        detector.predict(images, imgsz=imgsz, device="cpu")
+        return time.perf_counter() - began
+
+    one_by_one()
+    pairs = [(one_by_one(), the_folder()) for _ in range(int(repetitions))]
+    single, folder = zip(*pairs, strict=True)
+    return {"single_s": [each / len(paths) for each in single], "folder_s": [each / len(paths) for each in folder]}
+
+
+def start(data: str, imgsz: str, batch: str, run: str) -> dict[str, Any]:
+    folder = Path(run).resolve()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, MicrobatchDone):
+            print(json.dumps({"at": time.time()}), flush=True)
+            os._exit(0)
+
+    YOLO("yolov8n.yaml").train(
+        observer=observe, data=data, epochs=1, imgsz=imgsz, batch=batch, device="cpu", project=folder.parent,
+        name=folder.name, exist_ok=True, plots=False,
+    )  # fmt: skip
+    raise SystemExit("no step was made")
+
+
+if __name__ == "__main__":
+    task, *arguments = sys.argv[1:]
+    print(json.dumps({"train": train, "val": val, "predict": predict, "start": start}[task](*arguments)))
