@@ -27,7 +27,7 @@ import psutil
 from peakmark import YOLO
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
-from peakmark.cli.main import EXIT_INTERRUPTED
+from peakmark.cli.answering import EXIT_INTERRUPTED
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone
 from peakmark.train.keeper import DiskKeeper
 

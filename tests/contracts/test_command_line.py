@@ -3,6 +3,7 @@
 A line of the tables below changes only together with a line in the CHANGELOG.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from peakmark.cli.main import _PANELS
 from peakmark.settings.description import describe
 from peakmark.settings.fields import (
     AuditSettings,
@@ -153,6 +155,19 @@ finally:
     assert "TOUCHED" not in ended.stderr
     assert ended.stderr.splitlines()[-1].strip() == "LOADED"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_commands_comes_without_what_the_commands_need():
+    code = "import peakmark.cli.main, sys; print(*{'pydantic', 'numpy', 'peakmark.nouns'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "\n"
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself():
+    for words in _PANELS.values():
+        for name, word in words.items():
+            function = getattr(importlib.import_module(f"peakmark.cli.{word.module}"), name)
+            assert word.says == function.__doc__.splitlines()[0]
 
 
 def test_all_mistakes_at_once_with_the_nearest_name_and_no_traceback(tmp_path):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import peakmark
-from peakmark.cli.app import err, help_wanted, out, runs_and_pairs, told_plainly
+from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
 from peakmark.errors import TrainingError

@@ -1,31 +1,136 @@
-"""Which words can a user type? All of them, in the order of the help; the entry point of the package."""
+"""Which words can a user type? All of them, in the order of the help; the entry point of the package.
+
+What a word does is loaded when it is typed: the help that lists them must come at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from peakmark.cli.app import app
-from peakmark.cli.judging import audit, compare, diagnose, gate
-from peakmark.cli.training import predict, resume, train, val
-from peakmark.cli.weights import inspect, promote, replay, select, strip
+import typer
+from typer.core import TyperGroup
+
+import peakmark
 
 __all__ = ["app", "run"]
 
-_PANELS: tuple[tuple[str, tuple[Callable[..., None], ...]], ...] = (
-    ("Train and use", (train, resume, val, predict)),
-    ("Judge", (audit, compare, gate, diagnose)),
-    ("Weights and files", (inspect, select, promote, strip, replay)),
-)
-_READ_PAIRS = (train, resume, val, predict, audit, compare, gate, promote)
-"""Their arguments are read by read_pairs, --help included: they have more settings than options could show."""
 
-for _panel, _commands in _PANELS:
-    for _command in _commands:
-        if _command in _READ_PAIRS:
-            settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-            app.command(rich_help_panel=_panel, context_settings=settings, add_help_option=False)(_command)
-        else:
-            app.command(rich_help_panel=_panel)(_command)
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A command, before it is loaded."""
+
+    module: str
+    """Of this room; the function in it has the command's name."""
+    says: str
+    """The first line of the function's docstring."""
+    reads_pairs: bool = False
+    """Its arguments are read by read_pairs, --help included: it has more settings than options could show."""
+
+
+_PANELS: dict[str, dict[str, _Word]] = {
+    "Train and use": {
+        "train": _Word(
+            "training", "Train a detector: peakmark train data=data.yaml model=yolov8n.yaml epochs=100", True
+        ),
+        "resume": _Word(
+            "training",
+            "Go on with a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train",
+            True,
+        ),
+        "val": _Word("training", "Validate a checkpoint: peakmark val model=best.pt data=data.yaml", True),
+        "predict": _Word("training", "Find objects: peakmark predict model=best.pt source=images/", True),
+    },
+    "Judge": {
+        "audit": _Word(
+            "judging", "Look for what could spoil a training on a data set: peakmark audit data=data.yaml", True
+        ),
+        "compare": _Word(
+            "judging", "Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2", True
+        ),
+        "gate": _Word(
+            "judging", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
+        ),
+        "diagnose": _Word("judging", "Say whether a run was gone on with soundly, and what may have broken it."),
+    },
+    "Weights and files": {
+        "inspect": _Word("weights", "Say what a checkpoint is: epoch, fitness, settings, where it came from."),
+        "select": _Word(
+            "weights",
+            "Make best.pt of the epoch that is best by another fitness:"
+            " peakmark select runs/detect/train fitness=map50",
+        ),
+        "promote": _Word(
+            "weights", "Release a run's best epoch, versioned and for good: peakmark promote RUN to=DIR_OR_URL", True
+        ),
+        "strip": _Word("weights", "Write a small copy of a checkpoint for shipping; no run can go on from it."),
+        "replay": _Word(
+            "weights", "Make steps of a run again and compare: a proof, or the first step and tensor that differ."
+        ),
+    },
+}
+
+
+class _LoadedWhenTyped(TyperGroup):
+    """Puts the command that was typed in the place of its line in the help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = {name: word for words in _PANELS.values() for name, word in words.items()}.get(args[0])
+        if word is not None:
+            self.add_command(_load(args[0], word), args[0])
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_LoadedWhenTyped,
+    name="peakmark",
+    help="Trains YOLOv8 object detectors and always knows which epoch was best. Settings are written key=value; "
+    "[bold]peakmark train --help[/bold] lists them.",
+    epilog="peakmark train data=shapes epochs=30 imgsz=320",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"peakmark {peakmark.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    # The options that stand before a command; the version has said all when its callback has run.
+    pass
+
+
+def _load(name: str, word: _Word) -> Any:
+    """The command itself, with its arguments and options."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    function = getattr(importlib.import_module(f"peakmark.cli.{word.module}"), name)
+    if word.reads_pairs:
+        settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+        alone.command(name=name, context_settings=settings, add_help_option=False)(function)
+    else:
+        alone.command(name=name)(function)
+    return typer.main.get_command(alone)
+
+
+def _only_its_line() -> None:
+    """What the help lists in the place of a command; it is replaced before it could be called."""
+
+
+for _panel, _words in _PANELS.items():
+    for _name, _word in _words.items():
+        app.command(name=_name, help=_word.says, rich_help_panel=_panel)(_only_its_line)
 
 
 def run() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import peakmark
-from peakmark.cli.app import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
+from peakmark.cli.answering import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_evaluation
 from peakmark.errors import SettingsError, TrainingError

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import peakmark
-from peakmark.cli.app import help_wanted, out, run_and_pairs, say, told_plainly
+from peakmark.cli.answering import help_wanted, out, run_and_pairs, say, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_description, show_release, show_replayed, show_selection
 from peakmark.errors import SettingsError, TrainingError

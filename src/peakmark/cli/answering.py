@@ -1,4 +1,4 @@
-"""What do all commands share? The program they belong to, how words become pairs, and how an error is told.
+"""What do all commands share? How words become pairs, how their help is shown, and how an error is told.
 
 It starts fast: nothing here loads torch for a help, or for words that are no pairs.
 """
@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
-import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
@@ -22,34 +20,6 @@ from peakmark.settings.declaration import SettingsModel
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
-
-app = typer.Typer(
-    name="peakmark",
-    help="Trains YOLOv8 object detectors and always knows which epoch was best. Settings are written key=value; "
-    "[bold]peakmark train --help[/bold] lists them.",
-    epilog="peakmark train data=shapes epochs=30 imgsz=320",
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        out().print(f"peakmark {peakmark.__version__}", highlight=False)
-        raise typer.Exit
-
-
-@app.callback()
-def _top(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    # The options that stand before a command; the version has said all when its callback has run.
-    pass
 
 
 def run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
