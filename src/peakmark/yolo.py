@@ -23,7 +23,7 @@ from peakmark.errors import Mistakes
 from peakmark.events import Event, Notice, Observer, Outcome, ResumePlanned
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.model.predictor import ReadyPredictor, Thresholds
 from peakmark.nouns import ChangePlan, Evaluation
 from peakmark.pictures import artist
 from peakmark.record.folder import create_run_folder
@@ -79,6 +79,7 @@ class YOLO:
         self._file: str | Path = model
         self._found: ModelSource | None = find_model(model)
         self._model: Detector | None = None
+        self._predictor = ReadyPredictor()
 
     @classmethod
     def from_settings(
@@ -220,7 +221,7 @@ class YOLO:
     ) -> Iterator[Results]:
         arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
         thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
-        detect = Predictor(self.model, arithmetic, thresholds, chunk=wishes.batch, one_class_per_box=True)
+        detect = self._predictor.of(self.model, arithmetic, thresholds, chunk=wishes.batch, one_class_per_box=True)
         results = predict_frames(
             open_source(source, vid_stride=wishes.vid_stride, observer=observe),
             detect,

@@ -11,12 +11,14 @@ _EPSILON = 1e-7
 
 def pairwise_iou(boxes_xyxy: torch.Tensor, others_xyxy: torch.Tensor) -> torch.Tensor:
     """Gives the IoU of every box (N, 4) with every other box (M, 4) as (N, M), 0 to 1; empty boxes overlap nothing."""
-    low = torch.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
-    high = torch.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
-    intersection = (high - low).clamp(min=0).prod(dim=2)
-    area = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).prod(dim=1)
-    other_area = (others_xyxy[:, 2:] - others_xyxy[:, :2]).prod(dim=1)
-    return intersection / (area[:, None] + other_area[None, :] - intersection).clamp(min=_EPSILON)
+    # Side by side, not (N, M, 2): operations along a last axis of two are several times slower.
+    left, top, right, bottom = (side[:, None] for side in boxes_xyxy.unbind(1))
+    other_left, other_top, other_right, other_bottom = (side[None, :] for side in others_xyxy.unbind(1))
+    across = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp(min=0)
+    down = (torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)).clamp(min=0)
+    intersection = across * down
+    area, other_area = (right - left) * (bottom - top), (other_right - other_left) * (other_bottom - other_top)
+    return intersection / (area + other_area - intersection).clamp(min=_EPSILON)
 
 
 def complete_iou(boxes_xyxy: torch.Tensor, others_xyxy: torch.Tensor) -> torch.Tensor:

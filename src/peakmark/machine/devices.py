@@ -72,6 +72,12 @@ class Arithmetic:
         with torch.autocast(kind, dtype=dtype, enabled=self.precision != "float32", cache_enabled=True):
             yield
 
+    def round_weights(self, module: Module) -> Module:
+        """Rounds the weights of a module for inference to the chosen precision, as autocast would in every call."""
+        if self.precision == "float32":
+            return module
+        return module.to(torch.float16 if self.precision == "float16" else torch.bfloat16)
+
     def place(self, module: Module) -> Module:
         """Moves a module to the device, in the chosen memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format

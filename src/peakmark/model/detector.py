@@ -82,7 +82,8 @@ class Head(nn.Module):
         self.box = nn.ModuleList(_branch(c, box_hidden, 4 * BINS) for c in channels)
         self.cls = nn.ModuleList(_branch(c, class_hidden, classes) for c in channels)
         # A parameter that doesn't train, not a buffer: the published parameter counts include it.
-        self.bins = nn.Parameter(torch.arange(BINS, dtype=torch.float32), requires_grad=False)
+        # Filled with the weights: an arange without storage makes torch load its compiler, for more than a second.
+        self.bins = nn.Parameter(torch.empty(BINS), requires_grad=False)
 
     def forward(self, levels: tuple[torch.Tensor, ...]) -> HeadOutput:
         box = [_by_anchor(branch(level)) for branch, level in zip(self.box, levels, strict=True)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from peakmark.model.blocks import ConvNormAct
 from peakmark.model.detector import Detector
@@ -17,7 +16,11 @@ def fused(model: Detector) -> Detector:
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in model.modules():
         if isinstance(module, ConvNormAct) and isinstance(module.norm, nn.BatchNorm2d):
-            with torch.no_grad():
-                module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            conv, norm = module.conv, module.norm
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
             module.norm = nn.Identity()
     return model

@@ -47,7 +47,7 @@ class Predictor:
     ) -> None:
         """`chunk`: images computed together; fewer are padded. `one_class_per_box`: as a person wants to see it, where
         the metric (False) takes every class of a box above the confidence as a detection of its own."""
-        self._model = arithmetic.place(fused(model))
+        self._model = arithmetic.round_weights(arithmetic.place(fused(model)))
         self._arithmetic = arithmetic
         self._thresholds = thresholds
         self._chunk = chunk
@@ -89,3 +89,25 @@ class Predictor:
         boxes = boxes_A4[anchors]
         kept = suppress(boxes, scores, classes, iou_threshold=limits.iou, max_kept=limits.max_detections)
         return Detections(boxes[kept].cpu().numpy(), scores[kept].cpu().numpy(), classes[kept].cpu().numpy())
+
+
+class ReadyPredictor:
+    """Keeps the predictor of the last call: to fuse a model takes as long as to look at several images."""
+
+    def __init__(self) -> None:
+        self._made_for: tuple[Arithmetic, Thresholds, int, bool] | None = None
+        self._weights: list[torch.Tensor] = []
+        self._predictor: Predictor | None = None
+
+    def of(
+        self, model: Detector, arithmetic: Arithmetic, thresholds: Thresholds, *, chunk: int, one_class_per_box: bool
+    ) -> Predictor:
+        """Gives a predictor as `Predictor(...)` would, made anew only where the model or anything else differs."""
+        asked = (arithmetic, thresholds, chunk, one_class_per_box)
+        weights = [*model.parameters(), *model.buffers()]
+        # By value: the network is the user's, who may load or change its weights between two calls.
+        same = len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
+        if self._predictor is None or asked != self._made_for or not same:
+            self._predictor = Predictor(model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
+            self._made_for, self._weights = asked, [tensor.detach().clone() for tensor in weights]
+        return self._predictor

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.model.fuse import fused
+from peakmark.model.predictor import Predictor, ReadyPredictor, Thresholds
 from peakmark.model.scales import SCALES
 from peakmark.nouns import HeadOutput
 
@@ -102,3 +105,36 @@ def test_the_model_that_is_trained_on_is_not_touched(model: Detector, images: to
     predictor(model)(images)
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_weights_that_are_rounded_once_give_what_autocast_gives(model: Detector, images: torch.Tensor):
+    mixed = Arithmetic("cpu", "test", "bfloat16", 1, True, True)
+    detect = Predictor(model, mixed, Thresholds(0.5, 0.7, 20), chunk=5, one_class_per_box=False)
+    (rounded,) = detect.outputs(images)
+    with torch.inference_mode(), mixed.autocast():
+        called = mixed.place(fused(model))(mixed.prepare(images))
+    assert torch.equal(rounded.box_logits_BAR4, called.box_logits_BAR4)
+    assert torch.equal(rounded.class_logits_BAC, called.class_logits_BAC)
+    (plain,) = predictor(model, chunk=5).outputs(images)
+    assert not torch.equal(rounded.class_logits_BAC, plain.class_logits_BAC)
+
+
+def test_a_predictor_is_made_anew_only_where_something_differs(model: Detector):
+    ready = ReadyPredictor()
+    model = copy.deepcopy(model)
+
+    def made(confidence: float = 0.5, chunk: int = 1) -> Predictor:
+        return ready.of(model, ARITHMETIC, Thresholds(confidence, 0.7, 20), chunk=chunk, one_class_per_box=True)
+
+    first = made()
+    assert made() is first
+    assert made(chunk=2) is not first
+    before = made()
+    assert made(confidence=0.4) is not before
+    before = made()
+    model.head.cls[0][-1].bias.data[0] += 1  # type: ignore[index]
+    after = made()
+    assert after is not before
+    assert made() is after
+    dict(model.named_buffers())["backbone.stem.norm.running_mean"][0] += 1
+    assert made() is not after
