@@ -66,11 +66,20 @@ def test_a_change_that_is_not_about_stopping_leaves_the_end_where_it_was(train, 
     assert len(read(resumed.last).history.records) == 4
 
 
-def test_a_larger_patience_lets_the_run_go_on(train, stop_at):
+@pytest.mark.parametrize("changes", [{"patience": 100}, {"patience": 100, "schedule": "stretch"}])
+def test_a_larger_patience_lets_the_run_go_on(train, stop_at, changes):
     stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
-    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, patience=100, epochs=6)
+    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, epochs=6, **changes)
     assert resumed.outcome == "finished"
     assert len(read(resumed.last).history.records) == 6
+
+
+def test_its_old_plan_laid_out_again_calls_the_end_off(train, stop_at):
+    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
+    YOLO().resume(stopped.save_dir, observer=stop_at(EpochEnded, 1), schedule="stretch")
+    # Patience counts from there on, is used up at once, and the run closes a second time, an epoch later.
+    ends = [(segment.horizon, segment.until) for segment in read(stopped.last).history.segments]
+    assert ends == [(30, None), (4, 4), (30, None), (5, 5)]
 
 
 def test_a_run_that_closed_takes_up_its_old_plan_as_it_says(whole, tmp_path):

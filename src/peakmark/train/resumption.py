@@ -270,9 +270,14 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
         if after.settings.val
         else history.segments[-1].comparable,
         rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,
-        until=None if planned.seam.changed(*_ABOUT_STOPPING) else history.segments[-1].until,
+        until=None if _goes_on_after_all(planned) else history.segments[-1].until,
         gone=history.segments[-1].gone,
     )
+
+
+def _goes_on_after_all(planned: Planned) -> bool:
+    """Whether an early stop that is running its closing epochs is called off."""
+    return bool(planned.seam.changed(*_ABOUT_STOPPING)) or planned.before.horizon != planned.after.horizon
 
 
 def _over(history: History, settings: Settings, position: Position) -> tuple[str, ...]:
