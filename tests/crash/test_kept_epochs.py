@@ -20,7 +20,7 @@ from peakmark.machine import durable
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder
 from peakmark.selection.retention import kept_best
-from peakmark.train.best_weights import keep_best_epochs, mend_best, remove_surpassed
+from peakmark.train.best_weights import keep_epochs, mend_best, remove_surpassed
 
 PROGRAM = Path(__file__).with_name("kept_epochs_that_are_killed.py")
 KEEP, EPOCHS = 2, 7
@@ -61,7 +61,7 @@ def test_killed_at_any_call_the_best_epochs_are_there(killed):
         assert len(run.best_epoch_files()) <= KEEP + 2, case
         durable.clean_leftovers(run.weights)
         mend_best(run, history)
-        keep_best_epochs(run, history, KEEP)
+        keep_epochs(run, history, keep=KEEP, save_period=0)
         assert set(run.best_epoch_files()) == set(kept), case
         for epoch, path in run.best_epoch_files().items():
             assert read(path).weights_epoch == epoch, case
@@ -74,12 +74,22 @@ def test_a_longer_list_begins_with_what_best_and_last_hold(tiny_checkpoint, tmp_
     """keep=1 becomes keep=3: the next epochs take both names, and what they held must not be lost with them."""
     run = RunFolder(tmp_path)
     save(tiny_checkpoint, run.best, run.last)
-    keep_best_epochs(run, tiny_checkpoint.history, keep=1)
+    keep_epochs(run, tiny_checkpoint.history, keep=1, save_period=0)
     assert run.best_epoch_files() == {}
-    keep_best_epochs(run, tiny_checkpoint.history, keep=3)
+    keep_epochs(run, tiny_checkpoint.history, keep=3, save_period=0)
     assert set(run.best_epoch_files()) == {1}
-    keep_best_epochs(run, tiny_checkpoint.history, keep=1)
+    keep_epochs(run, tiny_checkpoint.history, keep=1, save_period=0)
     assert run.best_epoch_files() == {}, "the one that is best.pt needs no second name"
+
+
+def test_a_kill_between_the_names_of_a_save_costs_no_file_of_save_period(tiny_checkpoint, tmp_path):
+    """best.pt comes first of the names, and the run goes on from it: nobody would write epoch2.pt any more."""
+    run = RunFolder(tmp_path)
+    save(tiny_checkpoint, run.best)
+    for save_period, kept in ((0, False), (3, False), (2, True)):
+        keep_epochs(run, tiny_checkpoint.history, keep=1, save_period=save_period)
+        assert run.epoch_file(1).exists() is kept
+    assert run.epoch_file(1).samefile(run.best)
 
 
 def test_files_of_later_epochs_and_of_the_user_stay(tmp_path):
@@ -94,7 +104,7 @@ def test_files_of_later_epochs_and_of_the_user_stay(tmp_path):
 def test_without_epochs_nothing_is_taken_away(tmp_path):
     run = RunFolder(tmp_path)
     durable.write_bytes(run.best_epoch_file(3), b"weights")
-    keep_best_epochs(run, History(), keep=3)
+    keep_epochs(run, History(), keep=3, save_period=0)
     assert set(run.best_epoch_files()) == {3}
 
 

@@ -16,7 +16,7 @@ from peakmark.machine import durable
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder
 from peakmark.selection.best import best_record
-from peakmark.selection.retention import kept_best
+from peakmark.selection.retention import is_kept, kept_best
 
 
 def remove_surpassed(folder: RunFolder, kept: Collection[int], epoch: int) -> None:
@@ -29,7 +29,7 @@ def remove_surpassed(folder: RunFolder, kept: Collection[int], epoch: int) -> No
             durable.remove(path)
 
 
-def keep_best_epochs(folder: RunFolder, history: History, keep: int) -> None:
+def keep_epochs(folder: RunFolder, history: History, *, keep: int, save_period: int) -> None:
     """Brings a run's folder to where its history is: kept epochs have a file of their own, others don't.
 
     After a change of `keep` or of what best means, and after a kill between writing and taking away.
@@ -40,6 +40,10 @@ def keep_best_epochs(folder: RunFolder, history: History, keep: int) -> None:
         # Both names are taken by other epochs as the run goes on.
         if epoch in kept and not folder.best_epoch_file(epoch).exists():
             durable.link(path, folder.best_epoch_file(epoch))
+        # A kill between the names of one save: only of the newest epoch, since an older file may have been taken away.
+        newest = bool(history.records) and epoch == history.records[-1].epoch
+        if newest and epoch is not None and is_kept(epoch, save_period) and not folder.epoch_file(epoch).exists():
+            durable.link(path, folder.epoch_file(epoch))
     if history.records:
         remove_surpassed(folder, kept, history.records[-1].epoch)
 

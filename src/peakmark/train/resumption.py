@@ -42,7 +42,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
-from peakmark.train.best_weights import keep_best_by_its_epoch, keep_best_epochs, mend_best
+from peakmark.train.best_weights import keep_best_by_its_epoch, keep_epochs, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
@@ -319,7 +319,8 @@ def _lineage(planned: Planned, folder: RunFolder) -> dict[str, Any]:
 
 def _tidy_folder(planned: Planned, folder: RunFolder, history: History) -> None:
     """Brings what is kept and what people read in the folder to where the run goes on."""
-    keep_best_epochs(folder, history, planned.after.settings.keep)
+    settings = planned.after.settings
+    keep_epochs(folder, history, keep=settings.keep, save_period=settings.save_period)
     mark_superseded(folder.journal, planned.checkpoint.position)
     remove_evidence_beyond(folder, planned.checkpoint.position)
     Journal(folder.journal)(_told(planned))
