@@ -65,25 +65,11 @@ def test_an_import_loads_no_torch_and_comes_from_the_wheel(installed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_installed_command_answers(installed, tmp_path):
+def test_the_installed_command_answers(commands, installed, tmp_path):
     command = installed / "bin/peakmark"
     assert command.is_file()
     help_text = _run(sys.executable, str(command), "--help", cwd=tmp_path, PYTHONPATH=str(installed), NO_COLOR="1")
-    for word in [
-        "train",
-        "resume",
-        "val",
-        "predict",
-        "inspect",
-        "strip",
-        "replay",
-        "diagnose",
-        "audit",
-        "compare",
-        "promote",
-        "gate",
-        "select",
-    ]:
+    for word in commands:
         assert f" {word} " in help_text
     assert list(tmp_path.iterdir()) == []
 

@@ -84,12 +84,13 @@ def test_a_longer_list_begins_with_what_best_and_last_hold(tiny_checkpoint, tmp_
 
 def test_a_kill_between_the_names_of_a_save_costs_no_file_of_save_period(tiny_checkpoint, tmp_path):
     """best.pt comes first of the names, and the run goes on from it: nobody would write epoch2.pt any more."""
-    run = RunFolder(tmp_path)
-    save(tiny_checkpoint, run.best)
-    for save_period, kept in ((0, False), (3, False), (2, True)):
-        keep_epochs(run, tiny_checkpoint.history, keep=1, save_period=save_period)
-        assert run.epoch_file(1).exists() is kept
-    assert run.epoch_file(1).samefile(run.best)
+    for number, first in enumerate(("best.pt", "best_epoch2.pt")):
+        run = RunFolder(tmp_path / str(number))
+        save(tiny_checkpoint, run.weights / first)
+        for save_period, kept in ((0, False), (3, False), (2, True)):
+            keep_epochs(run, tiny_checkpoint.history, keep=3, save_period=save_period)
+            assert run.epoch_file(1).exists() is kept
+        assert run.epoch_file(1).samefile(run.weights / first)
 
 
 def test_files_of_later_epochs_and_of_the_user_stay(tmp_path):

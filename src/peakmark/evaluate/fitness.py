@@ -132,11 +132,9 @@ class Fitness:
 
     def number_of(self, metric: Metric) -> int:
         """Gives the number of the class that a metric is of. Raises SettingsError where there is none."""
-        name = metric.of_class
-        if isinstance(name, int) and 0 <= name < len(self.class_names):
-            return name
-        if name in self.class_names:
-            return self.class_names.index(name)
+        number = metric.class_number(self.class_names)
+        if number is not None:
+            return number
         raise SettingsError(
             [
                 f"fitness={self.formula.text}: {metric} is of no class of the data; they are"

@@ -65,7 +65,7 @@ def open_requirements(texts: Sequence[str], class_names: Sequence[str]) -> tuple
         f"require={each.condition.text}: {metric} is of no class of the model; they are {', '.join(class_names)}."
         for each in requirements
         for metric in each.condition.metrics
-        if metric.of_class is not None and not _is_known(metric.of_class, class_names)
+        if metric.of_class is not None and metric.class_number(class_names) is None
     ]
     if unknown:
         raise SettingsError(unknown)
@@ -120,7 +120,3 @@ def _holds(judged: float | None, sign: str, limit: float) -> bool:
     if judged is None:
         return False
     return {">=": judged >= limit, ">": judged > limit, "<=": judged <= limit, "<": judged < limit}[sign]
-
-
-def _is_known(of_class: str | int, class_names: Sequence[str]) -> bool:
-    return 0 <= of_class < len(class_names) if isinstance(of_class, int) else of_class in class_names

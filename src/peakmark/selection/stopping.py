@@ -38,7 +38,7 @@ def out_of_patience(history: History, rules: Rules) -> bool:
 def closes_first(history: History, rules: Rules) -> bool:
     """Whether a run that ends now has yet to run its closing epochs: mosaic was on in the last one, or a next one.
 
-    Closing moves the metrics, mostly up: without it an early stop would hand out weights that never saw whole images.
+    Without it an early stop would hand out weights that were trained on mosaics alone.
     """
     done, horizon = history.records[-1].epoch + 1, history.segments[-1].horizon
     return 0 < rules.closing_epochs < horizon - done + 1

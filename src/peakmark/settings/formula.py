@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -78,6 +78,12 @@ class Metric:
 
     def __str__(self) -> str:
         return self.name if self.of_class is None else f"{self.name}[{self.of_class}]"
+
+    def class_number(self, class_names: Sequence[str]) -> int | None:
+        """Gives the number of the class that it is of; None where there is no such class."""
+        if isinstance(self.of_class, int):
+            return self.of_class if 0 <= self.of_class < len(class_names) else None
+        return class_names.index(self.of_class) if self.of_class in class_names else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,22 @@ def keep_epochs(folder: RunFolder, history: History, *, keep: int, save_period: 
         # Both names are taken by other epochs as the run goes on.
         if epoch in kept and not folder.best_epoch_file(epoch).exists():
             durable.link(path, folder.best_epoch_file(epoch))
-        # A kill between the names of one save: only of the newest epoch, since an older file may have been taken away.
-        newest = bool(history.records) and epoch == history.records[-1].epoch
-        if newest and epoch is not None and is_kept(epoch, save_period) and not folder.epoch_file(epoch).exists():
-            durable.link(path, folder.epoch_file(epoch))
     if history.records:
-        remove_surpassed(folder, kept, history.records[-1].epoch)
+        newest = history.records[-1].epoch
+        if is_kept(newest, save_period):
+            _complete_names(folder, newest)
+        remove_surpassed(folder, kept, newest)
+
+
+def _complete_names(folder: RunFolder, newest: int) -> None:
+    """Gives the newest epoch its epochN.pt, where a kill came between the names of its save.
+
+    Not an older one: its file may have been taken away.
+    """
+    names = (folder.best, folder.best_epoch_file(newest), folder.last)
+    holding = [path for path in names if _epoch_in(path) == newest]
+    if holding and not folder.epoch_file(newest).exists():
+        durable.link(holding[0], folder.epoch_file(newest))
 
 
 def keep_best_by_its_epoch(folder: RunFolder) -> None:

@@ -17,12 +17,14 @@ from peakmark.evaluate.evidence_file import read
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
+from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES
 from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.nouns import Detections, Evaluation, History
 from peakmark.record.folder import RunFolder
-from peakmark.settings.formula import DEFAULT
+from peakmark.settings.formula import Metric
 
 _SAME = 1e-9
+_OF_SOME_SIZES = tuple(f"_{name}" for area, name in enumerate(AREA_NAMES) if area != ALL_SIZES)
 
 
 def open_fitness(
@@ -36,11 +38,9 @@ def open_fitness(
     if val_index is None:
         return None
     fitness = fitness_by(text, class_names, function)
-    if text == DEFAULT:
-        return fitness
     if fitness.function is not None:
         fitness.try_out()
-    else:
+    elif any(map(_may_have_no_truths, fitness.formula.metrics)):
         _check_measurable(fitness, _nothing_detected(val_index, class_names))
     return fitness
 
@@ -74,6 +74,11 @@ def check_same_function(fitness: Fitness, history: History) -> None:
 
 def _equal(one: float | None, other: float | None) -> bool:
     return one is other or (one is not None and other is not None and math.isclose(one, other, abs_tol=_SAME))
+
+
+def _may_have_no_truths(metric: Metric) -> bool:
+    """Whether a set with truths may have none that this metric is about; of the others nothing need be looked at."""
+    return metric.of_class is not None or metric.name.endswith(_OF_SOME_SIZES)
 
 
 def _nothing_detected(index: Index, class_names: Sequence[str]) -> Evaluation:
