@@ -79,6 +79,7 @@ class YOLO:
         self._file: str | Path = model
         self._found: ModelSource | None = find_model(model)
         self._model: Detector | None = None
+        self._model_is_shared = False
         self._predictor = ReadyPredictor()
 
     @classmethod
@@ -111,6 +112,10 @@ class YOLO:
     @property
     def model(self) -> Detector:
         """The network, a `torch.nn.Module`: the validated weights of a checkpoint, or fresh ones for 80 classes."""
+        self._model_is_shared = True
+        return self._network()
+
+    def _network(self) -> Detector:
         if self._model is None:
             source = self._source
             self._model = build_detector(source.scale, len(source.names) or 80, seed=0)
@@ -121,9 +126,10 @@ class YOLO:
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
         """Puts `torch.load("best.pt")["model"]` into the network, which takes over its number of classes."""
         classes = len(weights["head.cls.0.2.bias"])
-        if self.model.head.classes != classes:
+        if self._network().head.classes != classes:
             self._model = build_detector(self._source.scale, classes, seed=0)
-        self.model.load_state_dict(weights)
+        self._network().load_state_dict(weights)
+        self._predictor = ReadyPredictor()
         return self
 
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
@@ -185,10 +191,12 @@ class YOLO:
             folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
             for note in (*parsed.notes, *split.data.index.warnings, *said):
                 observe(Notice(note))
-            evaluation = split.validate(self.model, observe).evaluation
+            evaluation = split.validate(self._network(), observe).evaluation
             write_text(folder.path / "metrics.json", _metrics_json(evaluation))
             if wishes.plots:
-                draw_evaluation(folder.path, evaluation, sample_detections(self.model, split.data, split.arithmetic))
+                draw_evaluation(
+                    folder.path, evaluation, sample_detections(self._network(), split.data, split.arithmetic)
+                )
             observe(Notice(f"Written to {folder.path}"))
         return evaluation
 
@@ -221,7 +229,14 @@ class YOLO:
     ) -> Iterator[Results]:
         arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
         thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
-        detect = self._predictor.of(self.model, arithmetic, thresholds, chunk=wishes.batch, one_class_per_box=True)
+        detect = self._predictor.of(
+            self._network(),
+            arithmetic,
+            thresholds,
+            chunk=wishes.batch,
+            one_class_per_box=True,
+            shared=self._model_is_shared,
+        )
         results = predict_frames(
             open_source(source, vid_stride=wishes.vid_stride, observer=observe),
             detect,

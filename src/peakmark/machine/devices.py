@@ -7,6 +7,7 @@ every gradient in its last bits. Never from workers, the clock, free memory or t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -141,6 +142,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
 def processor_name() -> str:
     try:
         with open("/proc/cpuinfo") as lines:

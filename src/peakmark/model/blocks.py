@@ -9,12 +9,22 @@ import torch
 from torch import nn
 
 
+class Conv(nn.Conv2d):
+    """A convolution whose weights are set by whoever builds or reads the network, never by torch's generator.
+
+    torch's own draws would hang on what else was drawn before, and take longer than reading a checkpoint.
+    """
+
+    def reset_parameters(self) -> None:
+        pass
+
+
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, SiLU. `fuse` folds the norm into the convolution for inference."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.conv = Conv(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03)
         self.act = nn.SiLU(inplace=True)
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.machine.streams import stream
-from peakmark.model.blocks import SPPF, C2f, ConvNormAct
+from peakmark.model.blocks import SPPF, C2f, Conv, ConvNormAct
 from peakmark.model.scales import Scale
 from peakmark.nouns import HeadOutput
 
@@ -82,7 +82,6 @@ class Head(nn.Module):
         self.box = nn.ModuleList(_branch(c, box_hidden, 4 * BINS) for c in channels)
         self.cls = nn.ModuleList(_branch(c, class_hidden, classes) for c in channels)
         # A parameter that doesn't train, not a buffer: the published parameter counts include it.
-        # Filled with the weights: an arange without storage makes torch load its compiler, for more than a second.
         self.bins = nn.Parameter(torch.empty(BINS), requires_grad=False)
 
     def forward(self, levels: tuple[torch.Tensor, ...]) -> HeadOutput:
@@ -99,7 +98,7 @@ class Head(nn.Module):
 
 def _branch(in_channels: int, hidden: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        ConvNormAct(in_channels, hidden, 3), ConvNormAct(hidden, hidden, 3), nn.Conv2d(hidden, out_channels, 1)
+        ConvNormAct(in_channels, hidden, 3), ConvNormAct(hidden, hidden, 3), Conv(hidden, out_channels, 1)
     )
 
 
@@ -109,7 +108,10 @@ def _by_anchor(level_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 class Detector(nn.Module):
-    """The whole network: images (B, 3, side, side), float 0 to 1, RGB, side a multiple of 32, to raw head outputs."""
+    """The whole network: images (B, 3, side, side), float 0 to 1, RGB, side a multiple of 32, to raw head outputs.
+
+    Made without values: `build_detector` fills it, or a checkpoint does.
+    """
 
     def __init__(self, scale: Scale, classes: int) -> None:
         super().__init__()
@@ -137,17 +139,11 @@ def decode(output: HeadOutput) -> tuple[torch.Tensor, torch.Tensor]:
 
 def build_detector(scale: Scale, classes: int, seed: int) -> Detector:
     """Builds a detector with fresh weights, a pure function of scale, classes and seed."""
-    # Built without storage and filled from keyed streams: torch's own initialisation would draw from its global
-    # generator, and the weights would hang on what else was drawn before.
-    with torch.device("meta"):
-        model = Detector(scale, classes)
-    model.to_empty(device="cpu")
+    model = Detector(scale, classes)
     with torch.no_grad():
         for name, module in model.named_modules():
             if isinstance(module, nn.Conv2d):
                 _initialise_convolution(module, name, seed)
-            elif isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()  # constants only: ones and zeros
         model.head.bins.copy_(torch.arange(BINS, dtype=torch.float32))
         _initialise_biases(model.head)
     return model

@@ -99,8 +99,7 @@ def _tensors(file: ForeignFile, module: object, prefix: str) -> Iterator[tuple[s
 
 def _fitting(found: Mapping[str, torch.Tensor], scale: Scale, classes: int) -> dict[str, torch.Tensor] | None:
     """Gives the tensors under our names, or None unless all of them are there and fit."""
-    with torch.device("meta"):
-        model = Detector(scale, classes)
+    model = Detector(scale, classes)
     table = foreign_names(model)
     if set(table.values()) != set(found):
         return None

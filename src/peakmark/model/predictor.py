@@ -14,7 +14,7 @@ import torch
 from peakmark.geometry.suppression import suppress
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, decode
-from peakmark.model.fuse import fused
+from peakmark.model.fuse import fused, packed
 from peakmark.nouns import Detections, HeadOutput
 
 
@@ -47,7 +47,8 @@ class Predictor:
     ) -> None:
         """`chunk`: images computed together; fewer are padded. `one_class_per_box`: as a person wants to see it, where
         the metric (False) takes every class of a box above the confidence as a detection of its own."""
-        self._model = arithmetic.round_weights(arithmetic.place(fused(model)))
+        placed = arithmetic.round_weights(arithmetic.place(fused(model)))
+        self._model = placed if arithmetic.on_gpu else packed(placed)
         self._arithmetic = arithmetic
         self._thresholds = thresholds
         self._chunk = chunk
@@ -96,18 +97,37 @@ class ReadyPredictor:
 
     def __init__(self) -> None:
         self._made_for: tuple[Arithmetic, Thresholds, int, bool] | None = None
+        self._model: Detector | None = None
         self._weights: list[torch.Tensor] = []
         self._predictor: Predictor | None = None
 
     def of(
-        self, model: Detector, arithmetic: Arithmetic, thresholds: Thresholds, *, chunk: int, one_class_per_box: bool
+        self,
+        model: Detector,
+        arithmetic: Arithmetic,
+        thresholds: Thresholds,
+        *,
+        chunk: int,
+        one_class_per_box: bool,
+        shared: bool,
     ) -> Predictor:
-        """Gives a predictor as `Predictor(...)` would, made anew only where the model or anything else differs."""
+        """Gives a predictor as `Predictor(...)` would, made anew only where the model or anything else differs.
+
+        `shared`: others hold the model, so its weights may have been changed since the last call.
+        """
         asked = (arithmetic, thresholds, chunk, one_class_per_box)
-        weights = [*model.parameters(), *model.buffers()]
-        # By value: the network is the user's, who may load or change its weights between two calls.
-        same = len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
+        # By value only where it must be: to read all weights takes as long as a quarter of the network's own work.
+        same = model is self._model and (not shared or self._has_same_weights(model))
         if self._predictor is None or asked != self._made_for or not same:
             self._predictor = Predictor(model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
-            self._made_for, self._weights = asked, [tensor.detach().clone() for tensor in weights]
+            self._made_for, self._model = asked, model
+            self._weights = [tensor.detach().clone() for tensor in _tensors(model)]
         return self._predictor
+
+    def _has_same_weights(self, model: Detector) -> bool:
+        weights = _tensors(model)
+        return len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
+
+
+def _tensors(model: Detector) -> list[torch.Tensor]:
+    return [*model.parameters(), *model.buffers()]

@@ -106,8 +106,7 @@ def _since_change(checkpoint: Checkpoint) -> float:
 
 def _trained(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
     """Names of the trained tensors in the optimizer's order: weights, norms, biases (`train/optimizer.py`)."""
-    with torch.device("meta"):
-        model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
+    model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
     by_index = model.layers()
     frozen = [by_index[layer] for layer in checkpoint.settings["freeze"] if layer in by_index]
     still = {id(parameter) for layer in frozen for parameter in layer.parameters()}

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-import torch
-
 from peakmark.checkpoint.format import Checkpoint, Weights
 from peakmark.checkpoint.kept import read_kept
 from peakmark.checkpoint.strip import stripped
@@ -78,8 +76,7 @@ class Averages:
 
     def _make(self, epochs: Epochs) -> Average:
         run = self._run
-        with torch.device("meta"):
-            model = Detector(SCALES[run.architecture], len(run.names))
+        model = Detector(SCALES[run.architecture], len(run.names))
         model.load_state_dict(average([self._kept[epoch] for epoch in epochs]), assign=True)
         weights = measure_statistics(model, self._train_batches(), run.arithmetic, frozen=run.settings.freeze)
         model.load_state_dict(weights)

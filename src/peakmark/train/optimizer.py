@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,9 +31,51 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": biases, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "SGD":
-        return torch.optim.SGD(groups, lr=recipe.lr0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-    kind = torch.optim.Adam if recipe.optimizer == "Adam" else torch.optim.AdamW
+        return SGD(groups, lr=recipe.lr0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    kind = AdamW if recipe.optimizer == "AdamW" else Adam
     return kind(groups, lr=recipe.lr0, betas=(recipe.momentum, _BETA2))
+
+
+class _Uncompiled(torch.optim.Optimizer):
+    """Takes an optimizer's methods out of the wrappers that keep them from being compiled.
+
+    Nothing here compiles an optimizer, and the wrappers load torch's compiler to say so: a second of every start.
+    """
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        _unwrapped(super().add_param_group)(self, param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = _unwrapped(super().state_dict)(self)
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _unwrapped(super().load_state_dict)(self, state_dict)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        _unwrapped(super().zero_grad)(self, set_to_none)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        _unwrapped(super().step)(self)
+
+
+class SGD(_Uncompiled, torch.optim.SGD):
+    """As torch's."""
+
+
+class Adam(_Uncompiled, torch.optim.Adam):
+    """As torch's."""
+
+
+class AdamW(_Uncompiled, torch.optim.AdamW):
+    """As torch's."""
+
+
+def _unwrapped(method: Any) -> Callable[..., Any]:
+    """The function under a bound method's decorators; without any, the function itself."""
+    function: Callable[..., Any] = inspect.unwrap(method.__func__)
+    return function
 
 
 def _groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:

@@ -17,7 +17,6 @@ from peakmark.machine.durable import write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
 from peakmark.machine.stopping import StopRequest
-from peakmark.model.scales import SCALES
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal
@@ -68,8 +67,7 @@ def check_memory(run: PreparedRun) -> None:
     if run.arithmetic.on_gpu:
         return
     needed = training_bytes(
-        SCALES[run.architecture],
-        len(run.names),
+        run.state.ema,
         side_px=settings.imgsz,
         batch=min(settings.batch, len(run.train_index)),
         arithmetic=run.arithmetic,

@@ -104,7 +104,6 @@ def starting_model(
 
 def trained_model(checkpoint: Checkpoint) -> Detector:
     """Builds the model of a checkpoint with the weights that were validated."""
-    with torch.device("meta"):
-        model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
+    model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
     model.load_state_dict(checkpoint.model, assign=True)
     return model

@@ -109,10 +109,10 @@ def test_the_model_that_is_trained_on_is_not_touched(model: Detector, images: to
 
 def test_weights_that_are_rounded_once_give_what_autocast_gives(model: Detector, images: torch.Tensor):
     mixed = Arithmetic("cpu", "test", "bfloat16", 1, True, True)
-    detect = Predictor(model, mixed, Thresholds(0.5, 0.7, 20), chunk=5, one_class_per_box=False)
-    (rounded,) = detect.outputs(images)
+    ready = mixed.place(fused(model))
     with torch.inference_mode(), mixed.autocast():
-        called = mixed.place(fused(model))(mixed.prepare(images))
+        called = ready(mixed.prepare(images))
+        rounded = mixed.round_weights(copy.deepcopy(ready))(mixed.prepare(images))
     assert torch.equal(rounded.box_logits_BAR4, called.box_logits_BAR4)
     assert torch.equal(rounded.class_logits_BAC, called.class_logits_BAC)
     (plain,) = predictor(model, chunk=5).outputs(images)
@@ -124,7 +124,8 @@ def test_a_predictor_is_made_anew_only_where_something_differs(model: Detector):
     model = copy.deepcopy(model)
 
     def made(confidence: float = 0.5, chunk: int = 1) -> Predictor:
-        return ready.of(model, ARITHMETIC, Thresholds(confidence, 0.7, 20), chunk=chunk, one_class_per_box=True)
+        thresholds = Thresholds(confidence, 0.7, 20)
+        return ready.of(model, ARITHMETIC, thresholds, chunk=chunk, one_class_per_box=True, shared=True)
 
     first = made()
     assert made() is first
@@ -138,3 +139,14 @@ def test_a_predictor_is_made_anew_only_where_something_differs(model: Detector):
     assert made() is after
     dict(model.named_buffers())["backbone.stem.norm.running_mean"][0] += 1
     assert made() is not after
+
+
+def test_a_model_in_no_other_hands_is_told_by_being_the_same(model: Detector):
+    ready, other = ReadyPredictor(), copy.deepcopy(model)
+
+    def made(model: Detector) -> Predictor:
+        return ready.of(model, ARITHMETIC, Thresholds(0.5, 0.7, 20), chunk=1, one_class_per_box=True, shared=False)
+
+    first = made(model)
+    assert made(model) is first
+    assert made(other) is not first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
 from peakmark.train.footprint import training_bytes
 
@@ -12,7 +13,7 @@ from peakmark.train.footprint import training_bytes
 def estimate(scale: str = "yolov8n", **changes: Any) -> int:
     arithmetic = Arithmetic("cpu", "test", changes.pop("precision", "float32"), 1, True, True)
     given: dict[str, Any] = {"side_px": 320, "batch": 16, "arithmetic": arithmetic} | changes
-    return training_bytes(SCALES[scale], 3, **given)
+    return training_bytes(build_detector(SCALES[scale], 3, seed=0).eval(), **given)
 
 
 def test_it_grows_with_batch_side_scale_and_precision():
