@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from peakmark.machine.waiting import wait_briefly
+
 if TYPE_CHECKING:
     from peakmark.audits import audit
     from peakmark.comparisons import compare
@@ -42,6 +44,8 @@ _PLACES = {
     "select": "selections",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
 }
+
+wait_briefly()
 
 
 def __getattr__(name: str) -> Any:

@@ -10,10 +10,10 @@ _EPSILON = 1e-7
 
 
 def pairwise_iou(boxes_xyxy: torch.Tensor, others_xyxy: torch.Tensor) -> torch.Tensor:
-    """Gives the IoU of every box (N, 4) with every other box (M, 4) as (N, M), 0 to 1; empty boxes overlap nothing."""
+    """Gives the IoU of every box (..., N, 4) with every other (..., M, 4) as (..., N, M), 0 to 1; empty ones: 0."""
     # Side by side, not (N, M, 2): operations along a last axis of two are several times slower.
-    left, top, right, bottom = (side[:, None] for side in boxes_xyxy.unbind(1))
-    other_left, other_top, other_right, other_bottom = (side[None, :] for side in others_xyxy.unbind(1))
+    left, top, right, bottom = (side[..., :, None] for side in boxes_xyxy.unbind(-1))
+    other_left, other_top, other_right, other_bottom = (side[..., None, :] for side in others_xyxy.unbind(-1))
     across = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp(min=0)
     down = (torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)).clamp(min=0)
     intersection = across * down

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from peakmark.geometry.suppression import suppress
@@ -75,21 +76,30 @@ class Predictor:
     @torch.inference_mode()
     def detections(self, output: HeadOutput) -> list[Detections]:
         """Decodes, thresholds and suppresses one chunk's outputs."""
-        boxes_BA4, scores_BAC = decode(output)
-        return [self._of_image(boxes, scores) for boxes, scores in zip(boxes_BA4, scores_BAC, strict=True)]
-
-    def _of_image(self, boxes_A4: torch.Tensor, scores_AC: torch.Tensor) -> Detections:
         limits = self._thresholds
+        boxes_BA4, scores_BAC = decode(output)
         if self._one_class_per_box:
-            best, classes = scores_AC.max(dim=1)
-            anchors = (best > limits.confidence).nonzero().flatten()
-            scores, classes = best[anchors], classes[anchors]
+            best_BA, class_BA = scores_BAC.max(dim=2)
+            image, anchor = (best_BA > limits.confidence).nonzero(as_tuple=True)
+            scores, classes = best_BA[image, anchor], class_BA[image, anchor]
         else:
-            anchors, classes = (scores_AC > limits.confidence).nonzero(as_tuple=True)
-            scores = scores_AC[anchors, classes]
-        boxes = boxes_A4[anchors]
-        kept = suppress(boxes, scores, classes, iou_threshold=limits.iou, max_kept=limits.max_detections)
-        return Detections(boxes[kept].cpu().numpy(), scores[kept].cpu().numpy(), classes[kept].cpu().numpy())
+            image, anchor, classes = (scores_BAC > limits.confidence).nonzero(as_tuple=True)
+            scores = scores_BAC[image, anchor, classes]
+        boxes = boxes_BA4[image, anchor]
+        kept_by_image = suppress(
+            boxes,
+            scores,
+            classes,
+            image,
+            images=len(boxes_BA4),
+            iou_threshold=limits.iou,
+            max_kept=limits.max_detections,
+        )
+        # To the host in one go: each copy from a GPU is a wait.
+        kept = torch.cat(kept_by_image)
+        ends = np.cumsum([len(each) for each in kept_by_image])[:-1]
+        columns = (np.split(column[kept].cpu().numpy(), ends) for column in (boxes, scores, classes))
+        return [Detections(*of_image) for of_image in zip(*columns, strict=True)]
 
 
 class ReadyPredictor:
