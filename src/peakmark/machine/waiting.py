@@ -17,6 +17,6 @@ default (docs/benchmarks.md, "A busy machine")."""
 
 
 def wait_briefly() -> None:
-    """Shortens the spinning where the user hasn't said otherwise and torch isn't loaded yet; no result depends on it."""
+    """Shortens the spinning, unless the user says otherwise or torch is loaded already; no result depends on it."""
     if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
