@@ -288,8 +288,9 @@ def check_exist_ok(train, runs, **_):
 
 def check_keep(train, **_):
     for keep, files in ((1, 2), (2, 4), (9, 5)):
-        folder = train(**{**BASELINE, "val": True, "keep": keep, "epochs": 3}).save_dir / "weights"
-        assert len(list(folder.iterdir())) == files, sorted(path.name for path in folder.iterdir())
+        run = train(**{**BASELINE, "val": True, "keep": keep, "epochs": 3}).save_dir
+        names = sorted(path.name for path in (run / "weights").iterdir())
+        assert len(names) == files, f"{names}\n{(run / 'journal.jsonl').read_text()}"
 
 
 def check_average(train, **_):
