@@ -237,6 +237,7 @@ def check_cache(train, monkeypatch, **_):
 
     each_once = count("ram")
     assert each_once == len(set(reads)) == count("disk")
+    assert count("device") == len(set(reads)) <= each_once  # a tile that ends up outside the picture isn't read
     assert count("off") > 2 * each_once
 
 

@@ -6,6 +6,7 @@ Each tile is warped once, straight from its resized source into the part of the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,6 +24,17 @@ _HALF_PIXEL = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 _HALF_PIXEL_BACK = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
 
 
+@dataclass(frozen=True, slots=True)
+class TileInResult:
+    """Where a tile lies in the result; whoever moves its pixels goes by this."""
+
+    reach_xyxy_px: tuple[int, int, int, int]
+    """The rectangle of the result that it can reach; an upright tile fills it."""
+    crop_to_reach: Matrix
+    """From pixels of the crop to pixels of that rectangle, both counted from the middle of their first pixel."""
+    upright: bool
+
+
 def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: Callable[[int], Truths]) -> Sample:
     """Carries a plan out. `load` gives an image resized to the base side, `truths_of` its truths in px of that size."""
     image = _draw_layer(plan.layers[0], plan.side_px, load)
@@ -30,9 +42,14 @@ def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: 
         blended = _draw_layer(plan.layers[1], plan.side_px, load)
         cv2.addWeighted(image, plan.blend, blended, 1 - plan.blend, 0.0, dst=image)
     _shift_colours(image, plan.hsv)
+    return Sample(image, truths_of_result(plan, truths_of))
+
+
+def truths_of_result(plan: AugmentPlan, truths_of: Callable[[int], Truths]) -> Truths:
+    """Gives what is left of the truths of all tiles, in px of the result."""
     found = [_truths_in_result(tile, truths_of(tile.image), plan.side_px) for layer in plan.layers for tile in layer]
     boxes = np.concatenate([truths.boxes_xyxy_px for truths in found])
-    return Sample(image, Truths(boxes, np.concatenate([truths.classes for truths in found])))
+    return Truths(boxes, np.concatenate([truths.classes for truths in found]))
 
 
 def _draw_layer(tiles: tuple[TilePlan, ...], side_px: int, load: Callable[[int], ImageArray]) -> ImageArray:
@@ -44,10 +61,27 @@ def _draw_layer(tiles: tuple[TilePlan, ...], side_px: int, load: Callable[[int],
 
 def _warp_tile(tile: TilePlan, source: ImageArray, result: ImageArray) -> None:
     """Warps the tile's crop into the rectangle of the result that it can reach, in place."""
+    place = tile_in_result(tile, result.shape[0])
+    if place is None:
+        return
+    left, top, right, bottom = tile.crop_xyxy_px
+    x0, y0, x1, y1 = place.reach_xyxy_px
+    crop, matrix = source[top:bottom, left:right], place.crop_to_reach
+    size = (x1 - x0, y1 - y0)
+    border = cv2.BORDER_REPLICATE if place.upright else cv2.BORDER_TRANSPARENT
+    part = np.ascontiguousarray(result[y0:y1, x0:x1])
+    if _is_affine(matrix):
+        cv2.warpAffine(crop, matrix[:2], size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
+    else:
+        cv2.warpPerspective(crop, matrix, size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
+    result[y0:y1, x0:x1] = part
+
+
+def tile_in_result(tile: TilePlan, side_px: int) -> TileInResult | None:
+    """Works out where a tile lies in a result of this side; None where no pixel of it does."""
     left, top, right, bottom = tile.crop_xyxy_px
     if right <= left or bottom <= top:
-        return
-    side_px = result.shape[0]
+        return None
     corners = _corners_in_result(np.array([[left, top, right, bottom]], dtype=np.float64), tile.to_result)[0]
     upright = _is_upright(tile.to_result)
     # Upright tiles fill whole pixels up to their rounded edges, so that neighbours meet without a seam; turned ones
@@ -55,19 +89,10 @@ def _warp_tile(tile: TilePlan, source: ImageArray, result: ImageArray) -> None:
     reach = np.rint(corners) if upright else np.concatenate((np.floor(corners[:2]), np.ceil(corners[2:])))
     x0, y0, x1, y1 = (int(edge) for edge in reach.clip(0, side_px))
     if x1 <= x0 or y1 <= y0:
-        return
+        return None
     crop_to_reach = _shifted(tile.to_result, left, top, -x0, -y0)
-    # OpenCV counts from pixel centres, the plan from pixel corners.
-    matrix = _HALF_PIXEL_BACK @ crop_to_reach @ _HALF_PIXEL
-    crop = source[top:bottom, left:right]
-    size = (x1 - x0, y1 - y0)
-    border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
-    part = np.ascontiguousarray(result[y0:y1, x0:x1])
-    if _is_affine(matrix):
-        cv2.warpAffine(crop, matrix[:2], size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
-    else:
-        cv2.warpPerspective(crop, matrix, size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
-    result[y0:y1, x0:x1] = part
+    # Pixels are moved from centre to centre; the plan counts from their corners.
+    return TileInResult((x0, y0, x1, y1), _HALF_PIXEL_BACK @ crop_to_reach @ _HALF_PIXEL, upright)
 
 
 def _shifted(matrix: Matrix, from_x: float, from_y: float, to_x: float, to_y: float) -> Matrix:
@@ -117,14 +142,22 @@ def _worth_keeping(whole: NDArray[np.float64], clipped: NDArray[np.float64]) -> 
 
 
 def _shift_colours(image: ImageArray, gains: HsvGains) -> None:
-    """Multiplies hue (around the circle), saturation and value, in place, by tables of 256 entries."""
-    if gains == HsvGains(1.0, 1.0, 1.0):
+    """Multiplies hue (around the circle), saturation and value, in place."""
+    table = colour_table(gains)
+    if table is None:
         return
-    levels = np.arange(256, dtype=np.float64)
-    table = np.empty((1, 256, 3), dtype=np.uint8)
-    table[0, :, 0] = (levels * gains.hue) % 180
-    table[0, :, 1] = (levels * gains.saturation).clip(0, 255)
-    table[0, :, 2] = (levels * gains.value).clip(0, 255)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    cv2.LUT(hsv, table, dst=hsv)
+    cv2.LUT(hsv, table[None], dst=hsv)
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)
+
+
+def colour_table(gains: HsvGains) -> NDArray[np.uint8] | None:
+    """Gives (256, 3): what becomes of each level of hue (0 to 179), saturation and value; None where nothing does."""
+    if gains == HsvGains(1.0, 1.0, 1.0):
+        return None
+    levels = np.arange(256, dtype=np.float64)
+    table = np.empty((256, 3), dtype=np.uint8)
+    table[:, 0] = (levels * gains.hue) % 180
+    table[:, 1] = (levels * gains.saturation).clip(0, 255)
+    table[:, 2] = (levels * gains.value).clip(0, 255)
+    return table

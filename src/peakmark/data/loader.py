@@ -17,17 +17,23 @@ import numpy as np
 import torch
 
 from peakmark.data.apply import BACKGROUND, apply_plan
+from peakmark.data.apply_on_device import apply_on_device
 from peakmark.data.cache import ImageCache
+from peakmark.data.device_images import DeviceImages
+from peakmark.data.device_plan import DrawnSample, drawn_sample
 from peakmark.data.index import Index
 from peakmark.data.order import epoch_order
-from peakmark.data.plan import draw_plan, draw_side
+from peakmark.data.plan import AugmentPlan, draw_plan, draw_side
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns import Batch, Sample, Truths, ValidationBatch
+from peakmark.nouns import Batch, ImageArray, Truths, ValidationBatch
 from peakmark.settings.fields import Settings
 
 VALIDATION_CHUNK = 16
 """Images validated together, whatever `batch` is: grouping must not move a number."""
 _BATCHES_AHEAD = 2
+
+Images = ImageCache | DeviceImages
+"""Where pixels come from: on a processor workers carry the plans out, on a device the thread that asks for a batch."""
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
@@ -52,9 +58,9 @@ class _SampleKey:
 class TrainLoader:
     """Makes the training batches of an epoch, from any position on."""
 
-    def __init__(self, index: Index, cache: ImageCache, settings: Settings, workers: int) -> None:
+    def __init__(self, index: Index, images: Images, settings: Settings, workers: int) -> None:
         self._index = index
-        self._cache = cache
+        self._images = images
         self._settings = settings
         self._workers = workers
         self._sizes_px = np.stack((index.widths_px, index.heights_px), axis=1).astype(np.int64)
@@ -72,13 +78,36 @@ class TrainLoader:
             for images, side in zip(groups, sides, strict=True)
             for image in images
         )
-        samples = _made_ahead(self._make, keys, self._workers, _BATCHES_AHEAD * self._settings.batch)
+        if isinstance(self._images, DeviceImages):
+            yield from self._batches_on_device(self._images, keys, groups)
+            return
+        load = self._images.load
+        samples = self._ahead(lambda key: apply_plan(self._plan(key), load, self._truths_of), keys)
         for images in groups:
-            files = tuple(str(self._index.path(image)) for image in images)
-            yield _collate(list(islice(samples, len(images))), files)
+            made = list(islice(samples, len(images)))
+            yield _collate(_stacked([sample.image for sample in made]), [s.truths for s in made], self._files(images))
 
-    def _make(self, key: _SampleKey) -> Sample:
-        plan = draw_plan(
+    def _batches_on_device(
+        self, images: DeviceImages, keys: Iterable[_SampleKey], groups: Sequence[Sequence[int]]
+    ) -> Iterator[Batch]:
+        """The same, but the workers only draw and read files: no torch in their threads."""
+
+        def draw(key: _SampleKey) -> DrawnSample:
+            return drawn_sample(self._plan(key), self._truths_of, images.width_px, images.to_bring)
+
+        samples = self._ahead(draw, keys)
+        for group in groups:
+            drawn = list(islice(samples, len(group)))
+            yield _collate(apply_on_device(drawn, images), [s.truths for s in drawn], self._files(group))
+
+    def _ahead(self, make: Callable[[_SampleKey], Made], keys: Iterable[_SampleKey]) -> Iterator[Made]:
+        return _made_ahead(make, keys, self._workers, _BATCHES_AHEAD * self._settings.batch)
+
+    def _files(self, images: Iterable[int]) -> tuple[str, ...]:
+        return tuple(str(self._index.path(image)) for image in images)
+
+    def _plan(self, key: _SampleKey) -> AugmentPlan:
+        return draw_plan(
             self._settings,
             self._sizes_px,
             epoch=key.epoch,
@@ -87,11 +116,10 @@ class TrainLoader:
             side_px=key.side_px,
             mosaic_open=key.mosaic_open,
         )
-        return apply_plan(plan, self._cache.load, self._truths_of)
 
     def _truths_of(self, image: int) -> Truths:
         truths = self._index.truths_px(image)
-        return Truths(self._cache.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
+        return Truths(self._images.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
 
 
 def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
@@ -103,24 +131,30 @@ def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
 
 
 def validation_batches(
-    index: Index, cache: ImageCache, *, side_px: int, workers: int, images_ahead: int
+    index: Index, images: Images, *, side_px: int, workers: int, images_ahead: int
 ) -> Iterator[ValidationBatch]:
     """Yields the letterboxed images of a set in the order of the index, in chunks of a fixed size."""
 
-    def make(image: int) -> tuple[Sample, Letterbox, Truths]:
-        box = cache.letterbox(image)
-        truths = index.truths_px(image)
-        square = np.full((side_px, side_px, 3), BACKGROUND, dtype=np.uint8)
-        rows = slice(box.top_px, box.top_px + box.inner_height_px)
-        square[rows, box.left_px : box.left_px + box.inner_width_px] = cache.load(image)
-        return Sample(square, Truths(box.to_square(truths.boxes_xyxy_px), truths.classes)), box, truths
+    def make(image: int) -> tuple[ImageArray | None, Truths, Letterbox, Truths]:
+        pixels = images.to_bring(image) if isinstance(images, DeviceImages) else _square(images, image, side_px)
+        box, truths = images.letterbox(image), index.truths_px(image)
+        return pixels, Truths(box.to_square(truths.boxes_xyxy_px), truths.classes), box, truths
 
     made = _made_ahead(make, iter(range(len(index))), workers, images_ahead)
     for first in range(0, len(index), VALIDATION_CHUNK):
-        images = range(first, min(first + VALIDATION_CHUNK, len(index)))
-        samples, boxes, truths = zip(*islice(made, len(images)), strict=True)
-        batch = _collate(samples, tuple(str(index.path(image)) for image in images))
+        chunk = range(first, min(first + VALIDATION_CHUNK, len(index)))
+        pixels, in_squares, boxes, truths = zip(*islice(made, len(chunk)), strict=True)
+        squares = images.squares(chunk, pixels) if isinstance(images, DeviceImages) else _stacked(pixels)
+        batch = _collate(squares, in_squares, tuple(str(index.path(image)) for image in chunk))
         yield ValidationBatch(batch, boxes, truths)
+
+
+def _square(images: ImageCache, image: int, side_px: int) -> ImageArray:
+    box = images.letterbox(image)
+    square = np.full((side_px, side_px, 3), BACKGROUND, dtype=np.uint8)
+    rows = slice(box.top_px, box.top_px + box.inner_height_px)
+    square[rows, box.left_px : box.left_px + box.inner_width_px] = images.load(image)
+    return square
 
 
 def _made_ahead(make: Callable[[Key], Made], keys: Iterable[Key], workers: int, ahead: int) -> Iterator[Made]:
@@ -141,14 +175,17 @@ def _made_ahead(make: Callable[[Key], Made], keys: Iterable[Key], workers: int, 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _collate(samples: Sequence[Sample], files: tuple[str, ...]) -> Batch:
-    """Joins samples; the images stay in the rows that they were drawn in, which is the channels-last layout."""
-    images_BHWC = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    counts = torch.tensor([len(sample.truths) for sample in samples])
+def _stacked(images: Sequence[ImageArray]) -> torch.Tensor:
+    """Joins images; they stay in the rows that they were drawn in, which is the channels-last layout."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+
+def _collate(images_BCHW: torch.Tensor, truths: Sequence[Truths], files: tuple[str, ...]) -> Batch:
+    counts = torch.tensor([len(own) for own in truths])
     return Batch(
-        images_BHWC.permute(0, 3, 1, 2),
-        torch.from_numpy(np.concatenate([sample.truths.boxes_xyxy_px for sample in samples])),
-        torch.from_numpy(np.concatenate([sample.truths.classes for sample in samples])),
-        torch.arange(len(samples)).repeat_interleave(counts),
+        images_BCHW,
+        torch.from_numpy(np.concatenate([own.boxes_xyxy_px for own in truths])),
+        torch.from_numpy(np.concatenate([own.classes for own in truths])),
+        torch.arange(len(truths)).repeat_interleave(counts),
         files,
     )

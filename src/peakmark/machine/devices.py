@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 import psutil
@@ -19,6 +19,8 @@ import torch
 from peakmark.errors import MachineError
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Augmentation = Literal["opencv", "torch"]
+"""What carries a plan of augmentation out: OpenCV on the processor, or torch on the device. They round differently."""
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -33,6 +35,8 @@ class Arithmetic:
     threads: int
     channels_last: bool
     deterministic: bool
+    augmentation: Augmentation = "opencv"
+    """In files that don't say it, it was OpenCV: there was nothing else."""
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,6 +44,12 @@ class Arithmetic:
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> Arithmetic:
         return Arithmetic(**plain)
+
+    @staticmethod
+    def filled(plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds to what a file says of its arithmetic what was not said yet when it was written."""
+        later = {field.name: field.default for field in fields(Arithmetic) if field.default is not MISSING}
+        return {**later, **plain}
 
     def apply(self) -> None:
         """Sets the process up for it: threads, and on a GPU the deterministic kernels."""
@@ -91,7 +101,14 @@ class Arithmetic:
         return images.to(dtype=torch.float32, memory_format=layout).mul_(1 / 255)
 
 
-def settle(*, device: str | int | None, amp: bool, deterministic: bool, threads: int | None = None) -> Arithmetic:
+def settle(
+    *,
+    device: str | int | None,
+    amp: bool,
+    deterministic: bool,
+    threads: int | None = None,
+    augmentation: Augmentation = "opencv",
+) -> Arithmetic:
     """Chooses the arithmetic for these settings on this machine.
 
     Raises MachineError for a device that isn't there.
@@ -105,6 +122,7 @@ def settle(*, device: str | int | None, amp: bool, deterministic: bool, threads:
         threads=threads or _cores(),
         channels_last=True,
         deterministic=deterministic,
+        augmentation=augmentation,
     )
 
 

@@ -23,6 +23,11 @@ def available_bytes(cgroup_root: Path = _CGROUP_ROOT, own_groups: Path = _OWN_GR
     return max(0, free_bytes)
 
 
+def available_bytes_on(device: str) -> int:
+    """Gives the bytes that can be taken on a device: `cpu`, or a GPU as torch names it."""
+    return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else available_bytes()
+
+
 def _groups(root: Path, own_groups: Path) -> Iterator[Path]:
     """The folders of this process's groups and of all groups above them: each of them may set a limit."""
     yield root

@@ -45,7 +45,7 @@ def expected_shift(seam: Seam) -> Mapping[str, Shift]:
     if seam.optimizer_is_new or seam.changed("freeze"):
         allow(LOSSES, -0.1, 0.1)
         allow(MAP, -0.02, 0.02)
-    if seam.changed(*_OF_THE_UPDATE):
+    if seam.changed(*_OF_THE_UPDATE) or seam.augments_elsewhere:
         allow(LOSSES, -0.05, 0.05)
         allow(MAP, -0.01, 0.01)
     for was, now in ((before.mosaic, after.mosaic), (before.mixup, after.mixup)):

@@ -239,6 +239,9 @@ def _machine(seam: Seam) -> Iterator[PlannedPart]:
             yield PlannedPart("gradient scaler", "re-initialised", "it belongs to float16")
     elif after.needs_scaler:
         yield PlannedPart("gradient scaler", "carried over", "bit for bit")
+    if seam.augments_elsewhere:
+        why = f"by {after.augmentation} instead of {before.augmentation}: the same plans, pixels rounded differently"
+        yield PlannedPart("augmentation by", "changed", why, "losses within 0.05")
     if (before.device, before.device_name) != (after.device, after.device_name):
         yield PlannedPart(
             "device", "changed", f"{before.device_name} ({before.device}) -> {after.device_name} ({after.device})"
@@ -252,8 +255,12 @@ def _files(seam: Seam) -> Iterator[PlannedPart]:
     if seam.in_place and moved:
         why = f"{_listed(moved)}: a run is gone on with in its own folder. Move the folder, or leave this out"
         yield PlannedPart("folder", "refused", why)
-    elif changed := [change for change in seam.changes if change.bears_on in ("execution", "output")]:
+    elif changed := [change for change in seam.changes if _bears_on_nothing(seam, change)]:
         yield PlannedPart("machine and files", "changed", f"{_listed(changed)}: the result stays the same")
+
+
+def _bears_on_nothing(seam: Seam, change: Change) -> bool:
+    return change.bears_on in ("execution", "output") and not seam.bears_on_result(change)
 
 
 def _is_where_it_lies(seam: Seam, change: Change) -> bool:

@@ -79,7 +79,16 @@ class Seam:
             for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
             if old != new and old and new
         )
-        return tuple(str(change) for change in self.changes if change.bears_on == "result") + data
+        return tuple(str(change) for change in self.changes if self.bears_on_result(change)) + data
+
+    @property
+    def augments_elsewhere(self) -> bool:
+        """Whether plans are carried out by something that rounds differently from what did it before."""
+        return self.before.arithmetic.augmentation != self.after.arithmetic.augmentation
+
+    def bears_on_result(self, change: Change) -> bool:
+        """Where images are kept is the same for the result, except where they are augmented there as well."""
+        return change.bears_on == "result" or (change.name == "cache" and self.augments_elsewhere)
 
     def changed(self, *names: str) -> list[Change]:
         return [change for change in self.changes if change.name in names]
@@ -93,7 +102,7 @@ class Seam:
         """Whether a new segment begins here: something that bears on the result is another thing than before."""
         before, after = self.before, self.after
         return (
-            any(change.bears_on == "result" for change in self.changes)
+            any(self.bears_on_result(change) for change in self.changes)
             or (before.train, before.val, before.horizon) != (after.train, after.val, after.horizon)
             or before.recipe != after.recipe
         )

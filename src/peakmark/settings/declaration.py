@@ -22,7 +22,7 @@ its place is not. execution: how fast, where, or for how long the run is worked 
 REQUIRED: Any = ...
 """As a default: the setting must be given."""
 
-CacheMode = Literal["auto", "off", "ram", "disk"]
+CacheMode = Literal["auto", "off", "ram", "disk", "device"]
 LAST_LAYER_TO_FREEZE = 21
 """Layer 22 is the detection head; a run that doesn't train its head learns nothing."""
 
@@ -84,7 +84,7 @@ def _cache(value: Any) -> Any:
         return "ram" if value else "off"
     mode = str(value).strip().lower()
     if mode not in get_args(CacheMode):
-        raise ValueError("is none of auto, False, ram and disk")
+        raise ValueError("is none of auto, False, ram, disk and device")
     return mode
 
 

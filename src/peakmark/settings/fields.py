@@ -49,7 +49,10 @@ Verify = Literal["full", "fast"]
 
 _DEVICE = "where it runs: cpu, cuda, cuda:1 or just the GPU's number"
 _WORKERS = "threads that prepare images (0: prepared by the main thread)"
-_CACHE = "where decoded images are kept: auto, False, ram (or True), disk"
+_CACHE = (
+    "where decoded images are kept: auto, False, ram (or True), disk; device keeps them on the GPU, where they are then"
+    " augmented as well (not measured on a GPU yet)"
+)
 _VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
 _EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 _BEST_DEVICE = "the best there is"

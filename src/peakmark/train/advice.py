@@ -70,6 +70,8 @@ def _loading(timings: Timings, facts: Facts) -> str:
         return ""
     takes = f"Loading takes {share:.0%} of the time"
     threads, workers = facts.arithmetic.threads, facts.workers
+    if facts.arithmetic.augmentation == "torch":
+        return f"{takes}: {_of_the_device(facts)}"
     if not facts.images_kept:
         return (
             f"{takes}, and each image is decoded anew in every epoch: cache=ram keeps as many as the memory holds,"
@@ -81,7 +83,22 @@ def _loading(timings: Timings, facts: Facts) -> str:
             return f"{takes}: workers={more} prepares more images beside the network."
     if workers and threads < _CORES_TO_SPARE and not facts.arithmetic.on_gpu:
         return f"{takes}: on {threads} cores a worker takes time from the network; workers=0 is usually faster."
+    if facts.arithmetic.on_gpu:
+        return (
+            f"{takes}, and no core is free for it: cache=device lets the GPU augment the images (not measured on a GPU"
+            " yet, and pixels are rounded differently, so the result changes), or take less augmentation (mosaic=0,"
+            " mixup=0)."
+        )
     return f"{takes}, and no core is free for it; only less augmentation (mosaic=0, mixup=0) or more cores would help."
+
+
+def _of_the_device(facts: Facts) -> str:
+    if not facts.arithmetic.on_gpu:
+        return "with cache=ram OpenCV augments the images, several times faster than torch does on a processor."
+    return (
+        "the GPU augments the images itself, so only less augmentation (mosaic=0, mixup=0) would help; or cache=ram, if"
+        " its cores would be faster (that changes the result)."
+    )
 
 
 def _precision(timings: Timings, facts: Facts) -> str:

@@ -29,7 +29,7 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.summary import Averaging
 from peakmark.selection.retention import kept_best
 from peakmark.train.averaging import average, measure_statistics, microbatches_for_statistics
-from peakmark.train.build import PreparedRun, open_cache, workers_of
+from peakmark.train.build import PreparedRun, open_images, workers_of
 from peakmark.train.validation import validate_weights
 
 Epochs = tuple[int, ...]
@@ -63,7 +63,7 @@ class Averages:
         self._gains = (settings.box, settings.cls, settings.dfl)
         self._loader = TrainLoader(
             run.train_index,
-            open_cache(run.train_index, settings.imgsz, settings.cache),
+            open_images(run.train_index, settings, run.arithmetic),
             settings,
             workers_of(settings, run.arithmetic),
         )

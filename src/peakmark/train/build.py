@@ -30,13 +30,14 @@ from peakmark.checkpoint.format import comparable
 from peakmark.data.audit.quick import quick_notes
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
+from peakmark.data.device_images import DeviceImages
 from peakmark.data.index import Index, build_index
-from peakmark.data.loader import TrainLoader
+from peakmark.data.loader import Images, TrainLoader
 from peakmark.data.plan import least_side
 from peakmark.errors import SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
-from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
+from peakmark.machine.devices import Arithmetic, Augmentation, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import STRIDES, Detector
@@ -119,7 +120,12 @@ def prepare(
     Raises SettingsError, DataError, ModelFileError or MachineError where something stands in the way.
     """
     data = open_data(settings, spec, function)
-    arithmetic = settle(device=settings.device, amp=settings.amp, deterministic=settings.deterministic)
+    arithmetic = settle(
+        device=settings.device,
+        amp=settings.amp,
+        deterministic=settings.deterministic,
+        augmentation=augmentation_of(settings),
+    )
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
@@ -147,7 +153,7 @@ def put_together(
         state=state,
         architecture=architecture,
         provenance=provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {}),
-        notes=(*notes, *data.warnings),
+        notes=(*notes, *_about_the_device(arithmetic), *data.warnings),
     )
 
 
@@ -257,8 +263,29 @@ def open_validation_set(
     settings: Settings, index: Index, names: tuple[str, ...], arithmetic: Arithmetic
 ) -> ValidationSet:
     """Opens a split for the validations of a run."""
-    cache = open_cache(index, settings.imgsz, settings.cache)
-    return ValidationSet(index, cache, settings.imgsz, workers_of(settings, arithmetic), 2 * settings.batch, names)
+    images = open_images(index, settings, arithmetic)
+    return ValidationSet(index, images, settings.imgsz, workers_of(settings, arithmetic), 2 * settings.batch, names)
+
+
+def augmentation_of(settings: Settings) -> Augmentation:
+    """What carries plans out under these settings: images that are kept on the device are augmented there."""
+    return "torch" if settings.cache == "device" else "opencv"
+
+
+def _about_the_device(arithmetic: Arithmetic) -> tuple[str, ...]:
+    if arithmetic.augmentation == "opencv" or arithmetic.on_gpu:
+        return ()
+    return (
+        "cache=device gains nothing on a processor, where torch augments images several times slower than OpenCV does;"
+        " it is meant for a GPU, and cache=ram is faster here.",
+    )
+
+
+def open_images(index: Index, settings: Settings, arithmetic: Arithmetic) -> Images:
+    """Opens the images of one split for a run, on the device where its arithmetic augments them there."""
+    if arithmetic.augmentation == "torch":
+        return DeviceImages(index, settings.imgsz, arithmetic.device)
+    return open_cache(index, settings.imgsz, settings.cache)
 
 
 def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
@@ -304,12 +331,12 @@ def assemble(
             observe,
             stop.requested,
         )
-    cache, workers = open_cache(run.train_index, settings.imgsz, settings.cache), workers_of(settings, run.arithmetic)
-    stopwatch = _stopwatch(run, workers, cache.keeps, observe)
+    images, workers = open_images(run.train_index, settings, run.arithmetic), workers_of(settings, run.arithmetic)
+    stopwatch = _stopwatch(run, workers, images.keeps, observe)
     loop = Loop(
         state=run.state,
         settings=settings,
-        loader=TrainLoader(run.train_index, cache, settings, workers),
+        loader=TrainLoader(run.train_index, images, settings, workers),
         stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad, stopwatch),
         validate=validator,
         decide=lambda history: decide(history, rules_of(settings)),

@@ -27,7 +27,7 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, recipe
-from peakmark.train.build import OpenData, check_no_lone_value, open_data
+from peakmark.train.build import OpenData, augmentation_of, check_no_lone_value, open_data
 from peakmark.train.build import versions as versions_here
 from peakmark.train.data_files import changed_files
 from peakmark.train.judging import check_same_function
@@ -184,8 +184,10 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     here = settle(device=device, amp=new.amp, deterministic=new.deterministic)
     same_kind = here.on_gpu == stored.on_gpu
     if wished:
-        return dataclasses.replace(here, threads=stored.threads) if same_kind else here
-    return dataclasses.replace(stored, device_name=here.device_name)
+        settled = dataclasses.replace(here, threads=stored.threads) if same_kind else here
+    else:
+        settled = dataclasses.replace(stored, device_name=here.device_name)
+    return dataclasses.replace(settled, augmentation=augmentation_of(new))
 
 
 def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:

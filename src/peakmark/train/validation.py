@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from peakmark.data.cache import ImageCache
 from peakmark.data.index import Index
-from peakmark.data.loader import VALIDATION_CHUNK, validation_batches
+from peakmark.data.loader import VALIDATION_CHUNK, Images, validation_batches
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import BatchPrediction, Validated, validate
@@ -27,7 +26,7 @@ class ValidationSet:
     """A split, ready to be validated on."""
 
     index: Index
-    cache: ImageCache
+    images: Images
     side_px: int
     workers: int
     images_ahead: int
@@ -35,7 +34,7 @@ class ValidationSet:
 
     def batches(self) -> Iterator[ValidationBatch]:
         return validation_batches(
-            self.index, self.cache, side_px=self.side_px, workers=self.workers, images_ahead=self.images_ahead
+            self.index, self.images, side_px=self.side_px, workers=self.workers, images_ahead=self.images_ahead
         )
 
 
@@ -64,7 +63,7 @@ def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmet
     first = next(data.batches())
     squares = first.batch.images_BCHW
     return Samples(
-        images=tuple(square.permute(1, 2, 0).numpy() for square in squares),
+        images=tuple(square.permute(1, 2, 0).cpu().numpy() for square in squares),
         truths=tuple(
             Truths(box.to_square(truths.boxes_xyxy_px), truths.classes)
             for box, truths in zip(first.letterboxes, first.truths, strict=True)

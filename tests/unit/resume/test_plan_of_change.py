@@ -169,6 +169,18 @@ def test_why_it_is_no_longer_exact_is_said(change, reason):
     assert planned(replace(side(), **change)).inexact == (reason,)
 
 
+def test_images_that_are_augmented_elsewhere_make_another_run():
+    after = replace(side(cache="device"), arithmetic=replace(ARITHMETIC, augmentation="torch"))
+    made = planned(after)
+    assert made.changes == ("cache: auto -> device",)
+    assert made.inexact == ("settings or data that bear on the result were changed",)
+    assert part(made, "augmentation by").why.startswith("by torch instead of opencv")
+    assert expected(after)["train/box"] == (-0.05, 0.05)
+    assert not [each for each in made.parts if each.part == "machine and files"]
+    kept = planned(after, before=replace(after, settings=side(cache="device").settings))
+    assert {each.fate for each in kept.parts} == {"carried over"}
+
+
 # --- what the watch is told -----------------------------------------------------------------------------------------
 
 

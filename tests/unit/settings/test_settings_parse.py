@@ -94,7 +94,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_remedy():
         ("device", "0,1", "more than one device"),
         ("device", [0, 1], "more than one device"),
         ("device", "tpu", "is no device"),
-        ("cache", "gpu", "none of auto, False, ram and disk"),
+        ("cache", "gpu", "none of auto, False, ram, disk and device"),
         ("freeze", 23, "layers 0 to 21 can be frozen"),
         ("freeze", "[0,x]", "no list of layer numbers"),
         ("freeze", -2, "start at 0"),

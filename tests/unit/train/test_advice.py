@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from peakmark.machine.devices import Arithmetic, Precision
+from peakmark.machine.devices import Arithmetic, Augmentation, Precision
 from peakmark.nouns import Stage, Timings
 from peakmark.settings.fields import Settings
 from peakmark.train.advice import Facts, advise
@@ -22,11 +22,12 @@ def facts(
     workers: int = 0,
     kept: bool = True,
     precision: Precision = "bfloat16",
+    augmentation: Augmentation = "opencv",
     **settings: Any,
 ) -> Facts:
     return Facts(
         Settings.model_validate({"data": "x.yaml", **settings}),
-        Arithmetic(device, "test", precision, threads, True, True),
+        Arithmetic(device, "test", precision, threads, True, True, augmentation),
         workers,
         kept,
         "bfloat16",
@@ -42,7 +43,13 @@ GPU: Any = {"device": "cuda:0", "threads": 16}
 CASES: dict[str, tuple[Timings, Facts, str]] = {
     "nothing": (timings(loading=2.0), facts(), "Nothing stands out: the network itself takes 98% of the time."),
     "decoded anew": (timings(loading=40.0), facts(kept=False), "Loading takes 29% .* cache=ram .* cache=disk"),
-    "a busy GPU's loader": (timings(loading=40.0), facts(workers=8, **GPU), "only less augmentation"),
+    "a busy GPU's loader": (
+        timings(loading=40.0),
+        facts(workers=8, **GPU),
+        "cache=device lets the GPU augment .*not measured",
+    ),
+    "a GPU that augments": (timings(loading=40.0), facts(augmentation="torch", **GPU), "the GPU augments .* only less"),
+    "no GPU to augment on": (timings(loading=40.0), facts(augmentation="torch"), "with cache=ram OpenCV augments"),
     "an idle core": (timings(loading=40.0), facts(workers=2, **GPU), "workers=4 prepares more"),
     "a few cores": (timings(loading=40.0), facts(), "no core is free for it; only less augmentation"),
     "a worker too many": (timings(loading=40.0), facts(workers=2), "on 2 cores a worker .* workers=0 is usually"),
