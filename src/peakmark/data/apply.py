@@ -46,10 +46,21 @@ def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: 
 
 
 def truths_of_result(plan: AugmentPlan, truths_of: Callable[[int], Truths]) -> Truths:
-    """Gives what is left of the truths of all tiles, in px of the result."""
-    found = [_truths_in_result(tile, truths_of(tile.image), plan.side_px) for layer in plan.layers for tile in layer]
-    boxes = np.concatenate([truths.boxes_xyxy_px for truths in found])
-    return Truths(boxes, np.concatenate([truths.classes for truths in found]))
+    """Takes the truths of all tiles into the result and drops those that crop or edge left too little of, in px."""
+    tiles = [tile for layer in plan.layers for tile in layer]
+    found = [truths_of(tile.image) for tile in tiles]
+    counts = [len(truths) for truths in found]
+    boxes = np.concatenate([truths.boxes_xyxy_px for truths in found], dtype=np.float64)
+    classes = np.concatenate([truths.classes for truths in found])
+    # All tiles' boxes at once: one by one, calls into NumPy took longer than what they did.
+    to_result = np.repeat([tile.to_result for tile in tiles], counts, axis=0)
+    crops = np.repeat([tile.crop_xyxy_px for tile in tiles], counts, axis=0)
+    low, high = crops[:, :2], np.maximum(crops[:, :2], crops[:, 2:])
+    cropped = boxes.reshape(-1, 2, 2).clip(low[:, None], high[:, None]).reshape(-1, 4)
+    whole = _corners_in_result(boxes, to_result)
+    clipped = _corners_in_result(cropped, to_result).clip(0, plan.side_px)
+    kept = _worth_keeping(whole, clipped)
+    return Truths(clipped[kept].astype(np.float32), classes[kept])
 
 
 def _draw_layer(tiles: tuple[TilePlan, ...], side_px: int, load: Callable[[int], ImageArray]) -> ImageArray:
@@ -69,12 +80,11 @@ def _warp_tile(tile: TilePlan, source: ImageArray, result: ImageArray) -> None:
     crop, matrix = source[top:bottom, left:right], place.crop_to_reach
     size = (x1 - x0, y1 - y0)
     border = cv2.BORDER_REPLICATE if place.upright else cv2.BORDER_TRANSPARENT
-    part = np.ascontiguousarray(result[y0:y1, x0:x1])
+    part = result[y0:y1, x0:x1]
     if _is_affine(matrix):
         cv2.warpAffine(crop, matrix[:2], size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
     else:
         cv2.warpPerspective(crop, matrix, size, dst=part, flags=cv2.INTER_LINEAR, borderMode=border)
-    result[y0:y1, x0:x1] = part
 
 
 def tile_in_result(tile: TilePlan, side_px: int) -> TileInResult | None:
@@ -82,7 +92,7 @@ def tile_in_result(tile: TilePlan, side_px: int) -> TileInResult | None:
     left, top, right, bottom = tile.crop_xyxy_px
     if right <= left or bottom <= top:
         return None
-    corners = _corners_in_result(np.array([[left, top, right, bottom]], dtype=np.float64), tile.to_result)[0]
+    corners = _corners_in_result(np.array([[left, top, right, bottom]], dtype=np.float64), tile.to_result[None])[0]
     upright = _is_upright(tile.to_result)
     # Upright tiles fill whole pixels up to their rounded edges, so that neighbours meet without a seam; turned ones
     # leave pixels that they cover in part to the background.
@@ -110,25 +120,12 @@ def _is_affine(matrix: Matrix) -> bool:
     return bool(matrix[2, 0] == 0 and matrix[2, 1] == 0)
 
 
-def _corners_in_result(boxes_xyxy_px: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
-    """The upright boxes (N, 4) around the boxes' four corners after the map."""
+def _corners_in_result(boxes_xyxy_px: NDArray[np.float64], to_result: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The upright boxes (N, 4) around the boxes' four corners, each after its own map (N, 3, 3)."""
     corners = boxes_xyxy_px[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
-    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    mapped = corners @ to_result[:, :, :2].swapaxes(1, 2) + to_result[:, None, :, 2]
     points = mapped[..., :2] / mapped[..., 2:]
     return np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1)
-
-
-def _truths_in_result(tile: TilePlan, truths: Truths, side_px: int) -> Truths:
-    """Takes a tile's truths into the result and drops those that the crop or the edge left too little of."""
-    if not len(truths):
-        return truths
-    boxes = truths.boxes_xyxy_px.astype(np.float64)
-    whole = _corners_in_result(boxes, tile.to_result)
-    left, top, right, bottom = tile.crop_xyxy_px
-    cropped = boxes.clip((left, top, left, top), (max(left, right), max(top, bottom)) * 2)
-    clipped = _corners_in_result(cropped, tile.to_result).clip(0, side_px)
-    kept = _worth_keeping(whole, clipped)
-    return Truths(clipped[kept].astype(np.float32), truths.classes[kept])
 
 
 def _worth_keeping(whole: NDArray[np.float64], clipped: NDArray[np.float64]) -> NDArray[np.bool_]:

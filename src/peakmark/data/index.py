@@ -90,11 +90,11 @@ class Index:
 
     def truths_px(self, number: int) -> Truths:
         """Gives an image's truths in px of the original image, inside it."""
-        entry = self.entry(number)
-        size = np.array([entry.width_px, entry.height_px] * 2, np.float32)
+        objects = slice(self.offsets[number], self.offsets[number + 1])
+        size = np.array([self.widths_px[number], self.heights_px[number]] * 2, np.float32)
         # Clipped again: turning centres into corners and fractions into pixels may round a hair past the edge.
-        boxes_xyxy_px = np.clip(xyxy_from_cxcywh(entry.boxes_cxcywh_norm * size), 0, size)
-        return Truths(boxes_xyxy_px=boxes_xyxy_px.astype(np.float32), classes=entry.classes)
+        boxes_xyxy_px = np.clip(xyxy_from_cxcywh(self.boxes_cxcywh_norm[objects] * size), 0, size)
+        return Truths(boxes_xyxy_px=boxes_xyxy_px.astype(np.float32), classes=self.classes[objects])
 
     def select(self, numbers: Sequence[int] | IntArray) -> Index:
         """Gives an index of these images only, in this order."""
