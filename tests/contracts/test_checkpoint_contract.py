@@ -20,9 +20,22 @@ GOLDEN = FOLDER / f"checkpoint-{FORMAT_VERSION}.pt"
 in the newest one is a change of the format: it needs a new version."""
 FIRST = FOLDER / "checkpoint-1.pt"
 EVERY = [FOLDER / f"checkpoint-{version}.pt" for version in range(1, FORMAT_VERSION + 1)]
-ADDED_IN_3 = {"min_delta": 0.0, "stop_phase": "now"}
-"""Settings that version 3 brought, as every run before was."""
+ADDED_SETTINGS: dict[int, dict[str, object]] = {
+    1: {},
+    2: {},
+    3: {"min_delta": 0.0, "stop_phase": "now"},
+    4: {"compile": False},
+}
+"""Those that a version brought, as every run before was."""
+ADDED_ARITHMETIC = {"compiled": False, "augmentation": "opencv"}
+"""What version 4 says of it that none before it did."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
+
+
+def added_since(version: int) -> dict[str, object]:
+    return {
+        name: value for later in range(version + 1, FORMAT_VERSION + 1) for name, value in ADDED_SETTINGS[later].items()
+    }
 
 
 def test_the_golden_file_reads_as_it_always_did():
@@ -37,7 +50,9 @@ def test_a_file_of_an_earlier_version_still_says_what_it_said(file):
     said, now = json.loads(file.with_suffix(".json").read_text()), describe(file, read(file))
     # It covers segments and settings, of which an earlier version says less; the weights' own digests stay.
     del said["digests"]["everything"], now["digests"]["everything"]
-    assert {name: now["settings"].pop(name) for name in ADDED_IN_3} == ADDED_IN_3
+    added = added_since(int(file.stem[-1]))
+    assert {name: now["settings"].pop(name) for name in added} == added
+    assert {name: now["arithmetic"].pop(name) for name in ADDED_ARITHMETIC} == ADDED_ARITHMETIC
     assert {name: json.dumps(now[name]) for name in said} == {name: json.dumps(value) for name, value in said.items()}
 
 
@@ -47,9 +62,10 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
     (segment,) = plain["history"].pop("segments")
     (as_it_was,) = by_hand["history"].pop("segments")
     changed = {key for key in plain if repr(plain[key]) != repr(by_hand[key])}
-    assert changed == {"format_version", "settings", "result_settings"}
-    assert plain["settings"] == {**by_hand["settings"], **ADDED_IN_3}
-    assert {name: segment["settings"].pop(name) for name in ADDED_IN_3} == ADDED_IN_3
+    assert changed == {"format_version", "settings", "result_settings", "arithmetic"}
+    assert plain["arithmetic"] == {**by_hand["arithmetic"], **ADDED_ARITHMETIC}
+    assert plain["settings"] == {**by_hand["settings"], **added_since(1)}
+    assert {name: segment["settings"].pop(name) for name in added_since(1)} == added_since(1)
     assert {key: segment.pop(key) for key in as_it_was} == as_it_was
     assert segment == {
         # AdamW's, by the rule for short runs: 0.002 * 5 / (4 + 2 classes).

@@ -22,6 +22,7 @@ from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped, TimeMeasur
 from peakmark.machine.devices import Arithmetic
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
+from peakmark.train.network import CompiledNetwork
 
 # Two epochs of three updates: the first warms up and has mosaics, the second has neither.
 BASELINE: dict[str, Any] = {
@@ -211,6 +212,17 @@ def check_deterministic(train, monkeypatch, **_):
             torch.use_deterministic_algorithms(False)
 
 
+def check_compile(train, quick_compiler, monkeypatch, **_):
+    """That compiled code is near the plain one, and the same each time, is shown where it is really compiled."""
+    shapes: list[Any] = []
+    rehearse = CompiledNetwork._rehearse
+    monkeypatch.setattr(CompiledNetwork, "_rehearse", recorded(rehearse, shapes))
+    assert read(train(**QUICK).last).arithmetic["compiled"] is False
+    assert shapes == []
+    assert read(train(**QUICK, compile=True).last).arithmetic["compiled"] is True
+    assert [tuple(images.shape) for _, images in shapes] == [(2, 3, 32, 32)]
+
+
 def check_device(train, **_):
     assert read(train(**QUICK, device="cpu").last).arithmetic["device"] == "cpu"
     with pytest.raises(MachineError, match="device=cuda:7"):
@@ -332,11 +344,14 @@ TRAINING_CHECKS = {
 
 
 @pytest.fixture
-def parts(train, runs, trained, weights_of, write_set, tmp_path, monkeypatch, plant_nan) -> dict[str, Any]:
+def parts(
+    train, runs, trained, weights_of, write_set, tmp_path, monkeypatch, plant_nan, quick_compiler
+) -> dict[str, Any]:
     """What a check may need."""
     return {
         "train": train, "runs": runs, "trained": trained, "weights_of": weights_of, "write_set": write_set,
         "tmp_path": tmp_path, "monkeypatch": monkeypatch, "plant_nan": plant_nan,
+        "quick_compiler": quick_compiler,
     }  # fmt: skip
 
 

@@ -18,9 +18,10 @@ _BEARING_ON_RECIPE = ("optimizer", "lr0", "momentum", "warmup_bias_lr", "weight_
 
 def as_today(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Gives the content of a file of any version that was, as the newest version has it."""
-    if plain["format_version"] == 1:
-        plain = _from_1(plain)
-    return _from_2(plain) if plain["format_version"] == 2 else plain
+    for version, step in enumerate((_from_1, _from_2, _from_3), start=1):
+        if plain["format_version"] == version:
+            plain = step(plain)
+    return plain
 
 
 def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -43,14 +44,25 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _from_2(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Version 2 stopped at once where patience was used up, and took every gain for one."""
-    added = {"min_delta": 0.0, "stop_phase": "now"}
     history = plain["history"]
-    segments = [
-        {**segment, "settings": {**segment["settings"], **added}, "until": None} for segment in history["segments"]
-    ]
+    segments = [{**segment, "until": None} for segment in history["segments"]]
+    plain = {**plain, "format_version": 3, "history": {**history, "segments": segments}}
+    return _with_settings(plain, {"min_delta": 0.0, "stop_phase": "now"})
+
+
+def _from_3(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 3 compiled nothing, and only OpenCV augmented images."""
+    arithmetic = {**plain["arithmetic"], "compiled": False, "augmentation": "opencv"}
+    plain = {**plain, "format_version": 4, "arithmetic": arithmetic}
+    return _with_settings(plain, {"compile": False})
+
+
+def _with_settings(plain: Mapping[str, Any], added: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Adds settings that bear on the result, as every run before them was."""
+    history = plain["history"]
+    segments = [{**segment, "settings": {**segment["settings"], **added}} for segment in history["segments"]]
     return {
         **plain,
-        "format_version": 3,
         "settings": {**plain["settings"], **added},
         "result_settings": [*plain["result_settings"], *added],
         "history": {**history, "segments": segments},

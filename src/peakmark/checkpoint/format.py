@@ -17,7 +17,7 @@ import torch
 from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 TIME_COLUMNS = ("train_s", "validation_s")
 """The parts of a record, or of the open epoch's sums, that differ between two runs of the same fold."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 import psutil
@@ -36,7 +36,8 @@ class Arithmetic:
     channels_last: bool
     deterministic: bool
     augmentation: Augmentation = "opencv"
-    """In files that don't say it, it was OpenCV: there was nothing else."""
+    compiled: bool = False
+    """Whether a training's forward and backward are."""
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,12 +45,6 @@ class Arithmetic:
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> Arithmetic:
         return Arithmetic(**plain)
-
-    @staticmethod
-    def filled(plain: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds to what a file says of its arithmetic what was not said yet when it was written."""
-        later = {field.name: field.default for field in fields(Arithmetic) if field.default is not MISSING}
-        return {**later, **plain}
 
     def apply(self) -> None:
         """Sets the process up for it: threads, and on a GPU the deterministic kernels."""
@@ -108,6 +103,7 @@ def settle(
     deterministic: bool,
     threads: int | None = None,
     augmentation: Augmentation = "opencv",
+    compiled: bool = False,
 ) -> Arithmetic:
     """Chooses the arithmetic for these settings on this machine.
 
@@ -123,6 +119,7 @@ def settle(
         channels_last=True,
         deterministic=deterministic,
         augmentation=augmentation,
+        compiled=compiled,
     )
 
 

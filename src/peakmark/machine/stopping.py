@@ -5,13 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Literal
 
 StopReason = Literal["interrupted", "out_of_time", "paused", "broken"]
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """Ctrl-C, a machine being taken away, and the warning that schedulers send before it."""
+
+
+class StopNow(BaseException):  # no Exception: whoever catches those on the way must not take it for a failure
+    """A stop was asked for where nothing has to be finished first."""
 
 
 class StopRequest:
@@ -25,6 +30,7 @@ class StopRequest:
         self._deadline = None if time_limit_s is None else clock() + time_limit_s
         self._asked: StopReason | None = None
         self._previous: dict[int, Any] = {}
+        self._raises = False
 
     @property
     def reason(self) -> StopReason | None:
@@ -40,6 +46,15 @@ class StopRequest:
     def ask(self, reason: StopReason = "interrupted") -> None:
         """Does what a signal does, for a program that runs the training."""
         self._asked = reason
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A signal inside raises StopNow: for what takes long and can be dropped half done."""
+        self._raises = True
+        try:
+            yield
+        finally:
+            self._raises = False
 
     def __enter__(self) -> StopRequest:
         # Python lets only the main thread listen; a run inside another thread is stopped with `ask`.
@@ -58,3 +73,5 @@ class StopRequest:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = self._asked or "interrupted"
+        if self._raises:
+            raise StopNow

@@ -14,7 +14,7 @@ from torch import nn
 
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.machine.streams import stream
-from peakmark.model.blocks import SPPF, C2f, Conv, ConvNormAct
+from peakmark.model.blocks import SPPF, C2f, Conv, ConvNormAct, Doubled
 from peakmark.model.scales import Scale
 from peakmark.nouns import HeadOutput
 
@@ -55,7 +55,7 @@ class Neck(nn.Module):
         super().__init__()
         c256, c512, c1024 = (scale.channels(c) for c in (256, 512, 1024))
         n3 = scale.repeats(3)
-        self.upsample = nn.Upsample(scale_factor=2, mode="nearest")  # 10, 13
+        self.upsample = Doubled()  # 10, 13
         self.down_p4 = C2f(c1024 + c512, c512, n3, shortcut=False)  # 12 (11 joins)
         self.out_p3 = C2f(c512 + c256, c256, n3, shortcut=False)  # 15 (14 joins)
         self.up_p4 = ConvNormAct(c256, c256, 3, 2)  # 16

@@ -21,7 +21,7 @@ Shift = tuple[float, float]
 
 _GEOMETRY = ("degrees", "translate", "scale", "shear", "perspective", "multi_scale", "fliplr", "flipud")
 _COLOURS = ("hsv_h", "hsv_s", "hsv_v")
-_OF_THE_UPDATE = ("batch", "nbs", "weight_decay", "momentum", "warmup_momentum", "clip_grad", "amp")
+_OF_THE_UPDATE = ("batch", "nbs", "weight_decay", "momentum", "warmup_momentum", "clip_grad", "amp", "compile")
 
 
 def expected_shift(seam: Seam) -> Mapping[str, Shift]:

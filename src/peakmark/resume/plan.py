@@ -248,6 +248,9 @@ def _machine(seam: Seam) -> Iterator[PlannedPart]:
         )
     if before.deterministic != after.deterministic:
         yield PlannedPart("kernels", "changed", f"deterministic: {before.deterministic} -> {after.deterministic}")
+    if before.compiled != after.compiled:
+        why = f"compile: {before.compiled} -> {after.compiled}, which rounds differently"
+        yield PlannedPart("compiled code", "changed", why, "losses within 0.05")
 
 
 def _files(seam: Seam) -> Iterator[PlannedPart]:

@@ -171,6 +171,7 @@ class Settings(SettingsModel):
     device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
     deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
+    compile: bool = setting(False, "compile the network for this machine before its first step", MACHINE, "result")
     workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
     cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
     profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")

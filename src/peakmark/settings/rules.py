@@ -153,6 +153,14 @@ def _kept_epochs(settings: Settings, given: Set[str]) -> Iterator[Finding]:
         )
 
 
+def _compiled_sizes(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.compile and settings.multi_scale:
+        yield Note(
+            f"compile=True with multi_scale={settings.multi_scale:g}: each size that is drawn is compiled for when it"
+            " first comes, which takes minutes every time; without multi_scale there is one size."
+        )
+
+
 def _no_effect(names: Set[str], because: str) -> Iterator[Finding]:
     if names:
         verb = "has" if len(names) == 1 else "have"
@@ -168,4 +176,5 @@ _TRAINING_RULES: tuple[Callable[[Settings, Set[str]], Iterator[Finding]], ...] =
     _warmup,
     _mosaic_closed,
     _kept_epochs,
+    _compiled_sizes,
 )

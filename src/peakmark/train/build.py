@@ -37,6 +37,7 @@ from peakmark.data.plan import least_side
 from peakmark.errors import SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
+from peakmark.machine.compiling import check_compiler
 from peakmark.machine.devices import Arithmetic, Augmentation, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes
 from peakmark.machine.stopping import StopRequest
@@ -55,6 +56,7 @@ from peakmark.train.evidence_files import write_evidence
 from peakmark.train.judging import open_fitness
 from peakmark.train.keeper import DiskKeeper
 from peakmark.train.loop import Loop
+from peakmark.train.network import CompiledNetwork, Network, PlainNetwork
 from peakmark.train.optimizer import build_optimizer
 from peakmark.train.start import ModelSource, starting_model
 from peakmark.train.step import Stepper, freeze
@@ -125,9 +127,12 @@ def prepare(
         amp=settings.amp,
         deterministic=settings.deterministic,
         augmentation=augmentation_of(settings),
+        compiled=settings.compile,
     )
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
+    if arithmetic.compiled:
+        check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint))
     return put_together(settings, data, arithmetic, state, source.scale.name, notes)
@@ -337,7 +342,7 @@ def assemble(
         state=run.state,
         settings=settings,
         loader=TrainLoader(run.train_index, images, settings, workers),
-        stepper=Stepper(run.state, run.arithmetic, gains, settings.clip_grad, stopwatch),
+        stepper=Stepper(run.state, _network(run, observe, stop), gains, settings.clip_grad, stopwatch),
         validate=validator,
         decide=lambda history: decide(history, rules_of(settings)),
         keeper=keeper,
@@ -348,6 +353,13 @@ def assemble(
         stopwatch=stopwatch,
     )
     return loop, keeper
+
+
+def _network(run: PreparedRun, observe: Observer, stop: StopRequest) -> Network:
+    if not run.arithmetic.compiled:
+        return PlainNetwork(run.state.model, run.arithmetic)
+    images = min(run.settings.batch, len(run.train_index))
+    return CompiledNetwork(run.state.model, run.arithmetic, images, observe, stop.at_once)
 
 
 def _stopwatch(run: PreparedRun, workers: int, images_kept: bool, observe: Observer) -> Stopwatch:

@@ -15,6 +15,7 @@ from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
+from peakmark.machine.compiling import check_compiler
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.nouns import Cause, ChangePlan, Position
 from peakmark.record.folder import RunFolder
@@ -37,6 +38,8 @@ from peakmark.train.windows import epoch_windows
 
 _DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
+
+_ARITHMETIC_SETTINGS = ("device", "amp", "deterministic", "compile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +181,13 @@ def _rate(settings: Settings, chosen: Recipe, horizon: int, epoch: int) -> float
 
 
 def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
-    """The run's own arithmetic, unless another is wished for. Raises MachineError where its device is gone."""
-    wished = (new.device, new.amp, new.deterministic) != (old.device, old.amp, old.deterministic)
+    """The run's own arithmetic, unless another is wished for. Raises MachineError where its device is gone,
+    or what compiles for it."""
+    wished = any(getattr(new, name) != getattr(old, name) for name in _ARITHMETIC_SETTINGS)
     device = new.device if new.device is not None and new.device != old.device else stored.device
-    here = settle(device=device, amp=new.amp, deterministic=new.deterministic)
+    here = settle(device=device, amp=new.amp, deterministic=new.deterministic, compiled=new.compile)
+    if here.compiled:
+        check_compiler(here)
     same_kind = here.on_gpu == stored.on_gpu
     if wished:
         settled = dataclasses.replace(here, threads=stored.threads) if same_kind else here

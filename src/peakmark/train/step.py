@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from peakmark.loss.detection import detection_loss
-from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
 from peakmark.nouns import Batch, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.train.ema import update_ema
+from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
 from peakmark.train.schedule import Rates
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
@@ -49,13 +49,13 @@ class Stepper:
     def __init__(
         self,
         state: RunState,
-        arithmetic: Arithmetic,
+        network: Network,
         gains: Gains,
         clip_grad: float,
         stopwatch: Stopwatch = NOT_TIMED,
     ) -> None:
         self._state = state
-        self._arithmetic = arithmetic
+        self._network = network
         self._gains = gains
         self._clip_grad = clip_grad
         self._stage = stopwatch.stage
@@ -98,6 +98,8 @@ class Stepper:
                 return Attempt("stopped")
             with self._stage("loading"):
                 batch = next(batches)
+            if not self._network.ready_for(batch.images_BCHW):
+                return Attempt("stopped")
             losses = self._accumulate(batch)
             if losses is None:
                 for _ in range(len(window.microbatches) - len(done) - 1):
@@ -116,8 +118,8 @@ class Stepper:
 
     def _accumulate(self, batch: Batch) -> Losses | None:
         """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
-        with self._stage("forward"), self._arithmetic.autocast():
-            output = self._state.model(self._arithmetic.prepare(batch.images_BCHW))
+        with self._stage("forward"):
+            output = self._network(batch.images_BCHW)
         with self._stage("loss"):
             loss, losses = weighted(detection_loss(output, batch), self._gains)
             if not bool(torch.isfinite(loss)):

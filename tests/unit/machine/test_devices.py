@@ -24,13 +24,6 @@ def test_it_survives_being_stored():
     assert all(type(value) in (str, int, bool) for value in settled.to_plain().values())
 
 
-def test_of_earlier_files_it_is_known_what_they_do_not_say():
-    earlier = {name: value for name, value in make().to_plain().items() if name != "augmentation"}
-    assert Arithmetic.from_plain(earlier).augmentation == "opencv"
-    assert Arithmetic.filled(earlier) == make().to_plain()
-    assert settle(device="cpu", amp=False, deterministic=True, augmentation="torch").augmentation == "torch"
-
-
 def test_threads_are_those_that_the_process_may_use():
     available = os.sched_getaffinity(0)
     one = {min(available)}

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from peakmark.machine.stopping import StopRequest
+from peakmark.machine.stopping import StopNow, StopRequest
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 
@@ -76,3 +76,21 @@ def test_outside_of_the_main_thread_it_is_stopped_by_asking():
     thread.start()
     thread.join()
     assert found == [True, True]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_can_be_dropped_is_dropped_at_once(number: signal.Signals):
+    with StopRequest(None) as stop:
+        with pytest.raises(StopNow), stop.at_once():
+            signal.raise_signal(number)
+        assert stop.reason == "interrupted"
+        if number != signal.SIGINT:
+            signal.raise_signal(number)  # outside, it only asks
+
+
+def test_a_second_ctrl_c_is_the_same_everywhere():
+    with StopRequest(None) as stop, stop.at_once():
+        with pytest.raises(StopNow):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

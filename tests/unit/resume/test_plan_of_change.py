@@ -65,7 +65,7 @@ OTHER_VALUES: dict[str, Any] = {
     "warmup_bias_lr": 0.05, "clip_grad": 1.0, "freeze": (0, 1), "max_nonfinite": 9, "mosaic": 0.5, "close_mosaic": 3,
     "mixup": 0.3, "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
     "shear": 2.0, "perspective": 0.0005, "fliplr": 0.0, "flipud": 0.5, "multi_scale": 0.5, "box": 5.0, "cls": 1.0,
-    "dfl": 1.0, "amp": False, "deterministic": False,
+    "dfl": 1.0, "amp": False, "deterministic": False, "compile": True,
 }  # fmt: skip
 
 
@@ -78,7 +78,10 @@ def _followed(after: Side) -> Side:
         names=("object",) if wishes.single_cls else after.names,
         train="t2" if wishes.fraction != 1 else after.train,
         arithmetic=replace(
-            ARITHMETIC, precision="bfloat16" if wishes.amp else "float32", deterministic=wishes.deterministic
+            ARITHMETIC,
+            precision="bfloat16" if wishes.amp else "float32",
+            deterministic=wishes.deterministic,
+            compiled=wishes.compile,
         ),
     )
 

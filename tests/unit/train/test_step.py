@@ -20,6 +20,7 @@ from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
 from peakmark.train import step
 from peakmark.train.build import check_no_lone_value
+from peakmark.train.network import PlainNetwork
 from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt, Stepper, freeze, weighted
 from peakmark.train.windows import Window
@@ -49,7 +50,7 @@ def attempt(
     rest: Iterator[Batch] | None = None,
 ) -> Attempt:
     seen: list[Losses] = []
-    return Stepper(state, arithmetic, GAINS, clip_grad).attempt(
+    return Stepper(state, PlainNetwork(state.model, arithmetic), GAINS, clip_grad).attempt(
         window_of(batches),
         iter(batches) if rest is None else rest,
         rates,

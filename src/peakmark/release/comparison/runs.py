@@ -14,7 +14,6 @@ from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests, part_digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.errors import DataError, MachineError, ModelFileError
-from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import EpochRecord, History, Position
 from peakmark.record.data_listing import Listing
 from peakmark.record.data_listing import read as read_listing
@@ -129,7 +128,7 @@ def _read(folder: RunFolder, name: str) -> Run:
         origins=_origins(folder),
         classes=checkpoint.names,
         architecture=checkpoint.architecture,
-        arithmetic=Arithmetic.filled(checkpoint.arithmetic),
+        arithmetic=checkpoint.arithmetic,
         versions=checkpoint.provenance["versions"],
         data=checkpoint.provenance["data"],
         listing=_listing(folder),
