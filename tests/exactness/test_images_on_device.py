@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
@@ -140,7 +139,6 @@ def test_validation_gives_the_numbers_that_it_gives_without_a_device(whole):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_a_stop_changes_nothing(train, stop_at, facts):
     whole = facts(train(**WISHES, device="0").save_dir)
     run = train(observer=stop_at(MicrobatchDone, 8), **WISHES, device="0").save_dir

@@ -372,7 +372,6 @@ def test_workers_draw_without_torch(noise_index: Index):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("budget_bytes", [0, 30_000, 10**9])
 def test_a_gpu_gives_the_bytes_of_the_processor(noise_index: Index, budget_bytes: int):
     expected = Both(noise_index).by_torch(some_plans())
