@@ -61,6 +61,36 @@ def test_an_array_is_read_as_opencv_gives_it(model, tiny_data):
     np.testing.assert_array_equal(from_file.boxes.data, from_array.boxes.data)
 
 
+def test_weights_that_are_changed_between_two_calls_are_the_ones_that_predict(model, tiny_data):
+    """Also by who was given the network, in whatever way: `.data` leaves no trace that torch would tell of."""
+    file = tiny_data.parent / "images/val/01.png"
+
+    def found() -> np.ndarray:
+        (result,) = model.predict(file, conf=0.01)
+        return np.array(result.boxes.data)
+
+    at_first = found()
+    assert len(at_first)
+    np.testing.assert_array_equal(found(), at_first)
+    weights = {name: tensor.clone() for name, tensor in model.model.state_dict().items()}
+    model.model.head.cls[0][-1].bias.data -= 0.5
+    shifted = found()
+    assert not np.array_equal(shifted, at_first)
+    model.load_state_dict(weights)
+    np.testing.assert_array_equal(found(), at_first)
+
+
+def test_weights_that_are_loaded_after_a_call_predict_as_well(trained, tiny_data):
+    """Here nobody was given the network, so it isn't compared."""
+    model, file = YOLO(trained[0].best), tiny_data.parent / "images/val/01.png"
+    (before,) = model.predict(file, conf=0.01)
+    weights = dict(torch.load(trained[0].best, weights_only=True)["model"])
+    weights["head.cls.0.2.bias"] = weights["head.cls.0.2.bias"] - 0.5
+    (after,) = model.load_state_dict(weights).predict(file, conf=0.01)
+    assert len(before.boxes)
+    assert not np.array_equal(np.array(before.boxes.data), np.array(after.boxes.data))
+
+
 def test_a_video_comes_frame_by_frame(model, tiny_data, tmp_path, runs):
     file = tmp_path / "clip.mp4"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 64))

@@ -5,11 +5,8 @@ On the processor, where every line of it runs but the copies to a GPU.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.events import EpochEnded, MicrobatchDone, Notice, ResumePlanned, RunStarted, ValidationProgress
 
-PROGRAM = Path(__file__).parent / "stopping_at.py"
 WISHES: dict[str, Any] = {
     "epochs": 2, "imgsz": 32, "batch": 2, "nbs": 4, "warmup_epochs": 1, "mosaic": 0.7, "mixup": 0.5, "degrees": 10,
     "close_mosaic": 1, "multi_scale": 1.0, "save_interval": 0, "plots": False, "cache": "device",
@@ -75,24 +71,12 @@ def test_a_stop_changes_nothing(train, stop_at, facts, uninterrupted, kind, numb
     assert augmented_by(run.save_dir) == "torch"
 
 
-def test_a_kill_changes_nothing(tiny_data, facts, uninterrupted, tmp_path):
+def test_a_kill_changes_nothing(stopped_by, tiny_data, facts, uninterrupted, tmp_path):
     wishes = {**WISHES, "save_interval": 1e-6, "average": False}
     words = ["train", f"data={tiny_data}", *(f"{name}={value}" for name, value in wishes.items())]
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), "MicrobatchDone", "8", *words],
-        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line == "WAITING\n":
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    _, printed = stopped_by(signal.SIGKILL, "MicrobatchDone", 8, words, tmp_path)
     run = tmp_path / "runs/detect/train"
-    assert (run / "weights/last.pt").exists(), "".join(printed)
+    assert (run / "weights/last.pt").exists(), printed
     assert YOLO().resume(run, observer=_ignore).outcome == "finished"
     assert facts(run) == uninterrupted
 

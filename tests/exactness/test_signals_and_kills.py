@@ -5,7 +5,6 @@ Each run here is one of the command line in a process of its own.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -18,7 +17,6 @@ import pytest
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 
-PROGRAM = Path(__file__).parent / "stopping_at.py"
 WISHES = {
     "epochs": 3, "imgsz": 32, "batch": 2, "nbs": 4, "warmup_epochs": 1, "close_mosaic": 1, "mixup": 0.5,
     "plots": False, "workers": 1,
@@ -39,49 +37,32 @@ def uninterrupted(train_in, facts, tmp_path_factory):
     return facts(train_in(tmp_path_factory.mktemp("uninterrupted"), **WISHES).save_dir)
 
 
-def stopped_by(number: signal.Signals, kind: str, count: int, words: list[str], cwd: Path) -> tuple[int, str]:
-    """Sends a signal at the n-th event of a kind; gives the exit code and what was printed."""
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), kind, str(count), *words],
-        cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line == "WAITING\n":
-            break
-    assert printed[-1:] == ["WAITING\n"], "".join(printed)
-    process.send_signal(number)
-    rest, _ = process.communicate("\n", timeout=60)
-    return process.returncode, "".join(printed) + rest
-
-
-def stop_and_check(
-    stops: list[tuple[signal.Signals, str, int]], words: list[str], cwd: Path
-) -> list[tuple[int, int, str]]:
+@pytest.fixture
+def stop_and_check(stopped_by, words, runs):
     """Stops a run by one signal after the other, each time it goes on; gives the positions where it stopped."""
-    where: list[tuple[int, int, str]] = []
-    for number, kind, count in stops:
-        command = ["resume"] if where else words
-        code, printed = stopped_by(number, kind, count, command, cwd=cwd)
-        assert code == 130, printed
-        assert "Go on with: peakmark resume runs/detect/train" in printed
-        assert "Traceback" not in printed
-        position = read(cwd / "runs/detect/train/weights/last.pt").position
-        where.append((position.epoch, position.images, position.phase))
-    return where
+
+    def stop(stops: list[tuple[signal.Signals, str, int]]) -> list[tuple[int, int, str]]:
+        runs.mkdir()
+        where: list[tuple[int, int, str]] = []
+        for number, kind, count in stops:
+            code, printed = stopped_by(number, kind, count, ["resume"] if where else words, runs)
+            assert code == 130, printed
+            assert "Go on with: peakmark resume runs/detect/train" in printed
+            assert "Traceback" not in printed
+            position = read(runs / "runs/detect/train/weights/last.pt").position
+            where.append((position.epoch, position.images, position.phase))
+        return where
+
+    return stop
 
 
-def test_signals_say_how_to_go_on_and_the_run_goes_on(words, peakmark, runs, facts, uninterrupted):
-    runs.mkdir()
+def test_signals_say_how_to_go_on_and_the_run_goes_on(stop_and_check, peakmark, runs, facts, uninterrupted):
     stops = [
         (signal.SIGINT, "MicrobatchDone", 4),  # inside a window, which is dropped
         (signal.SIGTERM, "ValidationProgress", 1),
         (signal.SIGUSR1, "MicrobatchDone", 2),
     ]
-    assert stop_and_check(stops, words, runs) == [(0, 6, "train"), (0, 10, "validate"), (1, 4, "train")]
+    assert stop_and_check(stops) == [(0, 6, "train"), (0, 10, "validate"), (1, 4, "train")]
     ended = peakmark("resume", "runs/detect/train/weights/last.pt", cwd=runs)
     assert ended.returncode == 0, ended.stderr
     assert "Finished" in ended.stdout
@@ -90,8 +71,7 @@ def test_signals_say_how_to_go_on_and_the_run_goes_on(words, peakmark, runs, fac
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_every_signal_stops_at_every_place(words, peakmark, runs, facts, uninterrupted, number):
-    runs.mkdir()
+def test_every_signal_stops_at_every_place(stop_and_check, stopped_by, peakmark, runs, facts, uninterrupted, number):
     stops = [
         (number, "EpochStarted", 1),
         (number, "MicrobatchDone", 5),  # the last of an epoch: its update is made, its validation is not begun
@@ -99,10 +79,10 @@ def test_every_signal_stops_at_every_place(words, peakmark, runs, facts, uninter
         (number, "EpochEnded", 1),
         (number, "ValidationProgress", 1),  # of the last epoch
     ]
-    where = stop_and_check(stops, words, runs)
+    where = stop_and_check(stops)
     assert where == [(0, 0, "train"), (0, 10, "validate"), (1, 0, "train"), (2, 0, "train"), (2, 10, "validate")]
     # Asked to end when the last epoch is over, it leaves the last look at best.pt to a resume.
-    code, printed = stopped_by(number, "EpochEnded", 1, ["resume"], cwd=runs)
+    code, printed = stopped_by(number, "EpochEnded", 1, ["resume"], runs)
     assert code == 130, printed
     assert peakmark("resume", cwd=runs).returncode == 0
     assert facts(runs / "runs/detect/train") == uninterrupted
