@@ -131,7 +131,7 @@ class ReadyPredictor:
         if self._predictor is None or asked != self._made_for or not same:
             self._predictor = Predictor(model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
             self._made_for, self._model = asked, model
-            self._weights = [tensor.detach().clone() for tensor in _tensors(model)]
+            self._weights = [tensor.detach().clone() for tensor in _tensors(model)] if shared else []
         return self._predictor
 
     def _has_same_weights(self, model: Detector) -> bool:

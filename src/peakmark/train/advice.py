@@ -20,7 +20,8 @@ _VALIDATION_GOAL = 0.15
 _LONGEST_PERIOD = 10
 _CORES_TO_SPARE = 4
 """With fewer, a thread that prepares images makes the network wait for the core it took."""
-_MOST_WORKERS = 8
+MOST_WORKERS = 8
+"""Threads that prepare images; also what a run takes by itself at the most."""
 _NEARLY = 0.75
 """Of an update's nominal batch; the last window of an epoch is short."""
 _SMALL_BATCH = 16
@@ -78,7 +79,7 @@ def _loading(timings: Timings, facts: Facts) -> str:
             " cache=disk keeps them in a scratch file."
         )
     if facts.arithmetic.on_gpu or threads >= _CORES_TO_SPARE:
-        more = min(threads, max(2 * workers, 1), _MOST_WORKERS) if facts.arithmetic.on_gpu else max(1, threads // 4)
+        more = min(threads, max(2 * workers, 1), MOST_WORKERS) if facts.arithmetic.on_gpu else max(1, threads // 4)
         if more > workers:
             return f"{takes}: workers={more} prepares more images beside the network."
     if workers and threads < _CORES_TO_SPARE and not facts.arithmetic.on_gpu:

@@ -51,7 +51,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import Recipe, recipe
-from peakmark.train.advice import Facts, advise
+from peakmark.train.advice import MOST_WORKERS, Facts, advise
 from peakmark.train.evidence_files import write_evidence
 from peakmark.train.judging import open_fitness
 from peakmark.train.keeper import DiskKeeper
@@ -65,7 +65,6 @@ from peakmark.train.validation import EpochValidator, ValidationSet
 
 _CACHE_SHARE = 0.25
 """Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
-_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +255,7 @@ def workers_of(settings: Settings | ValSettings, arithmetic: Arithmetic) -> int:
     """
     if settings.workers is not None:
         return settings.workers
-    return min(_MOST_WORKERS, arithmetic.threads if arithmetic.on_gpu else arithmetic.threads // 4)
+    return min(MOST_WORKERS, arithmetic.threads if arithmetic.on_gpu else arithmetic.threads // 4)
 
 
 def facts_of(run: PreparedRun) -> RunFacts:
