@@ -74,15 +74,13 @@ class Arithmetic:
     def autocast(self) -> Iterator[None]:
         """Runs convolutions and products in the chosen precision."""
         kind = "cuda" if self.on_gpu else "cpu"
-        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
-        with torch.autocast(kind, dtype=dtype, enabled=self.precision != "float32", cache_enabled=True):
+        mixed = self.precision != "float32"
+        with torch.autocast(kind, dtype=self._dtype if mixed else None, enabled=mixed, cache_enabled=True):
             yield
 
     def round_weights(self, module: Module) -> Module:
         """Rounds the weights of a module for inference to the chosen precision, as autocast would in every call."""
-        if self.precision == "float32":
-            return module
-        return module.to(torch.float16 if self.precision == "float16" else torch.bfloat16)
+        return module.to(self._dtype)
 
     def place(self, module: Module) -> Module:
         """Moves a module to the device, in the chosen memory layout."""
@@ -90,10 +88,18 @@ class Arithmetic:
         return module.to(device=self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
     def prepare(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        """Takes uint8 images to the device as float32 0 to 1 in the chosen layout."""
+        """Takes uint8 images to the device as numbers 0 to 1 in the chosen precision and layout.
+
+        Equal to the last bit to float32 images that the first convolution rounds: every byte has a place in bfloat16
+        and float16, and torch multiplies in float32.
+        """
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         images = images_BCHW.to(self.device, non_blocking=True)
-        return images.to(dtype=torch.float32, memory_format=layout).mul_(1 / 255)
+        return images.to(dtype=self._dtype, memory_format=layout).mul_(1 / 255)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.precision]
 
 
 def settle(

@@ -1,10 +1,13 @@
-"""How much memory may this process still take? What the machine has free, or less where a container sets a limit.
+"""How much memory may this process still take, and what becomes of memory that it has done with?
 
-The answer only bounds caches. It must decide nothing that a result depends on: free memory differs from start to start.
+What may be taken is what the machine has free, or less where a container sets a limit. The answer only bounds caches.
+It must decide nothing that a result depends on: free memory differs from start to start.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,24 @@ import torch
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""How glibc's `mallopt` numbers its parameters (malloc.h)."""
+_USERS_WORD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_freed_memory() -> None:
+    """Lets the process keep freed memory for its next use, unless the user says otherwise; for a training.
+
+    Each step takes and frees the same arrays of some megabytes. By default glibc gives them back to the system, which
+    fills their pages with zeros again before the next step: up to a third of a forward pass (docs/benchmarks.md). The
+    peak stays what it was. Does nothing where there is no glibc.
+    """
+    if any(name in os.environ for name in _USERS_WORD):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, -1)  # never
+        mallopt(_MMAP_MAX, 0)
 
 
 def available_bytes(cgroup_root: Path = _CGROUP_ROOT, own_groups: Path = _OWN_GROUPS) -> int:

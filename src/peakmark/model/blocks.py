@@ -27,7 +27,8 @@ class ConvNormAct(nn.Module):
         super().__init__()
         self.conv = Conv(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03)
-        self.act = nn.SiLU(inplace=True)
+        # Not in place: autograd needs what went in, so in place torch would copy it first.
+        self.act = nn.SiLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.act(self.norm(self.conv(x)))

@@ -39,7 +39,7 @@ from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
 from peakmark.machine.compiling import check_compiler
 from peakmark.machine.devices import Arithmetic, Augmentation, memory_in_use_bytes, settle
-from peakmark.machine.memory import available_bytes
+from peakmark.machine.memory import available_bytes, keep_freed_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import STRIDES, Detector
 from peakmark.nouns import History, Segment
@@ -130,6 +130,7 @@ def prepare(
     )
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
+    keep_freed_memory()
     if arithmetic.compiled:
         check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))

@@ -99,6 +99,14 @@ def test_images_become_floats_from_0_to_1_in_the_layout(channels_last: bool):
     assert convolution.weight.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_images_are_prepared_in_the_precision_and_equal_what_the_first_convolution_would_have_rounded(precision: str):
+    every_byte = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 3, 16, 16)
+    found = make(precision=precision).prepare(every_byte)
+    assert found.dtype == getattr(torch, precision)
+    assert torch.equal(found, make().prepare(every_byte).to(found.dtype))
+
+
 def test_memory_in_use_grows_with_what_is_held():
     before = memory_in_use_bytes(make())
     # Straight from the system: what an allocator hands out may be what it kept from before.

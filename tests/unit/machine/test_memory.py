@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -62,3 +66,30 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, t
     assert cache_folder() == Path("/x/peakmark")
     monkeypatch.setenv("PEAKMARK_CACHE", "~/own")
     assert cache_folder() == tmp_path / "own"
+
+
+FAULTS = """
+import resource
+from peakmark.machine.memory import keep_freed_memory
+keep_freed_memory()
+for _ in range(4):
+    bytearray(b"1" * (16 << 20))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    bytearray(b"1" * (16 << 20))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="only glibc is asked to keep freed memory")
+def test_freed_memory_is_used_again_unless_the_user_says_otherwise():
+    """By how often the system was asked for a page: two arrays of 16 MiB have 8,192."""
+
+    def faults(**environment: str) -> int:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+        command = [sys.executable, "-c", FAULTS]
+        done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert faults() < 8192
+    assert faults(MALLOC_MMAP_THRESHOLD_="65536") > 50 * 4096
