@@ -88,7 +88,8 @@ def write_set() -> Callable[..., Path]:
     def write(root: Path, *, train: int = 10, val: int = 19, seed: int = 0, names: tuple[str, ...] = NAMES) -> Path:
         for number, (split, count) in enumerate({"train": train, "val": val}.items()):
             for index in range(count):
-                image, label = _picture(np.random.default_rng((seed, number, index)), objects=1 + index % 2)
+                flat = split == "val" and index % 3 == 2
+                image, label = _picture(np.random.default_rng((seed, number, index)), index, flat=flat)
                 for kind in ("images", "labels"):
                     (root / kind / split).mkdir(parents=True, exist_ok=True)
                 (root / f"images/{split}/{index:02d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
@@ -100,16 +101,18 @@ def write_set() -> Callable[..., Path]:
     return write
 
 
-def _picture(rng: np.random.Generator, objects: int) -> tuple[np.ndarray, str]:
-    """An image with an object in each half that has one, and its label text."""
-    image = rng.integers(70, 110, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+def _picture(rng: np.random.Generator, index: int, *, flat: bool) -> tuple[np.ndarray, str]:
+    """An image with an object in its left half, and in every other one in both, and its label text. `flat`: half as
+    high as it is wide. A set of one shape would not show what becomes of one that has several."""
+    height_px = SIDE_PX // 2 if flat else SIDE_PX
+    image = rng.integers(70, 110, (height_px, SIDE_PX, 3), dtype=np.uint8)
     lines = []
-    for half in range(objects):
+    for half in range(1 + index % 2):
         kind, side_px = int(rng.integers(2)), int(rng.integers(16, 28))
-        left, top = half * SIDE_PX // 2 + int(rng.integers(32 - side_px)), int(rng.integers(SIDE_PX - side_px))
+        left, top = half * SIDE_PX // 2 + int(rng.integers(32 - side_px)), int(rng.integers(height_px - side_px))
         image[top : top + side_px, left : left + side_px] = COLOURS_BGR[kind]
-        numbers = (left + side_px / 2, top + side_px / 2, side_px, side_px)
-        lines.append(f"{kind} " + " ".join(str(number / SIDE_PX) for number in numbers))
+        x, y, width, height = (left + side_px / 2, top + side_px / 2, side_px, side_px)
+        lines.append(f"{kind} {x / SIDE_PX} {y / height_px} {width / SIDE_PX} {height / height_px}")
     return image, "\n".join(lines) + "\n"
 
 
@@ -128,7 +131,7 @@ def segment_of() -> Callable[..., Segment]:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory, write_set: Callable[..., Path]) -> Path:
-    """The data.yaml of 10 images of 64 px to train on and 19 to validate on: no multiple of the chunk of 16."""
+    """The data.yaml of 10 images of 64 px to train on, and 19 of two shapes to validate on: no multiples of a chunk."""
     return write_set(tmp_path_factory.mktemp("tiny"))
 
 

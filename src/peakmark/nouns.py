@@ -71,9 +71,9 @@ class Batch:
     """What one microbatch is made of: `images_BCHW` as bytes, and the truths of all its images in one list."""
 
     images_BCHW: torch.Tensor
-    """(B, 3, side, side) uint8, RGB; side is a multiple of 32"""
+    """(B, 3, H, W) uint8, RGB; H and W are multiples of 32, in training the side of a square"""
     boxes_xyxy_px: torch.Tensor
-    """(N, 4) float32, px of the square"""
+    """(N, 4) float32, px of the batch's images"""
     classes: torch.Tensor
     """(N,) int64"""
     image_index: torch.Tensor
@@ -87,9 +87,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ValidationBatch:
-    """A letterboxed batch with what is needed to go back to the original images."""
+    """A batch of letterboxed images of one shape, with what is needed to go back to the original images."""
 
     batch: Batch
+    numbers: tuple[int, ...]
+    """Which images of the set they are; a set is cut into batches by shape, so not in its order."""
     letterboxes: tuple[Letterbox, ...]
     truths: tuple[Truths, ...]
     """Per image, in px of the original image."""

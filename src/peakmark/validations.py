@@ -94,4 +94,4 @@ def _validation_set(
     index = index.as_single_class() if single else index
     side_px = wishes.imgsz or checkpoint.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
-    return ValidationSet(index, cache, side_px, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)
+    return ValidationSet(index, cache, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)

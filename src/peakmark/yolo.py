@@ -15,6 +15,7 @@ import torch
 
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.deploy.predict import batch_of
 from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
@@ -229,20 +230,22 @@ class YOLO:
     ) -> Iterator[Results]:
         arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
         thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
+        frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
+        batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
         detect = self._predictor.of(
             self._network(),
             arithmetic,
             thresholds,
-            chunk=wishes.batch,
+            chunk=batch,
             one_class_per_box=True,
             shared=self._model_is_shared,
         )
         results = predict_frames(
-            open_source(source, vid_stride=wishes.vid_stride, observer=observe),
+            frames,
             detect,
             names=checkpoint.names,
             side_px=wishes.imgsz or checkpoint.settings["imgsz"],
-            batch=wishes.batch,
+            batch=batch,
             classes=wishes.classes,
         )
         if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv):

@@ -47,7 +47,7 @@ VAL = {
 }  # fmt: skip
 PREDICT = {
     "model": NEEDED, "imgsz": "None", "vid_stride": "1", "conf": "0.25", "iou": "0.7", "max_det": "300",
-    "classes": "None", "batch": "1", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
+    "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip

@@ -212,6 +212,11 @@ def predict_batch(find, monkeypatch, tiny_data, **_):
     monkeypatch.setattr(Predictor, "__call__", recorded(Predictor.__call__, calls))
     find(tiny_data.parent / "images/train", batch=4)
     assert [len(images) for _, images in calls] == [4, 4, 2]
+    # Unset: several as in validation, one by itself.
+    calls.clear()
+    find(tiny_data.parent / "images/train")
+    find()
+    assert [len(images) for _, images in calls] == [8, 2, 1]
 
 
 def predict_vid_stride(find, video, **_):

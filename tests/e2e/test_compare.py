@@ -67,7 +67,7 @@ def test_the_command_answers_a_person_and_a_pipeline(runs, peakmark, tmp_path):
     assert refused.returncode == 7
     content = json.loads(refused.stdout)
     assert content["best"] is None
-    assert "different image sizes (one: 64 px, small: 32 px)" in content["comparison"]["text"]
+    assert "different image sizes (one: 64 px rectangles, small: 32 px rectangles)" in content["comparison"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from peakmark import YOLO, inspect
 from peakmark.errors import ModelFileError
+from peakmark.evaluate.evidence_file import read as read_evidence
 from peakmark.events import Notice, RunStarted
 
 
@@ -54,6 +56,21 @@ def test_a_folder(model, tiny_data, runs):
     assert notices[-1].text == f"Written to {runs / 'predict'}"
 
 
+def test_a_folder_is_predicted_on_to_the_last_bit_as_it_was_validated(trained, model, tiny_data):
+    folder, best = trained[0].save_dir, trained[0].summary["best"]["epoch"]
+    evidence = read_evidence(folder / f"evidence/epoch{best}.npz")
+    assert evidence is not None
+    validated = set(zip(evidence.image_D.tolist(), evidence.class_D.tolist(), evidence.scores_D.tolist(), strict=True))
+
+    def predicted(**settings: Any) -> set[tuple[int, int, float]]:
+        found = model.predict(tiny_data.parent / "images/val", conf=0.05, **settings)
+        return {(i, int(box.cls), float(box.conf)) for i, result in enumerate(found) for box in result.boxes}
+
+    assert predicted()
+    assert predicted() <= validated
+    assert not predicted(imgsz=96) <= validated
+
+
 def test_an_array_is_read_as_opencv_gives_it(model, tiny_data):
     file = tiny_data.parent / "images/val/01.png"
     (from_file,), (from_array,) = model.predict(file, conf=0.01), model.predict(cv2.imread(str(file)), conf=0.01)
@@ -67,7 +84,7 @@ def test_weights_that_are_changed_between_two_calls_are_the_ones_that_predict(mo
 
     def found() -> np.ndarray:
         (result,) = model.predict(file, conf=0.01)
-        return np.array(result.boxes.data)
+        return result.boxes.data.numpy().copy()
 
     at_first = found()
     assert len(at_first)
@@ -88,13 +105,13 @@ def test_weights_that_are_loaded_after_a_call_predict_as_well(trained, tiny_data
     weights["head.cls.0.2.bias"] = weights["head.cls.0.2.bias"] - 0.5
     (after,) = model.load_state_dict(weights).predict(file, conf=0.01)
     assert len(before.boxes)
-    assert not np.array_equal(np.array(before.boxes.data), np.array(after.boxes.data))
+    assert not np.array_equal(before.boxes.data, after.boxes.data)
 
 
 def test_a_video_comes_frame_by_frame(model, tiny_data, tmp_path, runs):
     file = tmp_path / "clip.mp4"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 64))
-    pictures = sorted((tiny_data.parent / "images/val").iterdir())[:6]
+    pictures = sorted((tiny_data.parent / "images/train").iterdir())[:6]
     for picture in pictures:
         image = cv2.imread(str(picture))
         assert image is not None

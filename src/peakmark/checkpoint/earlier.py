@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from peakmark.checkpoint.format import comparable
+from peakmark.nouns import PROTOCOL
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 
@@ -34,12 +34,18 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     settled = {
         "recipe": dataclasses.asdict(chosen),
         "horizon": settings["epochs"],
-        "comparable": comparable(data.get("val"), settings["imgsz"]),
+        "comparable": _compared_then(data.get("val"), settings["imgsz"]),
         "rewarm_epochs": 0.0,
         "gone": [],
     }
     segments = [{**segment, **settled} for segment in history["segments"]]
     return {**plain, "format_version": 2, "history": {**history, "segments": segments}}
+
+
+def _compared_then(val_fingerprint: str | None, side_px: int) -> str:
+    """What a validation was made of: squares of `side_px`."""
+    data = f"validation data {val_fingerprint}" if val_fingerprint else "no validation data"
+    return f"{data}, {side_px} px, {PROTOCOL}"
 
 
 def _from_2(plain: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -122,7 +122,7 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
 def comparable(val_fingerprint: str | None, side_px: int) -> str:
     """What a validation is made of, in words: epochs of equal words can be compared."""
     data = f"validation data {val_fingerprint}" if val_fingerprint else "no validation data"
-    return f"{data}, {side_px} px, {PROTOCOL}"
+    return f"{data}, {side_px} px rectangles, {PROTOCOL}"
 
 
 def from_plain(plain: Mapping[str, Any]) -> Checkpoint:

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
+from peakmark.data.apply import BACKGROUND
 from peakmark.data.images import decode
 from peakmark.data.index import Index
 from peakmark.errors import DataError, MachineError
@@ -75,7 +76,7 @@ class ImageCache:
         return image
 
     def letterbox(self, number: int) -> Letterbox:
-        """Gives where the image lies in its square."""
+        """Gives where the image lies in its rectangle."""
         return Letterbox(int(self._index.widths_px[number]), int(self._index.heights_px[number]), self._side_px)
 
     def _read(self, number: int) -> ImageArray:
@@ -98,6 +99,14 @@ def resize_into(image: ImageArray, box: Letterbox) -> ImageArray:
     shrinks = width_px < box.width_px or height_px < box.height_px
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=method), dtype=np.uint8)
+
+
+def padded(inner: ImageArray, box: Letterbox) -> ImageArray:
+    """Gives a resized image in the middle of the rectangle of its letterbox; the rest is grey."""
+    image = np.full((box.padded_height_px, box.padded_width_px, 3), BACKGROUND, dtype=np.uint8)
+    rows = slice(box.top_px, box.top_px + box.inner_height_px)
+    image[rows, box.left_px : box.left_px + box.inner_width_px] = inner
+    return image
 
 
 def _decode_patiently(path: Path) -> ImageArray:

@@ -67,7 +67,7 @@ class DeviceImages:
         return True
 
     def letterbox(self, number: int) -> Letterbox:
-        """Gives where the image lies in its square."""
+        """Gives where the image lies in its rectangle."""
         return self._once.letterbox(number)
 
     def width_px(self, number: int) -> int:
@@ -105,17 +105,18 @@ class DeviceImages:
 
         return start_of
 
-    def squares(self, numbers: Sequence[int], brought: Sequence[ImageArray | None]) -> torch.Tensor:
-        """Gives letterboxed images (B, 3, side, side), the bytes of the store in a square of background."""
+    def letterboxed(self, numbers: Sequence[int], brought: Sequence[ImageArray | None]) -> torch.Tensor:
+        """Gives letterboxed images of one shape (B, 3, H, W): the bytes of the store amid the background."""
         start_of = self.bring({n: image for n, image in zip(numbers, brought, strict=True) if image is not None})
-        shape = (len(numbers), self.side_px, self.side_px, CHANNELS)
-        squares_BHWC = torch.full(shape, BACKGROUND, dtype=torch.uint8, device=self.pixels_P3.device)
+        outer = self.letterbox(numbers[0])
+        shape = (len(numbers), outer.padded_height_px, outer.padded_width_px, CHANNELS)
+        images_BHWC = torch.full(shape, BACKGROUND, dtype=torch.uint8, device=self.pixels_P3.device)
         for at, number in enumerate(numbers):
             box, start = self.letterbox(number), start_of(number)
             width, height = box.inner_width_px, box.inner_height_px
-            inside = squares_BHWC[at, box.top_px : box.top_px + height, box.left_px : box.left_px + width]
+            inside = images_BHWC[at, box.top_px : box.top_px + height, box.left_px : box.left_px + width]
             inside.copy_(self.pixels_P3[start : start + width * height].view(height, width, CHANNELS))
-        return squares_BHWC.permute(0, 3, 1, 2)
+        return images_BHWC.permute(0, 3, 1, 2)
 
     def _pinned(self, images: Sequence[ImageArray]) -> torch.Tensor:
         """Joins images in memory that a GPU can read by itself, so that nobody waits for the copy.

@@ -16,9 +16,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from peakmark.data.apply import BACKGROUND, apply_plan
+from peakmark.data.apply import apply_plan
 from peakmark.data.apply_on_device import apply_on_device
-from peakmark.data.cache import ImageCache
+from peakmark.data.cache import ImageCache, padded
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.device_plan import DrawnSample, drawn_sample
 from peakmark.data.index import Index
@@ -28,8 +28,9 @@ from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import Batch, ImageArray, Truths, ValidationBatch
 from peakmark.settings.fields import Settings
 
-VALIDATION_CHUNK = 16
-"""Images validated together, whatever `batch` is: grouping must not move a number."""
+VALIDATION_CHUNK = 8
+"""Images of one shape that are validated together, whatever `batch` is: grouping must not move a number. What is
+left of a shape is padded with images that nobody looks at: more would waste more, and fewer take longer for each."""
 _BATCHES_AHEAD = 2
 
 Images = ImageCache | DeviceImages
@@ -131,30 +132,35 @@ def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
 
 
 def validation_batches(
-    index: Index, images: Images, *, side_px: int, workers: int, images_ahead: int
+    index: Index, images: Images, *, workers: int, images_ahead: int, first: int | None = None
 ) -> Iterator[ValidationBatch]:
-    """Yields the letterboxed images of a set in the order of the index, in chunks of a fixed size."""
+    """Yields the letterboxed images of a set, or of its `first` so many, in chunks of one shape and fixed size."""
 
     def make(image: int) -> tuple[ImageArray | None, Truths, Letterbox, Truths]:
-        pixels = images.to_bring(image) if isinstance(images, DeviceImages) else _square(images, image, side_px)
         box, truths = images.letterbox(image), index.truths_px(image)
-        return pixels, Truths(box.to_square(truths.boxes_xyxy_px), truths.classes), box, truths
+        pixels = images.to_bring(image) if isinstance(images, DeviceImages) else padded(images.load(image), box)
+        return pixels, Truths(box.to_padded(truths.boxes_xyxy_px), truths.classes), box, truths
 
-    made = _made_ahead(make, iter(range(len(index))), workers, images_ahead)
-    for first in range(0, len(index), VALIDATION_CHUNK):
-        chunk = range(first, min(first + VALIDATION_CHUNK, len(index)))
-        pixels, in_squares, boxes, truths = zip(*islice(made, len(chunk)), strict=True)
-        squares = images.squares(chunk, pixels) if isinstance(images, DeviceImages) else _stacked(pixels)
-        batch = _collate(squares, in_squares, tuple(str(index.path(image)) for image in chunk))
-        yield ValidationBatch(batch, boxes, truths)
+    count = len(index) if first is None else min(first, len(index))
+    chunks = list(_chunks_of_a_shape(map(images.letterbox, range(count))))
+    made = _made_ahead(make, (image for chunk in chunks for image in chunk), workers, images_ahead)
+    for chunk in chunks:
+        pixels, in_padded, boxes, truths = zip(*islice(made, len(chunk)), strict=True)
+        joined = images.letterboxed(chunk, pixels) if isinstance(images, DeviceImages) else _stacked(pixels)
+        batch = _collate(joined, in_padded, tuple(str(index.path(image)) for image in chunk))
+        yield ValidationBatch(batch, tuple(chunk), boxes, truths)
 
 
-def _square(images: ImageCache, image: int, side_px: int) -> ImageArray:
-    box = images.letterbox(image)
-    square = np.full((side_px, side_px, 3), BACKGROUND, dtype=np.uint8)
-    rows = slice(box.top_px, box.top_px + box.inner_height_px)
-    square[rows, box.left_px : box.left_px + box.inner_width_px] = images.load(image)
-    return square
+def _chunks_of_a_shape(letterboxes: Iterable[Letterbox]) -> Iterator[list[int]]:
+    """Cuts a set into chunks, nearly in its order: a chunk comes when its last image does, what is left over last."""
+    open_chunks: dict[tuple[int, int], list[int]] = {}
+    for number, box in enumerate(letterboxes):
+        shape = box.padded_height_px, box.padded_width_px
+        chunk = open_chunks.setdefault(shape, [])
+        chunk.append(number)
+        if len(chunk) == VALIDATION_CHUNK:
+            yield open_chunks.pop(shape)
+    yield from open_chunks.values()
 
 
 def _made_ahead(make: Callable[[Key], Made], keys: Iterable[Key], workers: int, ahead: int) -> Iterator[Made]:

@@ -105,7 +105,8 @@ def _draw_layer(
     width, height = (int(length) for length in sizes_px[image])
     box = Letterbox(width, height, base_px)
     crop = (0, 0, box.inner_width_px, box.inner_height_px)
-    return (TilePlan(image, crop, to_result @ _shift(box.left_px, box.top_px)),)
+    left, top = (base_px - box.inner_width_px) // 2, (base_px - box.inner_height_px) // 2
+    return (TilePlan(image, crop, to_result @ _shift(left, top)),)
 
 
 def _mosaic_tile(

@@ -6,23 +6,28 @@ pictures come from or what is saved.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 
-from peakmark.data.apply import BACKGROUND
-from peakmark.data.cache import resize_into
+from peakmark.data.cache import padded, resize_into
+from peakmark.data.loader import VALIDATION_CHUNK
 from peakmark.deploy.frames import Frame
 from peakmark.deploy.results import Boxes, Results
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import Detections, ImageArray, IntArray
 
 Detect = Callable[[torch.Tensor], list[Detections]]
-"""(B, 3, side, side) uint8 RGB to what is in each picture in px of the square: thresholded and suppressed already."""
+"""Images of one shape (B, 3, H, W) uint8 RGB to what is in each of them, in their px: thresholded and suppressed."""
+
+_MOST_BATCHES_HELD = 4
+_MOST_PX_HELD = 64_000_000
+"""Of the frames that wait for others of their shape, beyond those of one batch."""
 
 
 def predict(
@@ -36,58 +41,115 @@ def predict(
 ) -> Iterator[Results]:
     """Gives the results of each frame, in order, boxes in px of the original picture and clipped to it.
 
-    At most `batch` frames are in memory at a time, besides what the caller keeps. `classes` keeps these classes only.
+    `batch` frames of one letterboxed shape are looked at together. Frames of one shape are in memory a batch at a
+    time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. `classes`
+    keeps these classes only.
     """
-    remaining = iter(frames)
-    names_by_class = dict(enumerate(names))
     kept_classes = None if classes is None else np.array(list(classes), dtype=np.int64)
-    while results := _predict_batch(list(islice(remaining, batch)), detect, names_by_class, side_px, kept_classes):
-        # Each result leaves the list before it is handed out, so that only the caller's hold keeps it alive.
-        results.reverse()
-        while results:
-            yield results.pop()
+    waiting = _Waiting(batch)
+    done: dict[int, Results] = {}
+    following = 0
+    # A last None, with which everything that still waits is looked at.
+    for number, frame in enumerate(itertools.chain(frames, (None,))):
+        groups = waiting.rest() if frame is None else waiting.add(_prepared(number, frame, side_px))
+        del frame  # only the caller's hold keeps a picture alive
+        for group in groups:
+            done.update(_results(group, detect, dict(enumerate(names)), kept_classes))
+            del group
+        while following in done:
+            waiting.handed_out(following)
+            yield done.pop(following)
+            following += 1
 
 
-def _predict_batch(
-    frames: list[Frame],
-    detect: Detect,
-    names: Mapping[int, str],
-    side_px: int,
-    kept_classes: IntArray | None,
-) -> list[Results]:
-    if not frames:
-        return []
+def batch_of(frames: Iterator[Frame]) -> tuple[int, Iterator[Frame]]:
+    """Gives how many frames are best looked at together, where the user doesn't say, and all frames again.
+
+    Several images go as validation's do: half the time an image of going one by one, and equal to the last bit to what
+    a validation finds in them. A video's frames don't wait for each other.
+    """
+    first = next(frames, None)
+    if first is None:
+        return 1, frames
+    several = first.origin.kind == "image" and first.origin.count != 1
+    return VALIDATION_CHUNK if several else 1, itertools.chain((first,), frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A frame as the detector is to see it."""
+
+    number: int
+    frame: Frame
+    letterbox: Letterbox
+    image: ImageArray
+    ms: float
+    """What it took to make this of the frame."""
+
+
+class _Waiting:
+    """Frames that wait until there are enough of their shape: a batch that is not full costs as much as a full one."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._groups: dict[tuple[int, ...], list[_Prepared]] = {}
+        self._held_px: dict[int, int] = {}
+        """Of each frame that was taken and not handed out: those that wait, and those done that wait for one before."""
+
+    def add(self, prepared: _Prepared) -> Iterator[list[_Prepared]]:
+        """Gives what is to be looked at now: a full batch, or the one of the oldest frame where too many wait."""
+        shape = prepared.image.shape
+        self._held_px[prepared.number] = prepared.letterbox.width_px * prepared.letterbox.height_px
+        self._groups.setdefault(shape, []).append(prepared)
+        if len(self._groups[shape]) == self._batch:
+            yield self._groups.pop(shape)
+        elif self._is_too_much():
+            # They stand in the order in which their first frames came.
+            yield self._groups.pop(next(iter(self._groups)))
+
+    def handed_out(self, number: int) -> None:
+        del self._held_px[number]
+
+    def rest(self) -> Iterator[list[_Prepared]]:
+        while self._groups:
+            yield self._groups.pop(next(iter(self._groups)))
+
+    def _is_too_much(self) -> bool:
+        held = len(self._held_px)
+        px = sum(self._held_px.values())
+        return held >= self._batch and (held >= _MOST_BATCHES_HELD * self._batch or px > _MOST_PX_HELD)
+
+
+def _prepared(number: int, frame: Frame, side_px: int) -> _Prepared:
     began_at = time.perf_counter()
-    letterboxes = [Letterbox(frame.image.shape[1], frame.image.shape[0], side_px) for frame in frames]
-    squares = [put_into_square(frame.image, letterbox) for frame, letterbox in zip(frames, letterboxes, strict=True)]
-    images_BCHW = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
-    prepared_at = time.perf_counter()
+    letterbox = Letterbox(frame.image.shape[1], frame.image.shape[0], side_px)
+    image = padded(resize_into(frame.image, letterbox), letterbox)
+    return _Prepared(number, frame, letterbox, image, 1000 * (time.perf_counter() - began_at))
+
+
+def _results(
+    group: list[_Prepared], detect: Detect, names: Mapping[int, str], kept_classes: IntArray | None
+) -> dict[int, Results]:
+    began_at = time.perf_counter()
+    images_BCHW = torch.from_numpy(np.stack([each.image for each in group])).permute(0, 3, 1, 2)
     found = detect(images_BCHW)
     detected_at = time.perf_counter()
     boxes = [
-        _boxes_of_original(_keep_classes(detections, kept_classes), letterbox)
-        for detections, letterbox in zip(found, letterboxes, strict=True)
+        _boxes_of_original(_keep_classes(detections, kept_classes), each.letterbox)
+        for detections, each in zip(found, group, strict=True)
     ]
     ended_at = time.perf_counter()
-    ms_each = 1000 / len(frames)
-    speed = {
-        "preprocess": (prepared_at - began_at) * ms_each,
-        "inference": (detected_at - prepared_at) * ms_each,
-        "postprocess": (ended_at - detected_at) * ms_each,
+    inference, postprocess = (1000 * s / len(group) for s in (detected_at - began_at, ended_at - detected_at))
+    return {
+        each.number: Results(
+            _to_bgr(each.frame.image),
+            boxes_of_frame,
+            names,
+            each.frame.origin,
+            {"preprocess": each.ms, "inference": inference, "postprocess": postprocess},
+        )
+        for each, boxes_of_frame in zip(group, boxes, strict=True)
     }
-    return [
-        Results(_to_bgr(frame.image), boxes_of_frame, names, frame.origin, speed)
-        for frame, boxes_of_frame in zip(frames, boxes, strict=True)
-    ]
-
-
-def put_into_square(image: ImageArray, letterbox: Letterbox) -> ImageArray:
-    """Gives the picture scaled into the middle of a grey square, as the detector saw pictures when it was validated."""
-    square = np.full((letterbox.side_px, letterbox.side_px, 3), BACKGROUND, dtype=np.uint8)
-    left, top = letterbox.left_px, letterbox.top_px
-    inner = square[top : top + letterbox.inner_height_px, left : left + letterbox.inner_width_px]
-    inner[:] = resize_into(image, letterbox)
-    return square
 
 
 def _keep_classes(detections: Detections, kept_classes: IntArray | None) -> Detections:

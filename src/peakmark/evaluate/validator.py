@@ -23,7 +23,7 @@ class BatchPrediction:
     """What a predict function says of a batch."""
 
     detections: tuple[Detections, ...]
-    """Per image, in px of the letterboxed square"""
+    """Per image, in px of the letterboxed one"""
     losses: LossSums | None = None
     """Numbers, or one per image; None where the model has no loss (an exported one)"""
 
@@ -49,21 +49,23 @@ def validate(
 ) -> Validated:
     """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
 
-    The order of the images is the one of `batches`, and how they are cut into batches changes no number as long as
+    The order of the images is that of their numbers, and how they are cut into batches changes no number as long as
     `predict` answers the same per image. `progress` is told after each batch how many images are done. Holds arrays
     of truths and detections only, no pixels. Raises ValueError where `predict` leaves out an image or invents a class.
     """
-    truths: list[Truths] = []
-    detections: list[Detections] = []
+    truths_by_number: dict[int, Truths] = {}
+    found_by_number: dict[int, Detections] = {}
     losses = _LossTotals()
     for batch in batches:
         prediction = predict(batch)
-        for letterbox, found in zip(batch.letterboxes, prediction.detections, strict=True):
-            detections.append(_in_original(found, letterbox))
-        truths.extend(batch.truths)
+        for number, letterbox, found in zip(batch.numbers, batch.letterboxes, prediction.detections, strict=True):
+            found_by_number[number] = _in_original(found, letterbox)
+        truths_by_number.update(zip(batch.numbers, batch.truths, strict=True))
         losses.add(prediction.losses)
         if progress is not None:
-            progress(len(truths))
+            progress(len(truths_by_number))
+    order = sorted(truths_by_number)
+    truths, detections = [truths_by_number[n] for n in order], [found_by_number[n] for n in order]
     evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
     return Validated(evaluation_from(evidence, names, losses.mean(gains)), evidence)
 

@@ -56,7 +56,7 @@ class Predictor:
         self._one_class_per_box = one_class_per_box
 
     def __call__(self, images_BCHW: torch.Tensor) -> list[Detections]:
-        """Finds objects in letterboxed images (B, 3, side, side) uint8 RGB; boxes in px of the square."""
+        """Finds objects in letterboxed images of one shape (B, 3, H, W) uint8 RGB; boxes in px of these."""
         return [detections for output in self.outputs(images_BCHW) for detections in self.detections(output)]
 
     @torch.inference_mode()

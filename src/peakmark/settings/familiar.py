@@ -63,7 +63,7 @@ ANSWERS = {
     "hyp": "each hyperparameter is a setting of its own, e.g. lr0=0.01",
     "task": "Peakmark does detection only; leave it out",
     "mode": "name the command itself: peakmark train, peakmark val or peakmark predict",
-    "rect": "images are always letterboxed to squares, so that no number depends on the batch; leave it out",
+    "rect": "each image is validated and predicted on in its own rectangle, whatever the batch; leave it out",
     "half": "amp=False or amp=True chooses the precision of a training",
     "stream": "the command line always streams; in Python it is an argument of predict()",
     "max_grad_norm": "write clip_grad=10",

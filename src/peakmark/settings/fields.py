@@ -214,7 +214,7 @@ class _OnASplit(SettingsModel):
     )
     split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
     imgsz: Whole | None = setting(
-        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+        None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
 
 
@@ -241,7 +241,7 @@ class PredictSettings(SettingsModel):
 
     model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
     imgsz: Whole | None = setting(
-        None, "side of the square images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+        None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
 
@@ -250,7 +250,15 @@ class PredictSettings(SettingsModel):
     max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
     classes: Classes = setting(None, "keep only these, e.g. [0,2]", DETECTION, "result", unset="all classes")
 
-    batch: Whole = setting(1, "images at a time", MACHINE, "execution", unit="images", ge=1)
+    batch: Whole | None = setting(
+        None,
+        "images looked at together, of one shape",
+        MACHINE,
+        "execution",
+        unit="images",
+        unset="8 of several images, 1 of one or a video",
+        ge=1,
+    )
     device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
 
     save: bool = setting(False, "write copies with the boxes drawn in", OUTPUT, "output")

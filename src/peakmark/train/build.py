@@ -269,7 +269,7 @@ def open_validation_set(
 ) -> ValidationSet:
     """Opens a split for the validations of a run."""
     images = open_images(index, settings, arithmetic)
-    return ValidationSet(index, images, settings.imgsz, workers_of(settings, arithmetic), 2 * settings.batch, names)
+    return ValidationSet(index, images, workers_of(settings, arithmetic), 2 * settings.batch, names)
 
 
 def augmentation_of(settings: Settings) -> Augmentation:

@@ -16,9 +16,12 @@ from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import PROTOCOL_THRESHOLDS, Predictor, Thresholds
-from peakmark.nouns import Evaluation, Samples, Truths, ValidationBatch
+from peakmark.nouns import Detections, Evaluation, ImageArray, Samples, Truths, ValidationBatch
 from peakmark.resume.state import RunState
 from peakmark.train.loop import ValidationStopped
+
+_SAMPLES = 16
+"""Images of a set that pictures are drawn of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,14 @@ class ValidationSet:
 
     index: Index
     images: Images
-    side_px: int
     workers: int
     images_ahead: int
     names: tuple[str, ...]
 
-    def batches(self) -> Iterator[ValidationBatch]:
+    def batches(self, first: int | None = None) -> Iterator[ValidationBatch]:
+        """Gives all images, or the `first` so many of them."""
         return validation_batches(
-            self.index, self.images, side_px=self.side_px, workers=self.workers, images_ahead=self.images_ahead
+            self.index, self.images, workers=self.workers, images_ahead=self.images_ahead, first=first
         )
 
 
@@ -58,19 +61,19 @@ def validate_weights(
 
 
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
-    """Detects in the first images of a set, for a picture; everything in px of the letterboxed squares."""
+    """Detects in the first images of a set, for a picture; everything in px of the letterboxed images."""
     detect = Predictor(model, arithmetic, PROTOCOL_THRESHOLDS, chunk=VALIDATION_CHUNK, one_class_per_box=True)
-    first = next(data.batches())
-    squares = first.batch.images_BCHW
-    return Samples(
-        images=tuple(square.permute(1, 2, 0).cpu().numpy() for square in squares),
-        truths=tuple(
-            Truths(box.to_square(truths.boxes_xyxy_px), truths.classes)
-            for box, truths in zip(first.letterboxes, first.truths, strict=True)
-        ),
-        detections=tuple(detect(squares)),
-        titles=tuple(Path(file).name for file in first.batch.files),
-    )
+    found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
+    for batch in data.batches(first=_SAMPLES):
+        images = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]
+        truths = [
+            Truths(box.to_padded(own.boxes_xyxy_px), own.classes)
+            for box, own in zip(batch.letterboxes, batch.truths, strict=True)
+        ]
+        titles = [Path(file).name for file in batch.batch.files]
+        parts = zip(images, truths, detect(batch.batch.images_BCHW), titles, strict=True)
+        found.update(zip(batch.numbers, parts, strict=True))
+    return Samples(*zip(*(found[number] for number in sorted(found)), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,15 +60,15 @@ def extent(image: ImageArray, colour: np.ndarray) -> np.ndarray | None:
 
 
 @pytest.mark.parametrize("image", range(4))
-def test_without_augmentation_the_letterboxed_image_comes_out_exactly(image: int):
+def test_without_augmentation_the_image_comes_out_exactly_in_the_middle_of_a_square(image: int):
     _, sample = augmented(make(**STILL), image)
     box = Letterbox(int(SIZES_PX[image, 0]), int(SIZES_PX[image, 1]), BASE_PX)
     expected = np.full((BASE_PX, BASE_PX, 3), BACKGROUND, dtype=np.uint8)
-    expected[box.top_px : box.top_px + box.inner_height_px, box.left_px : box.left_px + box.inner_width_px] = picture(
-        image
-    )
+    left, top = (BASE_PX - box.inner_width_px) // 2, (BASE_PX - box.inner_height_px) // 2
+    expected[top : top + box.inner_height_px, left : left + box.inner_width_px] = picture(image)
     assert np.array_equal(sample.image, expected)
-    assert np.array_equal(sample.truths.boxes_xyxy_px, box.to_square(BOXES[image : image + 1]))
+    boxes = box.to_inner(BOXES[image : image + 1]) + np.array([left, top, left, top], np.float32)
+    assert np.array_equal(sample.truths.boxes_xyxy_px, boxes)
     assert sample.truths.classes.tolist() == [image]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,17 @@ PARTS = [Microbatch(first, min(4, COUNT - first)) for first in range(0, COUNT, 4
 def index(make_dataset: Callable[..., DatasetSpec]) -> Index:
     labels = {3: "", 5: "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.25 0.25\n", 20: ""}
     return build_index(make_dataset(COUNT, labels), "train", workers=1)
+
+
+@pytest.fixture
+def mixed_shapes(make_dataset: Callable[..., DatasetSpec]) -> Index:
+    """40 images: wide, every third tall, every seventh square."""
+    spec = make_dataset(40, {})
+    files = sorted(path for path in spec.root.rglob("*") if path.suffix in (".jpg", ".png"))
+    for number, file in enumerate(files):
+        shape = (20, 20, 3) if number % 7 == 0 else (40, 20, 3) if number % 3 == 0 else (20, 40, 3)
+        cv2.imwrite(str(file), np.full(shape, number, np.uint8))
+    return build_index(spec, "train", workers=1)
 
 
 def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
@@ -104,7 +116,7 @@ def test_truths_stay_with_their_image(index: Index):
         for place in range(part.count):
             image = int(order[part.first + place])
             own = batch.image_index == place
-            expected = ImageCache(index, 32).letterbox(image).to_square(index.truths_px(image).boxes_xyxy_px)
+            expected = ImageCache(index, 32).letterbox(image).to_padded(index.truths_px(image).boxes_xyxy_px)
             np.testing.assert_allclose(batch.boxes_xyxy_px[own].numpy(), expected, atol=1e-4)
             assert batch.classes[own].tolist() == index.truths_px(image).classes.tolist()
 
@@ -187,16 +199,33 @@ def test_nothing_is_prepared_beyond_what_is_asked_for(index: Index, monkeypatch:
 
 @pytest.mark.parametrize(("workers", "images_ahead"), [(0, 4), (1, 1), (3, 40)])
 def test_validation_takes_every_image_once_in_chunks_that_never_change(index: Index, workers: int, images_ahead: int):
-    batches = list(
-        validation_batches(index, ImageCache(index, 64), side_px=64, workers=workers, images_ahead=images_ahead)
-    )
-    assert [len(one.batch) for one in batches] == [16, 5]
+    batches = list(validation_batches(index, ImageCache(index, 64), workers=workers, images_ahead=images_ahead))
+    assert [len(one.batch) for one in batches] == [8, 8, 5]
     files = [file for one in batches for file in one.batch.files]
     assert files == [str(index.path(number)) for number in range(COUNT)]
 
 
+@pytest.mark.parametrize("first", [None, 12])
+def test_validation_images_go_together_by_shape_and_nearly_in_order(mixed_shapes: Index, first: int | None):
+    batches = list(
+        validation_batches(mixed_shapes, ImageCache(mixed_shapes, 64), workers=0, images_ahead=1, first=first)
+    )
+    numbers = [number for one in batches for number in one.numbers]
+    assert sorted(numbers) == list(range(first or len(mixed_shapes)))
+    for one in batches:
+        boxes = [ImageCache(mixed_shapes, 64).letterbox(number) for number in one.numbers]
+        assert list(one.letterboxes) == boxes
+        assert {(box.padded_height_px, box.padded_width_px) for box in boxes} == {one.batch.images_BCHW.shape[2:]}
+        assert one.batch.files == tuple(str(mixed_shapes.path(number)) for number in one.numbers)
+    whole = [one.numbers for one in batches if len(one.numbers) == 8]
+    assert whole == sorted(whole, key=lambda each: each[-1])
+    # What is left over comes last, at most one batch a shape.
+    left = batches[len(whole) :]
+    assert len({one.batch.images_BCHW.shape[2:] for one in left}) == len(left)
+
+
 def test_validation_images_are_letterboxed_and_their_truths_are_the_original_ones(index: Index):
-    (first, _) = validation_batches(index, ImageCache(index, 64), side_px=64, workers=0, images_ahead=16)
+    (first, *_) = validation_batches(index, ImageCache(index, 64), workers=0, images_ahead=16)
     for place, (box, truths) in enumerate(zip(first.letterboxes, first.truths, strict=True)):
         image = first.batch.images_BCHW[place].permute(1, 2, 0).numpy()
         assert (image[: box.top_px] == BACKGROUND).all()
@@ -205,10 +234,10 @@ def test_validation_images_are_letterboxed_and_their_truths_are_the_original_one
         assert np.array_equal(inner, ImageCache(index, 64).load(place))
         assert truths.boxes_xyxy_px.tolist() == index.truths_px(place).boxes_xyxy_px.tolist()
         own = first.batch.image_index == place
-        assert first.batch.boxes_xyxy_px[own].numpy().tolist() == box.to_square(truths.boxes_xyxy_px).tolist()
+        assert first.batch.boxes_xyxy_px[own].numpy().tolist() == box.to_padded(truths.boxes_xyxy_px).tolist()
 
 
 def test_a_validation_that_is_given_up_sends_the_threads_home(index: Index, tmp_path: Path):
-    batches = validation_batches(index, ImageCache(index, 64), side_px=64, workers=2, images_ahead=4)
+    batches = validation_batches(index, ImageCache(index, 64), workers=2, images_ahead=4)
     next(batches)
     batches.close()  # type: ignore[attr-defined]

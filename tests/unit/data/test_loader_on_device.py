@@ -1,4 +1,4 @@
-"""Images on a device: the same batches for any number of workers and any place of the bytes, and squares as ever."""
+"""Images on a device: the same batches for any number of workers or place of the bytes, letterboxed images as ever."""
 
 from __future__ import annotations
 
@@ -130,12 +130,12 @@ def test_closing_early_sends_the_threads_home(index: Index):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize(("side_px", "workers"), [(32, 0), (64, 2)])
-def test_squares_are_the_same_bytes_as_ever(index: Index, side_px: int, workers: int, budget: str):
+def test_letterboxed_images_are_the_same_bytes_as_ever(index: Index, side_px: int, workers: int, budget: str):
     """40 x 20 px: shrunk into 32, grown into 64, and upright bars of background above and below."""
     images = DeviceImages(index, side_px, "cpu", BUDGETS[budget] * side_px**2 // 32**2)
-    expected = list(validation_batches(index, ImageCache(index, side_px), side_px=side_px, workers=0, images_ahead=16))
+    expected = list(validation_batches(index, ImageCache(index, side_px), workers=0, images_ahead=16))
     for _ in range(2):
-        found = list(validation_batches(index, images, side_px=side_px, workers=workers, images_ahead=16))
+        found = list(validation_batches(index, images, workers=workers, images_ahead=16))
         assert_equal([each.batch for each in found], [each.batch for each in expected])
         assert [each.letterboxes for each in found] == [each.letterboxes for each in expected]
         for one, other in zip(found, expected, strict=True):

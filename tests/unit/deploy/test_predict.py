@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peakmark.data.cache import ImageCache
+from peakmark.data.cache import ImageCache, padded, resize_into
 from peakmark.data.index import Index
 from peakmark.deploy.frames import Frame, Origin
-from peakmark.deploy.predict import Detect, predict, put_into_square
+from peakmark.deploy.predict import Detect, predict
 from peakmark.deploy.results import Boxes
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.streams import stream
@@ -37,7 +37,7 @@ def no_detections(images_BCHW: torch.Tensor) -> list[Detections]:
 
 
 def find_bright(images_BCHW: torch.Tensor) -> list[Detections]:
-    """A detector of one bright rectangle on black; it answers with its class 1 and its edges in the square."""
+    """A detector of one bright rectangle on black; it answers with its class 1 and its edges in px of the image."""
     found = []
     for image in images_BCHW.numpy():
         ys, xs = np.nonzero(image[0] > 200)
@@ -56,42 +56,42 @@ def answer(*rows: list[float]) -> Detect:
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), width=st.integers(40, 300), height=st.integers(40, 300))
 def test_boxes_come_back_to_where_the_pixels_were(data, width, height):
-    """An end-to-end round trip through the resized pixels: half a pixel of the square, on each side."""
+    """An end-to-end round trip through the resized pixels: half a padded pixel, on each side."""
     x1, y1 = data.draw(st.integers(0, width - 20)), data.draw(st.integers(0, height - 20))
     x2, y2 = data.draw(st.integers(x1 + 20, width)), data.draw(st.integers(y1 + 20, height))
     image = np.zeros((height, width, 3), np.uint8)
     image[y1:y2, x1:x2] = 255
     side_px = 160
     [found] = predict([make_frame(image)], find_bright, names=NAMES, side_px=side_px)
-    # Bright means above 200 of 255, so a mixed pixel at an edge counts where most of it is bright: up to a pixel of
-    # the square is lost there.
+    # Bright means above 200 of 255, so a mixed pixel at an edge counts where most of it is bright: up to a padded
+    # pixel is lost there.
     tolerance = 1.01 * max(1.0, max(width, height) / side_px)
     assert np.abs(found.boxes.xyxy[0].numpy() - [x1, y1, x2, y2]).max() <= tolerance
 
 
-def test_the_detector_sees_rgb_bytes_in_a_grey_square():
+def test_the_detector_sees_rgb_bytes_in_a_grey_rectangle():
     seen = []
 
     def looking(images_BCHW):
         seen.append(images_BCHW)
         return no_detections(images_BCHW)
 
-    image = np.full((32, 64, 3), (250, 100, 0), np.uint8)
-    list(predict([make_frame(image)], looking, names=NAMES, side_px=64))
+    image = np.full((48, 128, 3), (250, 100, 0), np.uint8)
+    list(predict([make_frame(image)], looking, names=NAMES, side_px=128))
     [images_BCHW] = seen
-    assert images_BCHW.shape == (1, 3, 64, 64)
+    assert images_BCHW.shape == (1, 3, 64, 128)
     assert images_BCHW.dtype == torch.uint8
     assert images_BCHW[0, :, 32, 32].tolist() == [250, 100, 0]
     assert images_BCHW[0, :, 0, 0].tolist() == images_BCHW[0, :, -1, -1].tolist() == [114, 114, 114]
-    assert (images_BCHW[0, 0, 16:48] == 250).all()
+    assert (images_BCHW[0, 0, 8:56] == 250).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (640, 480), (33, 500), (1, 1), (5000, 2), (31, 17)])
-def test_any_shape_fits_the_square(width, height):
-    square = put_into_square(np.zeros((height, width, 3), np.uint8), Letterbox(width, height, 64))
-    assert square.shape == (64, 64, 3)
-    letterbox = Letterbox(width, height, 64)
-    assert (square == 0).all(axis=2).sum() == letterbox.inner_width_px * letterbox.inner_height_px
+def test_any_shape_fits_its_rectangle(width, height):
+    box = Letterbox(width, height, 64)
+    image = padded(resize_into(np.zeros((height, width, 3), np.uint8), box), box)
+    assert image.shape == (box.padded_height_px, box.padded_width_px, 3)
+    assert (image == 0).all(axis=2).sum() == box.inner_width_px * box.inner_height_px
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (200, 99), (30, 17), (1, 300), (64, 20)])
@@ -102,15 +102,19 @@ def test_the_pixels_are_those_of_validation(tmp_path, width, height):
     cv2.imwrite(str(path), image[..., ::-1])
     index = SimpleNamespace(path=lambda number: path, widths_px=[width], heights_px=[height])
     cache = ImageCache(cast(Index, index), side_px=64)
-    inner, letterbox = cache.load(0), cache.letterbox(0)
-    square = put_into_square(image, letterbox)
-    left, top = letterbox.left_px, letterbox.top_px
-    assert (square[top : top + inner.shape[0], left : left + inner.shape[1]] == inner).all()
+    seen = []
+
+    def looking(images_BCHW):
+        seen.append(images_BCHW[0].permute(1, 2, 0).numpy())
+        return no_detections(images_BCHW)
+
+    list(predict([make_frame(image)], looking, names=NAMES, side_px=64))
+    assert (seen[0] == padded(cache.load(0), cache.letterbox(0))).all()
 
 
 def test_results_hold_the_original_picture_and_boxes_clipped_to_it():
     image = np.full((100, 200, 3), (1, 2, 3), np.uint8)
-    [found] = predict([make_frame(image)], answer([-50, 16, 300, 48, 0.9, 0]), names=NAMES, side_px=64)
+    [found] = predict([make_frame(image)], answer([-50, -9, 300, 48, 0.9, 0]), names=NAMES, side_px=64)
     assert (found.orig_img == (3, 2, 1)).all()
     assert found.orig_shape == (100, 200)
     assert found.boxes.xyxy.tolist() == [[0, 0, 200, 100]]
@@ -153,6 +157,53 @@ def test_order_and_content_do_not_depend_on_the_batch(batch):
     assert all(torch.equal(a.boxes.data, b.boxes.data) for a, b in zip(found, alone, strict=True))
     assert max(sizes) == min(batch, 7)
     assert sum(sizes) == 7
+
+
+def shaped(*shapes: str) -> list[Frame]:
+    """Frames that are wide, tall or square, black with a bright part."""
+    frames = []
+    for index, shape in enumerate(shapes):
+        height, width = {"wide": (30, 64), "tall": (64, 30), "square": (64, 64)}[shape]
+        image = np.zeros((height, width, 3), np.uint8)
+        image[4 : 20 + index % 8, 5:25] = 255
+        frames.append(make_frame(image, index))
+    return frames
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_frames_wait_for_others_of_their_shape_and_come_out_in_order(batch: int):
+    frames = shaped(*(stream(0, "test-shapes").choice(["wide", "tall", "square"], 40)))
+    seen: list[tuple[int, ...]] = []
+
+    def detect(images_BCHW):
+        seen.append(tuple(images_BCHW.shape))
+        return find_bright(images_BCHW)
+
+    found = list(predict(frames, detect, names=NAMES, side_px=64, batch=batch))
+    assert [result.origin.index for result in found] == list(range(40))
+    alone = [next(predict([frame], find_bright, names=NAMES, side_px=64)) for frame in frames]
+    assert all(torch.equal(a.boxes.data, b.boxes.data) for a, b in zip(found, alone, strict=True))
+    assert {shape[2:] for shape in seen} == {(32, 64), (64, 32), (64, 64)}
+    # Only what is left of each shape at the end is no full batch.
+    assert sum(shape[0] < batch for shape in seen) <= 3
+
+
+@pytest.mark.parametrize(("most_px", "most_held"), [(10**9, 16), (11 * 30 * 64 - 1, 11), (0, 4)])
+def test_a_frame_of_a_rare_shape_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, most_px: int, most_held: int):
+    """One tall frame, then wide ones: their results wait for its, so it may only wait for so long."""
+    monkeypatch.setattr("peakmark.deploy.predict._MOST_PX_HELD", most_px)
+    taken = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal taken
+        for frame in shaped("tall", *["wide"] * 100):
+            taken += 1
+            yield frame
+
+    results = predict(frames(), no_detections, names=NAMES, side_px=64, batch=4)
+    assert next(results).origin.index == 0
+    assert taken == most_held
+    assert [result.origin.index for result in results] == list(range(1, 101))
 
 
 def test_no_frames_no_results():

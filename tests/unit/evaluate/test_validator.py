@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -38,6 +39,7 @@ def batches_of(size: int, images: Sequence[int] = range(5)) -> list[ValidationBa
         batches.append(
             ValidationBatch(
                 batch=Batch(pixels, torch.zeros(0, 4), none, none, tuple(str(image) for image in chosen)),
+                numbers=tuple(chosen),
                 letterboxes=tuple(Letterbox(*SHAPES_PX[image], SIDE_PX) for image in chosen),
                 truths=tuple(truths_of(image) for image in chosen),
             )
@@ -49,7 +51,7 @@ def predict_truths(batch: ValidationBatch, *, beyond_px: float = 0.0, losses: bo
     """Finds every truth; `beyond_px` lets the boxes at an edge reach out of the image, as detectors do."""
     found = []
     for letterbox, truths in zip(batch.letterboxes, batch.truths, strict=True):
-        boxes = letterbox.to_square(truths.boxes_xyxy_px)
+        boxes = letterbox.to_padded(truths.boxes_xyxy_px)
         if len(boxes):
             boxes += np.array([[-beyond_px, -beyond_px, 0, 0], [0, 0, beyond_px, beyond_px]], np.float32)
         found.append(Detections(boxes, np.full(len(boxes), 0.9, np.float32), truths.classes))
@@ -63,7 +65,7 @@ def every_digit(evaluation: Evaluation) -> str:
     return repr((evaluation.metrics, evaluation.per_class, evaluation.losses, evaluation.confusion.tolist()))
 
 
-def test_a_perfect_predictor_in_the_square_is_perfect_in_the_images() -> None:
+def test_a_perfect_predictor_in_the_letterbox_is_perfect_in_the_images() -> None:
     evaluation = validate(predict_truths, batches_of(2), NAMES, gains=GAINS).evaluation
     assert evaluation.metrics["map50_95"] == evaluation.metrics["recall_100"] == 1.0
     assert (evaluation.images, evaluation.truths, evaluation.detections) == (5, 8, 8)
@@ -77,7 +79,7 @@ def test_boxes_that_reach_out_of_the_image_are_clipped_before_matching() -> None
 
 
 def test_truths_are_sized_in_the_original_image() -> None:
-    # 900 px high here, 320 px in the square, where the lower object of 5,535 px² would be a small one of 700 px².
+    # 900 px high, 320 px in its letterbox, where the lower object of 5,535 px² would be a small one of 700 px².
     evaluation = validate(predict_truths, batches_of(1, [3]), NAMES, gains=GAINS).evaluation
     assert math.isnan(evaluation.metrics["map_small"])
     assert evaluation.metrics["map_medium"] == pytest.approx(1.0)
@@ -87,6 +89,15 @@ def test_batches_change_no_number() -> None:
     expected = every_digit(validate(predict_truths, batches_of(1), NAMES, gains=GAINS).evaluation)
     for size in (2, 3, 5):
         assert every_digit(validate(predict_truths, batches_of(size), NAMES, gains=GAINS).evaluation) == expected
+
+
+def test_the_order_of_a_set_is_that_of_its_numbers() -> None:
+    """What is kept of each image is told by its place: it must not depend on which shapes were looked at together."""
+    expected = validate(predict_truths, batches_of(1), NAMES, gains=GAINS)
+    shuffled = validate(predict_truths, batches_of(2, [3, 0, 4, 2, 1]), NAMES, gains=GAINS)
+    assert every_digit(shuffled.evaluation) == every_digit(expected.evaluation)
+    for field in dataclasses.fields(expected.evidence):
+        assert repr(getattr(shuffled.evidence, field.name)) == repr(getattr(expected.evidence, field.name)), field.name
 
 
 def test_losses_are_the_sets_sums_over_the_sets_target_scores() -> None:

@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from peakmark.model.blocks import ConvNormAct
 
 
-class Copies(TorchDispatchMode):
+class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the arrays that are copied, by autograd as well."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
