@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peakmark import YOLO
+import peakmark
+from peakmark.cli.main import run as run_command
 from peakmark.events import EpochEnded, Event, MicrobatchDone, TimeMeasured
+from peakmark.report.console import ConsoleObserver
 
 
 def _silent(event: Event) -> None:
@@ -42,7 +44,7 @@ def train(data: str, imgsz: str, epochs: str, batch: str, run: str, *pairs: str)
     settings = {"model": "yolov8n.yaml", **dict(pair.split("=", 1) for pair in pairs)}
     folder = Path(run).resolve()
     images = len(list((Path(data).parent / "images" / "train").iterdir()))
-    YOLO(settings.pop("model")).train(
+    peakmark.YOLO(settings.pop("model")).train(
         observer=observe, data=data, epochs=epochs, imgsz=imgsz, batch=batch, device="cpu", project=folder.parent,
         name=folder.name, exist_ok=True, plots=False, profile=True, **settings,
     )  # fmt: skip
@@ -56,7 +58,7 @@ def train(data: str, imgsz: str, epochs: str, batch: str, run: str, *pairs: str)
 
 
 def val(model: str, data: str, imgsz: str, batch: str, repetitions: str, folder: str) -> dict[str, Any]:
-    detector = YOLO(model)
+    detector = peakmark.YOLO(model)
 
     def once() -> float:
         began = time.perf_counter()
@@ -69,7 +71,7 @@ def val(model: str, data: str, imgsz: str, batch: str, repetitions: str, folder:
 
 
 def predict(model: str, images: str, imgsz: str, repetitions: str) -> dict[str, Any]:
-    detector = YOLO(model)
+    detector = peakmark.YOLO(model)
     paths = sorted(Path(images).iterdir())
 
     def one_by_one() -> float:
@@ -90,17 +92,21 @@ def predict(model: str, images: str, imgsz: str, repetitions: str) -> dict[str, 
 
 
 def start(data: str, imgsz: str, batch: str, run: str) -> dict[str, Any]:
+    """The command as it is typed, up to its first step."""
     folder = Path(run).resolve()
+    show = ConsoleObserver.__call__
 
-    def observe(event: Event) -> None:
+    def watch(console: ConsoleObserver, event: Event) -> None:
         if isinstance(event, MicrobatchDone):
             print(json.dumps({"at": time.time()}), flush=True)
             os._exit(0)
+        show(console, event)
 
-    YOLO("yolov8n.yaml").train(
-        observer=observe, data=data, epochs=1, imgsz=imgsz, batch=batch, device="cpu", project=folder.parent,
-        name=folder.name, exist_ok=True, plots=False,
-    )  # fmt: skip
+    ConsoleObserver.__call__ = watch  # type: ignore[method-assign]
+    given = {"data": data, "model": "yolov8n.yaml", "epochs": 1, "imgsz": imgsz, "batch": batch, "device": "cpu",
+             "project": folder.parent, "name": folder.name, "exist_ok": True, "plots": False}  # fmt: skip
+    sys.argv = ["peakmark", "train", *(f"{name}={value}" for name, value in given.items())]
+    run_command()
     raise SystemExit("no step was made")
 
 

@@ -188,3 +188,14 @@ def test_version():
     ended = _peakmark("--version")
     assert ended.returncode == 0
     assert ended.stdout.startswith("peakmark 0.")
+
+
+def test_only_the_command_collects_garbage_less_often():
+    """A process that imports the package is its user's."""
+    code = "import gc; before = gc.get_threshold(); from peakmark import YOLO; print(gc.get_threshold() == before)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "True\n"
+    code = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_threshold()[0]))"
+    code += "; sys.argv = ['peakmark', '--version']; from peakmark.cli.main import run; run()"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "100000"

@@ -123,7 +123,7 @@ class ConsoleObserver:
         self._fact("model", f"{event.model}, {event.parameters:,} parameters")
         self._fact("classes", f"{len(event.classes)}: {shown}")
         validated = f"{event.val_images:,} to validate" if event.val_images else "none to validate"
-        self._fact("images", f"{event.train_images:,} to train, {validated}, {event.image_size_px} px square")
+        self._fact("images", f"{event.train_images:,} to train, {validated}, {event.image_size_px} px")
         self._fact("machine", f"{event.device}, {event.precision}, {_counted(event.threads, 'thread')}")
         self._fact("optimizer", event.optimizer)
         if event.kept:
