@@ -108,7 +108,7 @@ def _by_anchor(level_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 class Detector(nn.Module):
-    """The whole network: images (B, 3, side, side), float 0 to 1, RGB, side a multiple of 32, to raw head outputs.
+    """The whole network: images (B, 3, H, W), 0 to 1, RGB, H and W multiples of 32, to raw head outputs.
 
     Made without values: `build_detector` fills it, or a checkpoint does.
     """
