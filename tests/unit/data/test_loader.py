@@ -194,6 +194,24 @@ def test_nothing_is_prepared_beyond_what_is_asked_for(index: Index, monkeypatch:
     assert sorted(loaded) == sorted(epoch_order(0, 0, COUNT)[:8].tolist())
 
 
+@pytest.mark.parametrize("gpu_in_use", [False, True])
+def test_batches_lie_where_a_gpu_can_read_them_if_one_is_in_use(
+    index: Index, monkeypatch: pytest.MonkeyPatch, gpu_in_use: bool
+):
+    asked: list[bool] = []
+    empty = torch.empty
+
+    def without_a_gpu(*size: Any, pin_memory: bool = False, **rest: Any) -> torch.Tensor:
+        asked.append(pin_memory)
+        return empty(*size, **rest)
+
+    expected = next(loader(index, 0).batches(0, PARTS, mosaic_open=True))
+    monkeypatch.setattr(torch, "empty", without_a_gpu)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: gpu_in_use)
+    assert_equal(next(loader(index, 0).batches(0, PARTS, mosaic_open=True)), expected)
+    assert asked == [gpu_in_use]
+
+
 # --- validation ----------------------------------------------------------------------------------------------------
 
 
