@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.geometry.letterbox import Letterbox
+from peakmark.geometry.letterbox import STRIDE_PX, Letterbox
 from peakmark.machine.streams import stream
 from peakmark.nouns import IntArray
 from peakmark.settings.fields import Settings
@@ -175,4 +175,4 @@ def least_side(settings: Settings) -> int:
 
 
 def _scaled_side(settings: Settings, share: float) -> int:
-    return max(32, round(settings.imgsz * (1 + share * settings.multi_scale) / 32) * 32)
+    return max(STRIDE_PX, round(settings.imgsz * (1 + share * settings.multi_scale) / STRIDE_PX) * STRIDE_PX)

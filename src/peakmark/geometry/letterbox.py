@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIDE_PX = 32
-"""Of a detector's coarsest level: what it looks at is a whole number of these wide and high."""
+"""Of a detector's coarsest level: sides that it doesn't divide have no whole number of cells."""
 
 
 @dataclass(frozen=True, slots=True)

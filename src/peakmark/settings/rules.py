@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from peakmark.geometry.letterbox import STRIDE_PX
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
@@ -21,9 +22,6 @@ from peakmark.settings.fields import (
     Settings,
     ValSettings,
 )
-
-IMAGE_SIZE_STEP_PX = 32
-"""The largest stride: a side that it doesn't divide has no whole number of cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,10 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
 
 
 def _whole_cells(imgsz: int | None) -> Iterator[Finding]:
-    if imgsz is not None and imgsz % IMAGE_SIZE_STEP_PX:
-        rounded = ceil(imgsz / IMAGE_SIZE_STEP_PX) * IMAGE_SIZE_STEP_PX
+    if imgsz is not None and imgsz % STRIDE_PX:
+        rounded = ceil(imgsz / STRIDE_PX) * STRIDE_PX
         yield Adjustment(
-            "imgsz", rounded, f"imgsz={imgsz} is not a multiple of {IMAGE_SIZE_STEP_PX}; {rounded} is used instead."
+            "imgsz", rounded, f"imgsz={imgsz} is not a multiple of {STRIDE_PX}; {rounded} is used instead."
         )
 
 

@@ -160,7 +160,11 @@ def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
     if ahead.value <= 0:
         number = _with_error(ahead)
         return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom[:-1]} ({number})."
-    meaning = "a real difference" if ahead.is_above_zero else "that may be chance"
+    meaning = "that may be chance"
+    if ahead.is_above_zero:
+        # Two answers to two questions: of many epochs, some pair is far apart by chance alone.
+        by_itself = "more than chance between these two, but not with the choice among all epochs counted"
+        meaning = by_itself if other in judged.tied else "a real difference"
     return f"Epoch {epoch} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
 
 

@@ -15,6 +15,7 @@ from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.evaluate.uncertainty import judge
 from peakmark.events import Notice
 from peakmark.machine import durable
 from peakmark.nouns import EpochRecord, History, Losses, Segment
@@ -99,6 +100,21 @@ def test_a_best_that_is_best_by_chance_is_said_to_be(tmp_path: Path) -> None:
     assert "that may be chance" in answer["text"]
     assert "It can't be told from epochs" in answer["text"]
     assert answer["corrected"]["value"] < answer["fitness"]["value"]
+
+
+def test_of_one_pair_it_is_never_said_that_it_differs_for_certain_and_that_it_can_not_be_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval looks at the pair alone, the ties at the choice among all epochs; they may disagree."""
+    history = make_run(tmp_path, 0.5, 0.9, None, 0.86)
+    monkeypatch.setattr(
+        "peakmark.train.certainty.judge", lambda *given: dataclasses.replace(judge(*given), tied=(0, 1))
+    )
+    answer = answered(history, tmp_path)
+    assert answer["epochs"][-1]["ahead"]["low"] > 0
+    assert "more than chance between these two, but not with the choice among all epochs counted" in answer["text"]
+    assert "It can't be told from epoch 4." in answer["text"]
+    assert "a real difference" not in answer["text"]
 
 
 def test_a_best_that_owes_its_lead_to_being_chosen_is_not_called_ahead(tmp_path: Path) -> None:
