@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from peakmark.geometry.anchors import boxes_from_distributions
+from peakmark.geometry.anchors import AnchorGrid, boxes_from_distributions
 from peakmark.geometry.iou import complete_iou
 from peakmark.loss.assignment import Assignment, assign
 from peakmark.nouns import Batch, HeadOutput, LossSums
@@ -25,19 +25,18 @@ def detection_loss(output: HeadOutput, batch: Batch) -> LossSums:
     device = output.class_logits_BAC.device
     truth_boxes = batch.boxes_xyxy_px.to(device)
     truth_classes = batch.classes.to(device)
-    predicted_boxes = boxes_from_distributions(output.box_logits_BAR4, output.grid)
-    assignment = assign(
-        output.class_logits_BAC.detach().sigmoid(),
-        predicted_boxes.detach(),
-        output.grid,
-        truth_boxes,
-        truth_classes,
-        batch.image_index.to(device),
-    )
+    with torch.no_grad():
+        predicted_boxes = boxes_from_distributions(output.box_logits_BAR4, output.grid)
+        scores = output.class_logits_BAC.sigmoid()
+    assignment = assign(scores, predicted_boxes, output.grid, truth_boxes, truth_classes, batch.image_index.to(device))
     cls = _class_term(output.class_logits_BAC, assignment, truth_classes)
     target_boxes = truth_boxes[assignment.truth_M]
-    box = _overlap_term(predicted_boxes, target_boxes, assignment)
-    dfl = _distribution_term(output, target_boxes, assignment)
+    # Boxes once more, with a gradient, of the few that have one: over all anchors it would be zeros for the most part.
+    logits_MR4 = output.box_logits_BAR4[assignment.image_M, assignment.anchor_M]
+    points, strides = output.grid.points_px_A2[assignment.anchor_M], output.grid.strides_A[assignment.anchor_M]
+    found = boxes_from_distributions(logits_MR4[None], AnchorGrid(points, strides))[0]
+    box = _overlap_term(found, target_boxes, assignment)
+    dfl = _distribution_term(logits_MR4, points, strides, target_boxes, assignment)
     return LossSums(box, cls, dfl, assignment.target_score_M.sum())
 
 
@@ -49,19 +48,22 @@ def _class_term(logits_BAC: torch.Tensor, assignment: Assignment, truth_classes:
     return functional.binary_cross_entropy_with_logits(logits_BAC, target_BAC, reduction="sum")
 
 
-def _overlap_term(predicted: torch.Tensor, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:
+def _overlap_term(found: torch.Tensor, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:
     """`1 - CIoU`, weighted by the target score (arXiv 1911.08287)."""
-    overlap = complete_iou(predicted[assignment.image_M, assignment.anchor_M], target_boxes)
+    overlap = complete_iou(found, target_boxes)
     return ((1 - overlap) * assignment.target_score_M).sum()
 
 
-def _distribution_term(output: HeadOutput, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:
+def _distribution_term(
+    logits_MR4: torch.Tensor,
+    points: torch.Tensor,
+    strides: torch.Tensor,
+    target_boxes: torch.Tensor,
+    assignment: Assignment,
+) -> torch.Tensor:
     """Cross-entropy of the two bins around each true distance, mean over the sides (arXiv 2006.04388, eq. 6)."""
-    logits_MR4 = output.box_logits_BAR4[assignment.image_M, assignment.anchor_M]
     bins = logits_MR4.shape[1] // 4
-    points = output.grid.points_px_A2[assignment.anchor_M]
-    strides = output.grid.strides_A[assignment.anchor_M, None]
-    distances = torch.cat((points - target_boxes[:, :2], target_boxes[:, 2:] - points), dim=1) / strides
+    distances = torch.cat((points - target_boxes[:, :2], target_boxes[:, 2:] - points), dim=1) / strides[:, None]
     distances = distances.clamp(0, bins - 1 - _BELOW_LAST_BIN)
     lower = distances.floor().long()
     upper_weight = distances - lower
