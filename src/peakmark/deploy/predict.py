@@ -19,6 +19,7 @@ from peakmark.data.cache import padded, resize_into
 from peakmark.data.loader import VALIDATION_CHUNK
 from peakmark.deploy.frames import Frame
 from peakmark.deploy.results import Boxes, Results
+from peakmark.errors import PeakmarkError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import Detections, ImageArray, IntArray
 
@@ -43,23 +44,35 @@ def predict(
 
     `batch` frames of one letterboxed shape are looked at together. Frames of one shape are in memory a batch at a
     time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. `classes`
-    keeps these classes only.
+    keeps these classes only. An error of `frames` is raised once all frames before it have their results.
     """
+    names_by_class = dict(enumerate(names))
     kept_classes = None if classes is None else np.array(list(classes), dtype=np.int64)
     waiting = _Waiting(batch)
     done: dict[int, Results] = {}
     following = 0
-    # A last None, with which everything that still waits is looked at.
-    for number, frame in enumerate(itertools.chain(frames, (None,))):
-        groups = waiting.rest() if frame is None else waiting.add(_prepared(number, frame, side_px))
-        del frame  # only the caller's hold keeps a picture alive
+    for number, frame in enumerate(_with_its_end(frames)):
+        groups = waiting.add(_prepared(number, frame, side_px)) if isinstance(frame, Frame) else waiting.rest()
         for group in groups:
-            done.update(_results(group, detect, dict(enumerate(names)), kept_classes))
+            done.update(_results(group, detect, names_by_class, kept_classes))
             del group
         while following in done:
             waiting.handed_out(following)
             yield done.pop(following)
             following += 1
+        if isinstance(frame, PeakmarkError):
+            raise frame
+        del frame  # only the caller's hold keeps a picture alive
+
+
+def _with_its_end(frames: Iterable[Frame]) -> Iterator[Frame | PeakmarkError | None]:
+    """Gives the frames, and at last why there are no more: None where that was all."""
+    try:
+        yield from frames
+    except PeakmarkError as error:
+        yield error
+    else:
+        yield None
 
 
 def batch_of(frames: Iterator[Frame]) -> tuple[int, Iterator[Frame]]:

@@ -20,6 +20,7 @@ from peakmark.data.index import Index
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.predict import Detect, predict
 from peakmark.deploy.results import Boxes
+from peakmark.errors import DataError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.streams import stream
 from peakmark.nouns import Detections, ImageArray
@@ -204,6 +205,17 @@ def test_a_frame_of_a_rare_shape_does_not_wait_for_ever(monkeypatch: pytest.Monk
     assert next(results).origin.index == 0
     assert taken == most_held
     assert [result.origin.index for result in results] == list(range(1, 101))
+
+
+def test_what_came_before_a_frame_that_can_not_be_read_has_its_results_first():
+    def frames() -> Iterator[Frame]:
+        yield from shaped("wide", "tall", "wide")
+        raise DataError("the fourth is broken")
+
+    results = predict(frames(), no_detections, names=NAMES, side_px=64, batch=8)
+    assert [next(results).origin.index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DataError, match="fourth"):
+        next(results)
 
 
 def test_no_frames_no_results():
