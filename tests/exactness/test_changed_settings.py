@@ -46,8 +46,8 @@ def inside(train_in, stop_at, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def validating(train_in, stop_at, tmp_path_factory):
-    """Stopped in the validation of its second epoch."""
-    return train_in(tmp_path_factory.mktemp("validating"), observer=stop_at(ValidationProgress, 3), **WISHES).save_dir
+    """Stopped in the validation of its second epoch; each has three batches."""
+    return train_in(tmp_path_factory.mktemp("validating"), observer=stop_at(ValidationProgress, 4), **WISHES).save_dir
 
 
 @pytest.fixture

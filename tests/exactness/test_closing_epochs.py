@@ -49,7 +49,7 @@ def test_at_once_means_at_once(whole, train):
 
 
 @pytest.mark.parametrize(
-    ("kind", "number"), [(MicrobatchDone, 10), (ValidationProgress, 4), (EpochEnded, 2), (MicrobatchDone, 13)]
+    ("kind", "number"), [(MicrobatchDone, 10), (ValidationProgress, 6), (EpochEnded, 2), (MicrobatchDone, 13)]
 )
 def test_stopped_around_and_in_the_closing_epochs_it_is_the_same_run(whole, train, stop_at, facts, kind, number):
     stopped = train(observer=stop_at(kind, number), **STUCK)

@@ -75,7 +75,7 @@ def test_every_signal_stops_at_every_place(stop_and_check, stopped_by, peakmark,
     stops = [
         (number, "EpochStarted", 1),
         (number, "MicrobatchDone", 5),  # the last of an epoch: its update is made, its validation is not begun
-        (number, "ValidationProgress", 2),  # its last images are done: the epoch is closed before the stop
+        (number, "ValidationProgress", 3),  # its last images are done: the epoch is closed before the stop
         (number, "EpochEnded", 1),
         (number, "ValidationProgress", 1),  # of the last epoch
     ]
