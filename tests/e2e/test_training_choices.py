@@ -116,3 +116,12 @@ def test_auto_says_its_rule_and_an_explicit_rate_beats_it(train):
     train(lr0=0.0005, momentum=0.8, epochs=1, observer=events.append)
     text = _only(RunStarted, events)[0].optimizer
     assert text.startswith("AdamW, lr0 0.0005, momentum 0.8 (auto: about 2 updates, under 10000)")
+
+
+def test_freed_memory_is_kept_by_a_run_that_begins_and_by_one_that_goes_on(train, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr("peakmark.train.build.keep_freed_memory", lambda: asked.append("once"))
+    results = train(epochs=1, val=False)
+    assert len(asked) == 1
+    YOLO().resume(results.save_dir, epochs=2, observer=lambda event: None)
+    assert len(asked) == 2

@@ -53,6 +53,8 @@ def predict(
     following = 0
     for number, frame in enumerate(_with_its_end(frames)):
         groups = waiting.add(_prepared(number, frame, side_px)) if isinstance(frame, Frame) else waiting.rest()
+        failure = frame if isinstance(frame, PeakmarkError) else None
+        del frame  # only the caller's hold keeps a picture alive
         for group in groups:
             done.update(_results(group, detect, names_by_class, kept_classes))
             del group
@@ -60,9 +62,8 @@ def predict(
             waiting.handed_out(following)
             yield done.pop(following)
             following += 1
-        if isinstance(frame, PeakmarkError):
-            raise frame
-        del frame  # only the caller's hold keeps a picture alive
+        if failure is not None:
+            raise failure
 
 
 def _with_its_end(frames: Iterable[Frame]) -> Iterator[Frame | PeakmarkError | None]:

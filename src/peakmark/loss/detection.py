@@ -33,10 +33,10 @@ def detection_loss(output: HeadOutput, batch: Batch) -> LossSums:
     target_boxes = truth_boxes[assignment.truth_M]
     # Boxes once more, with a gradient, of the few that have one: over all anchors it would be zeros for the most part.
     logits_MR4 = output.box_logits_BAR4[assignment.image_M, assignment.anchor_M]
-    points, strides = output.grid.points_px_A2[assignment.anchor_M], output.grid.strides_A[assignment.anchor_M]
-    found = boxes_from_distributions(logits_MR4[None], AnchorGrid(points, strides))[0]
+    grid_M = AnchorGrid(output.grid.points_px_A2[assignment.anchor_M], output.grid.strides_A[assignment.anchor_M])
+    found = boxes_from_distributions(logits_MR4[None], grid_M)[0]
     box = _overlap_term(found, target_boxes, assignment)
-    dfl = _distribution_term(logits_MR4, points, strides, target_boxes, assignment)
+    dfl = _distribution_term(logits_MR4, grid_M, target_boxes, assignment)
     return LossSums(box, cls, dfl, assignment.target_score_M.sum())
 
 
@@ -55,15 +55,14 @@ def _overlap_term(found: torch.Tensor, target_boxes: torch.Tensor, assignment: A
 
 
 def _distribution_term(
-    logits_MR4: torch.Tensor,
-    points: torch.Tensor,
-    strides: torch.Tensor,
-    target_boxes: torch.Tensor,
-    assignment: Assignment,
+    logits_MR4: torch.Tensor, grid_M: AnchorGrid, target_boxes: torch.Tensor, assignment: Assignment
 ) -> torch.Tensor:
     """Cross-entropy of the two bins around each true distance, mean over the sides (arXiv 2006.04388, eq. 6)."""
     bins = logits_MR4.shape[1] // 4
-    distances = torch.cat((points - target_boxes[:, :2], target_boxes[:, 2:] - points), dim=1) / strides[:, None]
+    points = grid_M.points_px_A2
+    distances = (
+        torch.cat((points - target_boxes[:, :2], target_boxes[:, 2:] - points), dim=1) / grid_M.strides_A[:, None]
+    )
     distances = distances.clamp(0, bins - 1 - _BELOW_LAST_BIN)
     lower = distances.floor().long()
     upper_weight = distances - lower

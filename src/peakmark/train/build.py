@@ -130,7 +130,6 @@ def prepare(
     )
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
-    keep_freed_memory()
     if arithmetic.compiled:
         check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
@@ -314,6 +313,7 @@ def assemble(
 ) -> tuple[Loop, DiskKeeper]:
     """Does step 5: the loop, ready to run, and the keeper, which is to be closed after it."""
     settings = run.settings
+    keep_freed_memory()  # here, where runs that begin and runs that go on come by
     writer = BackgroundWriter(folder.last, folder.best)
     keeper = DiskKeeper(
         folder,

@@ -65,15 +65,16 @@ def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmet
     detect = Predictor(model, arithmetic, PROTOCOL_THRESHOLDS, chunk=VALIDATION_CHUNK, one_class_per_box=True)
     found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
     for batch in data.batches(first=_SAMPLES):
-        images = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]
-        truths = [
+        pixels = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]
+        boxes = [
             Truths(box.to_padded(own.boxes_xyxy_px), own.classes)
             for box, own in zip(batch.letterboxes, batch.truths, strict=True)
         ]
-        titles = [Path(file).name for file in batch.batch.files]
-        parts = zip(images, truths, detect(batch.batch.images_BCHW), titles, strict=True)
+        names = [Path(file).name for file in batch.batch.files]
+        parts = zip(pixels, boxes, detect(batch.batch.images_BCHW), names, strict=True)
         found.update(zip(batch.numbers, parts, strict=True))
-    return Samples(*zip(*(found[number] for number in sorted(found)), strict=True))
+    images, truths, detections, titles = zip(*(found[number] for number in sorted(found)), strict=True)
+    return Samples(images=images, truths=truths, detections=detections, titles=titles)
 
 
 @dataclass(frozen=True, slots=True)
