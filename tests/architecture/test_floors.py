@@ -152,10 +152,14 @@ def test_the_walls_can_be_seen_through() -> None:
         assert re.search(WALLS[wall][0], line), wall
 
 
+# A picture goes through libraries that raise what they like, and must never end a run.
+CATCHES_ALL = {"train/pictures.py"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_a_broad_except_raises_again(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.ExceptHandler):
+        if not isinstance(node, ast.ExceptHandler) or path.relative_to(SOURCE).as_posix() in CATCHES_ALL:
             continue
         caught = node.type
         names = {name.id for name in ast.walk(caught) if isinstance(name, ast.Name)} if caught else {"everything"}

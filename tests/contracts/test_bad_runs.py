@@ -5,20 +5,26 @@ Mistakes in labels and images are in `test_bad_data.py`, misspelt words in `test
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from peakmark import YOLO, inspect
+from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
+from peakmark.checkpoint.writer import save
 from peakmark.cli.main import app
 from peakmark.data.order import epoch_order
 from peakmark.errors import DataError, MachineError, ModelFileError, SettingsError
-from peakmark.events import EpochStarted, Notice, RunStarted
+from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunEnded, RunStarted
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.lock import RunLock
+from peakmark.machine.stopping import EndNow
 
 
 def _command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, str]:
@@ -157,14 +163,94 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
 
     with pytest.raises(MachineError, match="The memory is used up at batch=4, imgsz=32: take a smaller batch"):
         train(observer=observe)
+    position = read(folders[0] / "weights/last.pt").position
+    assert (position.epoch, position.images) == (1, 4), "the window before it, which no save had held"
     monkeypatch.undo()
     assert YOLO().resume(folders[0], observer=lambda event: None).outcome == "finished"
+
+
+def _fails(*_: object) -> None:
+    raise ZeroDivisionError("mine")
+
+
+@pytest.mark.parametrize("disk_is_full", [False, True])
+def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, monkeypatch, disk_is_full):
+    events: list[Any] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MachineError("Can't write last.pt: No space left on device.")
+
+    def observe(event: object) -> None:
+        events.append(event)
+        if isinstance(event, MicrobatchDone) and (event.epoch, event.images_done) == (1, 6):
+            if disk_is_full:
+                monkeypatch.setattr("peakmark.machine.durable.write_durably", refuse)
+                monkeypatch.setattr("peakmark.machine.durable.append_line", refuse)
+            _fails()
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        train(batch=2, nbs=2, save_interval=0, observer=observe)
+    monkeypatch.undo()
+    folder = events[0].folder
+    position = read(folder / "weights/last.pt").position
+    said = events[-1].text
+    if disk_is_full:
+        assert (position.epoch, position.images) == (1, 0)
+        assert "What was trained since the last save is not saved. Can't write last.pt: No space left" in said
+        assert said.endswith(f"Go on from the last save with: peakmark resume {folder}")
+    else:
+        assert (position.epoch, position.images) == (1, 4)
+        assert said == f"All that was trained is saved. Go on with: peakmark resume {folder}"
+
+
+def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
+    monkeypatch.setattr("peakmark.report.painter.draw_train_batch", _fails)
+    monkeypatch.setattr("peakmark.pictures.write_page", _fails)
+    events: list[Any] = []
+    results = train(plots=True, epochs=1, observer=events.append)
+    assert results.outcome == "finished"
+    told = [event.text for event in events if isinstance(event, Notice) and "mine (ZeroDivisionError" in event.text]
+    assert [text.partition(" could")[0] for text in told] == [
+        "The pictures of training batches",
+        "The pictures and the page",
+    ]
+    assert not events[-1].pictures
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_save(train, monkeypatch):
+    """The files stay those of the last save that was done, and none changes afterwards."""
+    may_go, saves = threading.Event(), itertools.count()
+    events: list[Any] = []
+
+    def held_up(checkpoint: Any, *targets: Path, go_on: Any) -> int:
+        if next(saves):
+            may_go.wait(60)
+        return save(checkpoint, *targets, go_on=go_on)
+
+    def observe(event: object) -> None:
+        events.append(event)
+        if isinstance(event, EpochEnded) and event.record.epoch == 1:
+            raise EndNow
+
+    monkeypatch.setattr("peakmark.train.build.BackgroundWriter", partial(BackgroundWriter, save=held_up))
+    began_at = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train(epochs=3, observer=observe)
+    assert time.monotonic() - began_at < 30
+    last = events[0].folder / "weights/last.pt"
+    before = last.read_bytes()
+    may_go.set()
+    assert read(last).position.epoch == 1
+    assert not any(isinstance(event, RunEnded) for event in events)
+    assert last.read_bytes() == before
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, write_set, tmp_path, split):
     data = write_set(tmp_path / "set")
-    image = tmp_path / f"set/images/{split}/03.png"
+    # Of the training images one that comes late in the epoch: were it the first, the save before it would do.
+    lost = int(epoch_order(0, 1, 10)[6]) if split == "train" else 3
+    image = tmp_path / f"set/images/{split}/{lost:02}.png"
     wishes = {"data": data, "cache": "off", "mosaic": 0, "batch": 2, "nbs": 2}
     whole = inspect(train(**wishes).last)["digests"]
     events: list[Any] = []
@@ -179,8 +265,7 @@ def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, 
     folder = events[0].folder
     assert events[-1].text.endswith(f"go on with: peakmark resume {folder}")
     position = read(folder / "weights/last.pt").position
-    before_it = int(np.flatnonzero(epoch_order(0, 1, 10) == 3)[0]) // 2 * 2
-    where = (1, before_it, "train") if split == "train" else (1, 10, "validate")
+    where = (1, 6, "train") if split == "train" else (1, 10, "validate")
     assert (position.epoch, position.images, position.phase) == where
     image.with_suffix(".lost").rename(image)
     resumed = YOLO().resume(folder, observer=lambda event: None)

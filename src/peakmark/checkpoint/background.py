@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,13 @@ from peakmark.errors import MachineError
 from peakmark.nouns import Position
 
 Save = Callable[..., int]
-"""`save(checkpoint, *targets) -> size in bytes`, as in `writer.py`."""
+"""`save(checkpoint, *targets, go_on=...) -> size in bytes`, as in `writer.py`."""
+_LAST_MOMENT_S = 1.0
+"""For a save that is given up: it ends at its next write, unless the disk doesn't answer."""
+
+
+class GivenUp(BaseException):  # no Exception: it is not the disk that refuses
+    """Nobody waits for this save any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,13 @@ class BackgroundWriter:
         self._last = last
         self._best = best
         self._save = save
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._thread: threading.Thread | None = None
+        self._given_up = False
         # Everything below is shared with the thread, and read and written under this lock only.
         self._changed = threading.Condition()
         self._waiting: _Job | None = None
         self._running = False
+        self._closing = False
         self._owed: dict[Path, Checkpoint] = {}
         self._done: list[Saved | Failed] = []
         self._failed: MachineError | None = None
@@ -84,15 +91,20 @@ class BackgroundWriter:
         with self._changed:
             self._changed.wait_for(lambda: self._broken is not None or self._may_be_replaced(self._waiting))
             self._raise_what_broke()
+            if self._closing:
+                raise RuntimeError("a checkpoint was handed to a writer that is closed: nobody would save it")
+            if self._thread is None:
+                # A daemon, so that a save that was given up doesn't keep the process; `close` waits for all others.
+                self._thread = threading.Thread(target=self._work, name="checkpoint", daemon=True)
+                self._thread.start()
+            # Only now: had the system refused the thread, a job that nobody takes would let `flush` wait for ever.
             self._waiting = _Job(checkpoint, self._in_order(targets))
-            if not self._running:
-                self._running = True
-                self._executor.submit(self._work)
+            self._changed.notify_all()
 
     def flush(self) -> None:
         """Waits until nothing waits and nothing is in flight. Raises as `submit` does."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._running)
+            self._changed.wait_for(lambda: self._broken is not None or not (self._running or self._waiting))
             self._raise_what_broke()
 
     def finished(self) -> tuple[Saved | Failed, ...]:
@@ -104,16 +116,29 @@ class BackgroundWriter:
     def close(self) -> None:
         """Waits for everything and tries once more what the disk had refused; nothing may be submitted afterwards.
 
+        May be called again, and tries again then.
+
         Raises `MachineError` if last.pt or best.pt could not be brought up to date after all.
         """
         try:
             self.flush()
             self._pay_what_is_owed()
         finally:
-            self._executor.shutdown()
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
         with self._changed:
             if self._owed and self._failed is not None:
                 raise self._failed
+
+    def give_up(self) -> None:
+        """Ends at once, whatever waits or is in flight: files that stand stay whole, and none changes any more.
+
+        It takes no lock: a Ctrl-C may have come while this very thread held it.
+        """
+        self._given_up = True
+        if self._thread is not None:
+            self._thread.join(_LAST_MOMENT_S)
 
     def _in_order(self, targets: tuple[Path, ...]) -> tuple[Path, ...]:
         """Puts last.pt at the end: killed between two names, the run goes on from best.pt, which is then further.
@@ -129,31 +154,42 @@ class BackgroundWriter:
         if self._broken is not None:
             raise self._broken
 
+    def _go_on(self) -> None:
+        if self._given_up:
+            raise GivenUp
+
     def _work(self) -> None:
-        """The thread: saves until nothing waits."""
+        """The thread: saves what is handed in until the writer is closed."""
         try:
             while (job := self._next()) is not None:
                 # What is owed comes first: a last.pt that remembers a best epoch which best.pt doesn't hold is worse
                 # than an older last.pt.
                 self._pay_what_is_owed(but=job.targets)
                 self._save_one(job)
+        except GivenUp:
+            return
         except BaseException as error:
             with self._changed:
+                # Whoever hands in the next save, or closes, is told: a thread has nobody to raise to.
                 self._broken, self._running, self._waiting = error, False, None
                 self._changed.notify_all()
-            raise
+            if not isinstance(error, Exception):
+                raise
 
     def _next(self) -> _Job | None:
         with self._changed:
+            self._running = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._waiting is not None or self._closing)
+            # Under one lock: between the two, `flush` would find nothing waiting and nothing in flight.
             job, self._waiting = self._waiting, None
-            # Under the same lock as the look at what waits: or a job handed in between would lie there for ever.
             self._running = job is not None
             self._changed.notify_all()
             return job
 
     def _save_one(self, job: _Job) -> None:
         try:
-            size_bytes = self._save(job.checkpoint, *job.targets)
+            size_bytes = self._save(job.checkpoint, *job.targets, go_on=self._go_on)
         except MachineError as error:
             with self._changed:
                 self._failed = error

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -33,25 +34,27 @@ _OVERHEAD_BYTES = 1 << 18
 """Zip headers, keys, settings and history: a few hundred bytes a tensor."""
 
 
-def save(checkpoint: Checkpoint, *targets: Path) -> int:
+def save(checkpoint: Checkpoint, *targets: Path, go_on: Callable[[], None] = lambda: None) -> int:
     """Writes one file under all the names in `targets`, in this order, and gives its size in bytes.
 
     The previous files stand until the new one is on the disk and its digest has been read back. Raises `TrainingError`,
-    before anything is touched, if a value is not finite, and `MachineError` if the disk says no.
+    before anything is touched, if a value is not finite, and `MachineError` if the disk says no. `go_on` is called
+    before each write and before the first name changes, and may raise what ends the save; the previous files stand
+    then.
     """
     check_finite(checkpoint)
     plain = to_plain(checkpoint)
     return durable.write_durably(
         targets,
-        lambda stream: write(plain, stream),
-        _check_what_was_written,
+        lambda stream: write(plain, stream, go_on),
+        partial(_check_what_was_written, go_on=go_on),
         expected_bytes=sum(tensor.nbytes for _, tensor in _tensors(plain, "")) + _OVERHEAD_BYTES,
     )
 
 
-def write(plain: Mapping[str, Any], stream: BinaryIO) -> None:
+def write(plain: Mapping[str, Any], stream: BinaryIO, go_on: Callable[[], None] = lambda: None) -> None:
     """Writes a tree of tensors and plain values as a zip that ends in the digest of all its bytes."""
-    digesting = _DigestingStream(stream)
+    digesting = _DigestingStream(stream, go_on)
     try:
         torch.save(plain, cast(BinaryIO, digesting))
     except RuntimeError:
@@ -111,7 +114,7 @@ def _not_finite(place: str) -> str:
     )
 
 
-def _check_what_was_written(staged: Path) -> None:
+def _check_what_was_written(staged: Path, go_on: Callable[[], None]) -> None:
     with open(staged, "rb") as stream:
         computed, stored = digest_of_file(stream)
     if stored != computed.encode():
@@ -119,6 +122,7 @@ def _check_what_was_written(staged: Path) -> None:
             f"What was written for {staged.parent} reads back as something else: the disk or its cable is failing. "
             f"The previous file stands; choose a folder on another disk."
         )
+    go_on()
 
 
 def _tensors(value: Any, place: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -151,8 +155,9 @@ class _DigestingStream:
     held back until torch is done. Nothing is kept but these: a checkpoint of a large model is not in memory twice.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, go_on: Callable[[], None]) -> None:
         self._stream = stream
+        self._go_on = go_on
         self._digest = hashlib.sha256()
         self._held_back = b""
         self.stopped_by: BaseException | None = None
@@ -179,6 +184,7 @@ class _DigestingStream:
     def _pass_on(self, data: bytes) -> None:
         self._digest.update(data)
         try:
+            self._go_on()
             self._stream.write(data)
         except BaseException as error:
             self.stopped_by = error

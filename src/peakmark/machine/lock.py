@@ -6,6 +6,7 @@ what is in the folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -54,7 +55,10 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            durable.remove(self._holder_file)
+            # Nobody reads it while the lock is free, and a disk that refuses now must not take the place of the error
+            # that ended the run, nor turn a run that is done into a failed one.
+            with contextlib.suppress(MachineError):
+                durable.remove(self._holder_file)
         finally:
             self._lock.release()
 

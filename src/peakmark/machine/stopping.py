@@ -19,10 +19,14 @@ class StopNow(BaseException):  # no Exception: whoever catches those on the way 
     """A stop was asked for where nothing has to be finished first."""
 
 
+class EndNow(KeyboardInterrupt):
+    """A second Ctrl-C: whoever presses it does not wait for anything any more, not for a save either."""
+
+
 class StopRequest:
     """Says whether to stop, and why. As a context manager it listens to signals while it is open.
 
-    The first signal asks; a second Ctrl-C interrupts at once, for whoever can't wait.
+    The first signal asks; a Ctrl-C after it raises EndNow at once, for whoever can't wait.
     """
 
     def __init__(self, time_limit_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,6 +35,7 @@ class StopRequest:
         self._asked: StopReason | None = None
         self._previous: dict[int, Any] = {}
         self._raises = False
+        self._signalled = False
 
     @property
     def reason(self) -> StopReason | None:
@@ -70,8 +75,10 @@ class StopRequest:
         self._previous = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        # Not `self._asked`: a program may have asked for a pause, and then the first Ctrl-C still waits for the save.
+        if self._signalled and number == signal.SIGINT:
+            raise EndNow
+        self._signalled = True
         self._asked = self._asked or "interrupted"
         if self._raises:
             raise StopNow

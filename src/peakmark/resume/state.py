@@ -49,3 +49,6 @@ class RunState:
     history: History = field(default_factory=History)
     skipped_steps: int = 0
     """In the whole run."""
+    whole: bool = True
+    """False from the first tensor that an update changes until position and counts have followed: cut off in between,
+    it is the state of no place in the run and must not be saved."""

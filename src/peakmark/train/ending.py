@@ -34,6 +34,7 @@ from peakmark.train.average_trial import try_averages
 from peakmark.train.build import PreparedRun, facts_of
 from peakmark.train.certainty import how_sure
 from peakmark.train.loop import ValidationStopped
+from peakmark.train.pictures import drawn
 from peakmark.train.start import trained_model
 from peakmark.train.validation import ValidationSet, validate_weights
 
@@ -92,9 +93,8 @@ def bring_to_an_end(
         winner = best_record(run.state.history)
         write_text(folder.results_csv, render_results(run.state.history, winner.epoch if winner else None))
     whole = EndedRun(folder, outcome, run, best, proof.evaluation if proof else None, summary)
-    if over and run.settings.plots:
-        artist.draw(whole)
-    tell(ended(run, folder, outcome, text, summary))
+    pictures = over and run.settings.plots and drawn("The pictures and the page", lambda: artist.draw(whole), tell)
+    tell(ended(run, folder, outcome, text, summary, pictures=pictures))
     return whole
 
 
@@ -166,7 +166,15 @@ def _heed(stop: StopRequest) -> None:
         raise ValidationStopped
 
 
-def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str, summary: Summary | None = None) -> RunEnded:
+def ended(
+    run: PreparedRun,
+    folder: RunFolder,
+    outcome: Outcome,
+    text: str,
+    summary: Summary | None = None,
+    *,
+    pictures: bool = False,
+) -> RunEnded:
     best = best_record(run.state.history)
     certainty = summary["certainty"] if summary else None
     averaging = summary["averaging"] if summary else None
@@ -178,7 +186,7 @@ def ended(run: PreparedRun, folder: RunFolder, outcome: Outcome, text: str, summ
         best_fitness=best.fitness if best else None,
         best_metrics=best.metrics if best else None,
         text=text,
-        pictures=_is_over(outcome) and run.settings.plots,
+        pictures=pictures,
         how_sure=certainty["text"] if certainty else "",
         averaging=averaging["text"] if averaging else "",
         weights_bytes=bytes_in(folder.weights),

@@ -45,6 +45,7 @@ class DiskKeeper:
         self._save_interval_s = save_interval_s
         self._clock = clock
         self._saved_at = clock()
+        self.closed = False
 
     def keep_epoch(self, state: RunState, decision: Decision) -> None:
         """Saves a finished epoch: last.pt; best.pt where it is the best so far; its own file where it is kept."""
@@ -73,10 +74,15 @@ class DiskKeeper:
 
     def close(self) -> None:
         """Waits until everything is on disk. Raises MachineError where the last state could not be saved."""
+        self.closed = True
         try:
             self._writer.close()
         finally:
             self._report()
+
+    def give_up(self) -> None:
+        """Ends without waiting for anything; the files that stand stay whole."""
+        self._writer.give_up()
 
     def _save(self, state: RunState, *names: Path) -> None:
         self._writer.submit(capture(state, self._facts), *names)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from peakmark.data.loader import Microbatch, mosaic_is_open
-from peakmark.errors import DataError, TrainingError
+from peakmark.errors import TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Observer, Outcome, StepSkipped
 from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position, Segment
 from peakmark.resume.segments import closing_segment
@@ -70,10 +70,14 @@ class Loop:
     stopwatch: Stopwatch = NOT_TIMED
 
     def run(self) -> Outcome:
-        """Runs until the last epoch, an early stop, or a request to stop; gives which it was."""
+        """Runs until the last epoch, an early stop, or a request to stop; gives which it was.
+
+        Whatever is raised comes out as it is. What was trained is then still to be saved, where the state is `whole`.
+        """
         state = self.state
         while state.position.epoch < self.settings.epochs:
             if self._ended_early():
+                self._check_that_anything_was_learnt()
                 return "early_stopped"
             if state.position.phase == "train" and not self._train_epoch():
                 self.keeper.keep_position(state)
@@ -83,12 +87,20 @@ class Loop:
             except ValidationStopped:
                 self.keeper.keep_position(state)
                 return self.stop.reason or "interrupted"
-            except DataError:
-                self.keeper.keep_position(state)  # what was trained stands; the resume validates it
-                raise
             if self.stop.requested() and not decision.stop and state.position.epoch < self.settings.epochs:
                 return self.stop.reason or "interrupted"
+        self._check_that_anything_was_learnt()
         return "finished"
+
+    def _check_that_anything_was_learnt(self) -> None:
+        """Refuses to call a run finished that made no update: too short for those in a row to have ended it."""
+        state = self.state
+        if state.position.step > 0 and state.ema_updates == 0:
+            half = " Half precision (float16) may not hold these gradients: amp=False." if state.scaler else ""
+            raise TrainingError(
+                f"Not one of {state.position.step} updates was finite, so nothing was learnt: the weights are those"
+                f" that the run began with. Look at the images and their labels, or lower lr0.{half}"
+            )
 
     def _ended_early(self) -> bool:
         """Whether the last epoch was to be the last. Asked of the history, not remembered: a crash may lie between."""
@@ -111,9 +123,6 @@ class Loop:
                 if self.keeper.due():
                     with self.stopwatch.stage("saving"):
                         self.keeper.keep_position(state)
-        except DataError:
-            self.keeper.keep_position(state)  # the run ends here, and goes on from here once the image is back
-            raise
         finally:
             getattr(batches, "close", lambda: None)()  # sends the workers home, also when a stop came first
         state.position = dataclasses.replace(state.position, phase="validate")
@@ -134,11 +143,13 @@ class Loop:
         state.position = dataclasses.replace(state.position, images=window.end, step=state.position.step + 1)
         state.open_epoch.train_s += self.clock() - started_s
         self._count(attempt)
+        state.whole = True
+        self._end_where_updates_keep_failing(attempt)
         self.stopwatch.window_done(len(window.microbatches), window.images)
         return True
 
     def _count(self, attempt: Attempt) -> None:
-        """Adds an attempt to the open epoch's sums, and ends a run whose updates keep failing."""
+        """Adds an attempt to the open epoch's sums."""
         state, epoch = self.state, self.state.open_epoch
         for losses, images in attempt.losses:
             epoch.box += losses.box * images
@@ -153,10 +164,13 @@ class Loop:
         if attempt.overflow:
             return
         state.skipped_in_a_row += 1
-        position = state.position
+
+    def _end_where_updates_keep_failing(self, attempt: Attempt) -> None:
+        state, position = self.state, self.state.position
+        if attempt.outcome != "skipped" or attempt.overflow:
+            return
         self.observe(StepSkipped(position.epoch, position.images, attempt.what, attempt.files, state.skipped_in_a_row))
         if state.skipped_in_a_row >= self.settings.max_nonfinite:
-            self.keeper.keep_position(state)
             raise TrainingError(
                 f"{state.skipped_in_a_row} updates in a row were not finite ({attempt.what}, epoch"
                 f" {position.epoch + 1}, images {', '.join(attempt.files[:4])}): the run ends here, last.pt holds the"
@@ -186,14 +200,15 @@ class Loop:
             train_s=state.open_epoch.train_s,
             validation_s=self.clock() - started_s,
         )
-        state.history = dataclasses.replace(state.history, records=(*state.history.records, record))
-        state.open_epoch = OpenEpoch()
-        state.position = Position(epoch + 1, 0, "train", state.position.step)
-        decision = self.decide(state.history)
+        history = dataclasses.replace(state.history, records=(*state.history.records, record))
+        decision = self.decide(history)
         if decision.close:
             # Before the state is saved: a crash can't come between the decision and what follows from it.
-            segments = (*state.history.segments, closing_segment(self.segment, epoch + 1, self.settings.close_mosaic))
-            state.history = dataclasses.replace(state.history, segments=segments)
+            segments = (*history.segments, closing_segment(self.segment, epoch + 1, self.settings.close_mosaic))
+            history = dataclasses.replace(history, segments=segments)
+        # All at once, when nothing can fail any more: an epoch that is half closed would be saved as it is.
+        state.history, state.open_epoch = history, OpenEpoch()
+        state.position = Position(epoch + 1, 0, "train", state.position.step)
         with self.stopwatch.stage("saving"):
             self.keeper.keep_epoch(state, decision)
         self.observe(EpochEnded(record, decision, self.epochs))

@@ -5,18 +5,18 @@ It knows no picture and no terminal; whoever watches is handed in.
 
 from __future__ import annotations
 
-from contextlib import closing
+import contextlib
 from pathlib import Path
 from typing import Protocol
 
 from peakmark.data.dataset import DatasetSpec
-from peakmark.errors import DataError, MachineError, TrainingError
+from peakmark.errors import MachineError, TrainingError
 from peakmark.evaluate.fitness import FitnessFunction
-from peakmark.events import Event, Notice, Observer, RunStarted
+from peakmark.events import Event, Observer, RunStarted
 from peakmark.machine.durable import write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
-from peakmark.machine.stopping import StopRequest
+from peakmark.machine.stopping import EndNow, StopRequest
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal
@@ -29,7 +29,10 @@ from peakmark.train.build import PreparedRun, assemble, prepare
 from peakmark.train.data_files import write_data_files
 from peakmark.train.disk_use import expected_use, room_notes
 from peakmark.train.ending import Artist, EndedRun, bring_to_an_end, ended, summary_of
+from peakmark.train.failing import save_what_stands, tell_what_stands
 from peakmark.train.footprint import training_bytes
+from peakmark.train.keeper import DiskKeeper
+from peakmark.train.pictures import WhileItGoes
 from peakmark.train.start import ModelSource
 
 _SECONDS_PER_HOUR = 3600
@@ -94,35 +97,51 @@ def carry_out(
     def tell(event: Event) -> None:
         journal(event)
         if run.settings.plots:
-            artist.watch(event)
+            paint(event)
         observe(event)
         for watch in watches:
             watch(event, run.state.history, tell, stop)
 
+    paint = WhileItGoes(artist.watch, tell)
     limit_h = run.settings.time
     with StopRequest(None if limit_h is None else limit_h * _SECONDS_PER_HOUR) as stop:
         tell(_started(run, folder, (*notes, *room_notes(folder, run.settings, run.state, run.recipe))))
         loop, keeper = assemble(run, folder, stop, tell)
         try:
-            # Closed before anything is told of the end: what the words say is saved is on the disk by then.
-            with closing(keeper):
-                outcome = loop.run()
-        except TrainingError as error:
+            outcome = loop.run()
+            # Before anything is told of the end: what the words say is saved is on the disk by then.
+            keeper.close()
+            return bring_to_an_end(run, folder, outcome, tell, artist, stop)
+        except EndNow:
+            keeper.give_up()
+            raise
+        except BaseException as error:
+            _end_by(error, run, folder, keeper, tell)
+            if is_out_of_memory(error):
+                raise _out_of_memory(run, folder) from error
+            raise
+
+
+def _end_by(error: BaseException, run: PreparedRun, folder: RunFolder, keeper: DiskKeeper, tell: Observer) -> None:
+    """Saves what an error leaves whole, and says so; a second Ctrl-C doesn't wait for that either."""
+    try:
+        not_saved = save_what_stands(run.state, keeper)
+    except EndNow:
+        keeper.give_up()
+        raise
+    tell_what_stands(error, not_saved, folder, tell)
+    if isinstance(error, TrainingError):
+        with contextlib.suppress(MachineError):  # a full disk would take the place of the error that ended the run
             write_text(folder.summary, render_summary(summary_of(run, folder, "not_finite", str(error))))
             tell(ended(run, folder, "not_finite", str(error)))
-            raise
-        except DataError:
-            text = "All that was trained is saved. With the data as it was, go on with: peakmark resume"
-            tell(Notice(f"{text} {folder.path}", serious=True))
-            raise
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise MachineError(
-                f"The memory is used up at batch={run.settings.batch}, imgsz={run.settings.imgsz}: take a smaller"
-                f" batch, imgsz or model. What was saved in {folder.weights} stands."
-            ) from error
-        return bring_to_an_end(run, folder, outcome, tell, artist, stop)
+
+
+def _out_of_memory(run: PreparedRun, folder: RunFolder) -> MachineError:
+    batch = run.settings.batch
+    return MachineError(
+        f"The memory is used up at batch={batch}, imgsz={run.settings.imgsz}: take a smaller batch, imgsz or model, for"
+        f" instance: peakmark resume {folder.path} batch={max(1, batch // 2)}"
+    )
 
 
 def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> RunStarted:

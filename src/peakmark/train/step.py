@@ -71,7 +71,11 @@ class Stepper:
         watch: Callable[[Batch, Losses], None],
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        """Takes the window's batches from `batches` and makes one update of them; an error changes nothing either."""
+        """Takes the window's batches from `batches` and makes one update of them; an error changes nothing either.
+
+        Only one in the middle of the update itself does, memory that runs out for instance. The state is not `whole`
+        then, nor after an update until the caller has moved the position on.
+        """
         set_aside = [buffer.clone() for buffer in self._buffers]
         try:
             attempt = self._try(window, batches, rates, watch, stop_requested)
@@ -141,6 +145,7 @@ class Stepper:
                 state.scaler.update()  # lowers the scale: it saw what unscale_ found
             return False
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
+        state.whole = False  # until the caller has moved the position; never in a `finally`
         if state.scaler:
             state.scaler.step(state.optimizer)
             state.scaler.update()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from peakmark.checkpoint.background import BackgroundWriter, Failed, Saved
+from peakmark.checkpoint.background import BackgroundWriter, Failed, GivenUp, Saved
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.checkpoint.reader import read
@@ -38,10 +40,16 @@ class Disk:
         self.may_go = threading.Event()
         self.may_go.set()
         self.begun = threading.Semaphore(0)
+        self.given_up = threading.Event()
 
-    def save(self, checkpoint, *targets) -> int:
+    def save(self, checkpoint, *targets, go_on) -> int:
         self.begun.release()
         assert self.may_go.wait(PATIENCE_S)
+        try:
+            go_on()
+        except BaseException:
+            self.given_up.set()
+            raise
         if self.full:
             raise MachineError("Can't write: full.")
         self.calls.append((checkpoint.position.epoch, targets))
@@ -59,7 +67,7 @@ def writer(disk):
     writer = BackgroundWriter(LAST, BEST, disk.save)
     yield writer
     disk.may_go.set()
-    writer._executor.shutdown()
+    writer.give_up()
 
 
 def hold_up(writer, disk, checkpoint) -> None:
@@ -189,7 +197,7 @@ def test_a_kept_epoch_that_the_disk_refused_is_told_and_given_up(writer, disk, a
 
 @pytest.mark.parametrize("error", [TrainingError("not finite"), RuntimeError("a defect")])
 def test_anything_but_the_disk_reaches_the_caller(error, at):
-    def save(checkpoint, *targets) -> int:
+    def save(checkpoint, *targets, go_on) -> int:
         raise error
 
     writer = BackgroundWriter(LAST, BEST, save)
@@ -200,6 +208,86 @@ def test_anything_but_the_disk_reaches_the_caller(error, at):
         writer.submit(at(2), LAST)
     with pytest.raises(type(error)):
         writer.close()
+
+
+def test_giving_up_waits_for_nothing_and_changes_no_file_any_more(writer, disk, at, monkeypatch):
+    """A second Ctrl-C: the save in flight may be of gigabytes, on a disk that is slow."""
+    monkeypatch.setattr("peakmark.checkpoint.background._LAST_MOMENT_S", 0.05)
+    hold_up(writer, disk, at(1))
+    writer.submit(at(2), LAST)
+    began_at = time.monotonic()
+    writer.give_up()
+    assert time.monotonic() - began_at < 5
+    disk.may_go.set()
+    assert disk.given_up.wait(PATIENCE_S), "the save in flight goes on until its next write"
+    assert disk.calls == []
+
+
+def test_giving_up_does_not_wait_for_whoever_holds_the_lock(writer, disk, at):
+    """The Ctrl-C may come while this very thread is handing work over."""
+    hold_up(writer, disk, at(1))
+    ended = threading.Thread(target=writer.give_up)
+    with writer._changed:
+        disk.may_go.set()
+        ended.start()
+        ended.join(PATIENCE_S)
+        assert not ended.is_alive()
+
+
+def test_a_save_that_is_given_up_leaves_what_stood(tmp_path, tiny_checkpoint):
+    """At every write of it, and when it is written but has no name yet."""
+    last = tmp_path / "last.pt"
+    save(tiny_checkpoint, last)
+    before = last.read_bytes()
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+
+    save(tiny_checkpoint, tmp_path / "counted.pt", go_on=count)
+    (tmp_path / "counted.pt").unlink()
+    assert asked > 10
+    for fatal in (0, asked // 2, asked - 1):
+        calls = iter(range(asked))
+
+        def give_up(fatal: int = fatal, calls=calls) -> None:
+            if next(calls) == fatal:
+                raise GivenUp
+
+        with pytest.raises(GivenUp):
+            save(replace(tiny_checkpoint, weights_epoch=0), last, go_on=give_up)
+        assert last.read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_thread_that_the_system_refuses_is_an_error_and_leaves_nothing_to_wait_for(monkeypatch, disk, at):
+    writer = BackgroundWriter(LAST, BEST, disk.save)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        writer.submit(at(1), LAST)
+    monkeypatch.undo()
+    closing = threading.Thread(target=writer.close, daemon=True)
+    closing.start()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive()
+
+
+def test_what_is_closed_may_be_closed_again_and_takes_nothing_more(disk, at):
+    writer = BackgroundWriter(LAST, BEST, disk.save)
+    disk.full = True
+    writer.submit(at(1), LAST)
+    with pytest.raises(MachineError, match="full"):
+        writer.close()
+    with pytest.raises(RuntimeError, match="nobody would save it"):
+        writer.submit(at(2), LAST)
+    disk.full = False
+    writer.close()
+    assert disk.holds == {LAST: 1}
 
 
 def test_a_snapshot_survives_the_overwriting_of_every_live_tensor(tmp_path, tiny_checkpoint):
@@ -226,10 +314,10 @@ def test_a_snapshot_survives_the_overwriting_of_every_live_tensor(tmp_path, tiny
 
     may_go, begun = threading.Event(), threading.Event()
 
-    def held_up(checkpoint: Checkpoint, *targets: Path) -> int:
+    def held_up(checkpoint: Checkpoint, *targets: Path, go_on: Callable[[], None]) -> int:
         begun.set()
         assert may_go.wait(PATIENCE_S)
-        return save(checkpoint, *targets)
+        return save(checkpoint, *targets, go_on=go_on)
 
     last, best = tmp_path / "last.pt", tmp_path / "best.pt"
     writer = BackgroundWriter(last, best, held_up)

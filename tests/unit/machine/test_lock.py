@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_an_error_inside_lets_go(tmp_path):
     with RunLock(tmp_path):
         pass
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_letting_go_neither_hides_an_error_nor_makes_one(tmp_path, monkeypatch, fails):
+    def refuse(path: Path) -> None:
+        raise MachineError(f"Can't write {path}: No space left on device.")
+
+    monkeypatch.setattr("peakmark.machine.durable.remove", refuse)
+    with pytest.raises(ValueError, match="inside") if fails else nullcontext(), RunLock(tmp_path):
+        if fails:
+            raise ValueError("inside")
+    monkeypatch.undo()
+    with RunLock(tmp_path):
+        pass
 
 
 def test_a_folder_that_cannot_be_locked_is_a_sentence(tmp_path):

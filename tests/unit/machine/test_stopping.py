@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from peakmark.machine.stopping import StopNow, StopRequest
+from peakmark.machine.stopping import EndNow, StopNow, StopRequest
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 
@@ -31,8 +31,22 @@ def test_a_second_ctrl_c_interrupts_at_once():
     with StopRequest(None) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(EndNow):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_the_first_ctrl_c_only_asks_though_a_program_has_asked_before():
+    """A run that pauses by itself is saving: a single Ctrl-C must not cut that off."""
+    with StopRequest(None) as stop:
+        stop.ask("paused")
+        signal.raise_signal(signal.SIGINT)
+        assert stop.reason == "paused"
+        with pytest.raises(EndNow):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_whoever_knows_only_keyboard_interrupt_catches_a_second_ctrl_c():
+    assert issubclass(EndNow, KeyboardInterrupt)
 
 
 def test_a_second_signal_of_a_scheduler_only_asks_again():

@@ -98,7 +98,11 @@ class World:
         self.rates.append(rates)
         for group, lr in zip(self.state.optimizer.param_groups, rates.per_group(), strict=True):
             group["lr"] = lr
-        return self.attempts.get(position.step, Attempt("updated", tuple(done)))
+        attempt = self.attempts.get(position.step, Attempt("updated", tuple(done)))
+        if attempt.outcome == "updated":
+            self.state.whole = False
+            self.state.ema_updates += 1
+        return attempt
 
     # validation
     def validate(self, state: RunState) -> tuple[Evaluation, float | None]:
@@ -222,7 +226,7 @@ def test_patience_ends_the_run_and_a_resumed_one_does_not_begin_another_epoch():
     assert run.validated == [0, 1, 2, 3]
     assert all(run.mosaic.values())
     again = world(epochs=20, patience=2, stop_phase="now")
-    again.state.history, again.state.position = run.state.history, run.state.position
+    again.state = run.state
     assert again.run() == "early_stopped"
     assert again.trained == []
 
@@ -355,8 +359,53 @@ def test_skipped_steps_in_a_row_end_the_run_with_its_state_kept():
     ):
         run.run()
     assert run.state.position == Position(1, 16, "train", 5)
-    assert run.kept[-1] == ("position", run.state.position)
+    assert run.state.whole
     assert run.closed == 2
+
+
+def test_a_run_without_a_single_update_is_not_called_finished():
+    """Overflows end no run, and fewer skipped updates than max_nonfinite don't either."""
+    run = world(epochs=1, max_nonfinite=10)
+    run.attempts = dict.fromkeys(range(3), Attempt("skipped", (), "the gradient", ()))
+    with pytest.raises(TrainingError, match="Not one of 3 updates was finite, so nothing was learnt"):
+        run.run()
+    run.attempts.clear()
+    run.state.position, run.state.history = Position(), dataclasses.replace(run.state.history, records=())
+    assert run.run() == "finished"
+
+
+def test_an_update_is_whole_once_the_position_has_followed():
+    run = world(epochs=1)
+    seen: list[tuple[bool, int]] = []
+    run.keep_position = lambda state: seen.append((state.whole, state.position.images))  # type: ignore[method-assign]
+    run.save_due = True
+    run.run()
+    assert seen == [(True, 8), (True, 16), (True, 20)]
+
+
+@pytest.mark.parametrize("where", ["validate", "decide"])
+def test_an_epoch_that_can_not_be_closed_stays_open_and_is_closed_by_the_resume(where: str):
+    """Whatever fails there, a fitness in Python for instance, the state that is left can be saved and gone on with."""
+    whole, run = world(), world()
+    whole.run()
+    working = getattr(run, where)
+
+    def fails(*given: Any) -> Any:
+        if (run.state.position.epoch, run.state.position.phase) == (1, "validate"):
+            raise ZeroDivisionError
+        return working(*given)
+
+    setattr(run, where, fails)
+    with pytest.raises(ZeroDivisionError):
+        run.run()
+    assert run.state.position == Position(1, IMAGES, "validate", 6)
+    assert run.state.whole
+    assert len(run.state.history.records) == 1
+    assert run.state.open_epoch.images == IMAGES
+    setattr(run, where, working)
+    assert run.run() == "finished"
+    assert run.trained == whole.trained
+    assert run.state.history == whole.state.history
 
 
 def test_an_overflow_of_half_precision_is_no_sign_of_trouble():

@@ -184,6 +184,28 @@ def test_a_batch_that_raises_leaves_the_windows_start(
     assert all(parameter.grad is None for parameter in state.model.parameters())
 
 
+def test_only_an_error_within_the_update_leaves_a_state_that_is_not_whole(
+    state: RunState, make_batch: MakeBatch, arithmetic: Arithmetic, monkeypatch: pytest.MonkeyPatch
+):
+    state.whole = True
+
+    def no_memory(closure: object = None) -> None:
+        raise MemoryError
+
+    def fails(output: HeadOutput, batch: Batch) -> LossSums:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "detection_loss", fails)
+        with pytest.raises(MemoryError):
+            attempt(state, arithmetic, [make_batch(0)])
+        assert state.whole
+    monkeypatch.setattr(state.optimizer, "step", no_memory)
+    with pytest.raises(MemoryError):
+        attempt(state, arithmetic, [make_batch(0)])
+    assert not state.whole
+
+
 def test_the_gradient_is_that_of_the_sum_over_all_images(
     make_state: MakeState, make_batch: MakeBatch, arithmetic: Arithmetic, monkeypatch: pytest.MonkeyPatch
 ):
