@@ -291,6 +291,17 @@ def test_a_danger_needs_a_yes(whole, copy_of, changes):
     assert asked[0].dangers
 
 
+def test_a_file_of_the_same_epoch_is_an_older_one_where_the_run_is_further(inside, copy_of):
+    """Compared by the epoch alone, best.pt would pass for the newest, and last.pt be gone on with in its place."""
+    run = copy_of(inside)
+    newest = read(run / "weights/last.pt").position
+    assert read(run / "weights/best.pt").position.epoch == newest.epoch
+    assert YOLO().plan_resume(run).position == newest
+    planned = YOLO().plan_resume(run / "weights/best.pt").position
+    assert (planned.epoch, planned.images) == (newest.epoch, 0)
+    assert newest.images > 0
+
+
 def test_an_older_file_branches_and_the_run_stays(train, runs, facts):
     """best.pt of an earlier epoch, say."""
     run = train(**WISHES, save_period=1).save_dir

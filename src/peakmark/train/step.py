@@ -24,6 +24,8 @@ from peakmark.train.schedule import Rates
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
 
+_LEAST_SCALE = 1.0
+"""Of the loss in float16."""
 Gains = tuple[float, float, float]
 """Weights of the box, class and distribution losses."""
 
@@ -113,11 +115,9 @@ class Stepper:
             files.extend(batch.files)
             watch(batch, losses)
         with self._stage("update"):
-            updated = self._update(rates)
+            updated, overflow = self._update(rates)
         if not updated:
-            return Attempt(
-                "skipped", tuple(done), "the gradient", tuple(files), overflow=self._state.scaler is not None
-            )
+            return Attempt("skipped", tuple(done), "the gradient", tuple(files), overflow=overflow)
         return Attempt("updated", tuple(done))
 
     def _accumulate(self, batch: Batch) -> Losses | None:
@@ -134,16 +134,14 @@ class Stepper:
             torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
         return losses
 
-    def _update(self, rates: Rates) -> bool:
-        """Clips, steps and averages; gives False where the gradient is not finite."""
+    def _update(self, rates: Rates) -> tuple[bool, bool]:
+        """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time."""
         state = self._state
         if state.scaler:
             state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_grad if self._clip_grad > 0 else float("inf"))
         if not bool(torch.isfinite(norm)):
-            if state.scaler:
-                state.scaler.update()  # lowers the scale: it saw what unscale_ found
-            return False
+            return False, state.scaler is not None and _lowered(state.scaler)
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
         state.whole = False  # until the caller has moved the position; never in a `finally`
         if state.scaler:
@@ -154,7 +152,7 @@ class Stepper:
         state.optimizer.zero_grad(set_to_none=True)
         state.ema_updates += 1
         update_ema(state.ema, state.model, state.ema_updates)
-        return True
+        return True, False
 
     def _put_back(self, set_aside: list[torch.Tensor]) -> None:
         """Takes everything back to the window's start; the weights and the optimizer were never touched."""
@@ -163,6 +161,19 @@ class Stepper:
         with torch.no_grad():
             for buffer, before in zip(self._buffers, set_aside, strict=True):
                 buffer.copy_(before)
+
+
+def _lowered(scaler: torch.amp.GradScaler) -> bool:
+    """Lowers the scale after a gradient that overflowed; False where it was at its least, so that it was no overflow.
+
+    At a scale of 1 the gradient is not finite by itself. Below it, small gradients would be lost to float16: single bad
+    images would lower it without end, and the run would go on without learning anything.
+    """
+    before = scaler.get_scale()
+    scaler.update()  # halves it: it saw what unscale_ found
+    if scaler.get_scale() < _LEAST_SCALE:
+        scaler.update(_LEAST_SCALE)
+    return before > _LEAST_SCALE
 
 
 def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:

@@ -214,6 +214,20 @@ class TestNewestGood:
         assert found.checkpoint.position.step == 10
         assert found.refused == ()
 
+    @pytest.mark.parametrize(
+        ("nearer", "further"),
+        [
+            ((2, 8, "validate", 9), (3, 0, "train", 9)),
+            ((3, 0, "train", 9), (3, 4, "train", 10)),
+            ((3, 8, "train", 11), (3, 8, "validate", 11)),
+            ((3, 4, "train", 10), (3, 4, "train", 11)),
+        ],
+    )
+    def test_every_part_of_the_place_counts(self, put, tmp_path, nearer, further):
+        put("last.pt", *nearer)
+        put("best.pt", *further)
+        assert newest_good(tmp_path).path.name == "best.pt"
+
     def test_equally_far_is_last(self, put, tmp_path):
         for name in ("best.pt", "epoch3.pt", "last.pt"):
             put(name, 3)

@@ -75,6 +75,21 @@ def test_applying_sets_the_threads():
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_is_told_to_compute_the_same_each_time(monkeypatch: pytest.MonkeyPatch, deterministic: bool):
+    """The switches of the process can be looked at without a GPU; what they do needs one."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = torch.get_num_threads()
+    try:
+        make(device="cuda:0", deterministic=deterministic, threads=before).apply()
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        assert torch.backends.cudnn.benchmark is not deterministic
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = False
+
+
 @pytest.mark.parametrize(("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_autocast_computes_in_the_precision(precision: str, expected: torch.dtype):
     arithmetic = make(precision=precision)

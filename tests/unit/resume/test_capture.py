@@ -27,11 +27,11 @@ def settings_of(optimizer: str) -> Settings:
     return Settings.model_validate({"data": "x.yaml", "optimizer": optimizer, "lr0": 0.01})
 
 
-def fresh(optimizer: str, seed: int = 0) -> RunState:
+def fresh(optimizer: str, seed: int = 0, arithmetic: Arithmetic = ARITHMETIC) -> RunState:
     settings = settings_of(optimizer)
     model = build_detector(SCALES["yolov8n"], 2, seed=seed)
     segment = first_segment(settings, recipe(settings, classes=2, images=100), None)
-    return new_state(settings, model, ARITHMETIC, segment)
+    return new_state(settings, model, arithmetic, segment)
 
 
 def facts_of(optimizer: str) -> RunFacts:
@@ -91,6 +91,23 @@ def test_captured_restored_captured_is_the_same(trained: RunState, optimizer: st
     assert other.open_epoch == trained.open_epoch
     assert (other.position, other.history) == (trained.position, trained.history)
     assert (other.skipped_in_a_row, other.skipped_steps, other.ema_updates) == (1, 2, 2)
+
+
+def test_the_scale_of_float16_is_restored_with_what_it_has_counted():
+    """Begun anew at 65,536, a resumed run skips updates that the uninterrupted one makes."""
+    half = dataclasses.replace(ARITHMETIC, precision="float16")
+    facts = dataclasses.replace(facts_of("SGD"), arithmetic=half)
+    trained, other, untouched = (fresh("SGD", arithmetic=half) for _ in range(3))
+    assert trained.scaler is not None
+    assert other.scaler is not None
+    # A scale takes its tensors when it is first used, which a state that is restored has not done yet.
+    trained.scaler.scale(torch.ones(1))
+    trained.scaler.load_state_dict({**trained.scaler.state_dict(), "scale": 512.0, "_growth_tracker": 7})
+    checkpoint = from_plain(to_plain(capture(trained, facts)))
+    restore(checkpoint, other)
+    assert (other.scaler.get_scale(), other.scaler.state_dict()["_growth_tracker"]) == (512.0, 7)
+    assert digests(capture(other, facts)) == digests(capture(trained, facts))
+    assert digests(capture(untouched, facts))["everything"] != digests(capture(trained, facts))["everything"]
 
 
 def test_the_restored_state_goes_on_as_the_first_one_does(trained: RunState, optimizer: str):

@@ -26,10 +26,10 @@ def arithmetic() -> Arithmetic:
 
 @pytest.fixture
 def make_state(segment_of: Callable[..., Segment]) -> Callable[..., RunState]:
-    def make(**changes: Any) -> RunState:
+    def make(*, arithmetic: Arithmetic = ARITHMETIC, **changes: Any) -> RunState:
         settings = Settings.model_validate({"data": "x.yaml", "optimizer": "AdamW", "lr0": 0.01} | changes)
         model = build_detector(SCALES["yolov8n"], 2, seed=0)
-        return new_state(settings, model, ARITHMETIC, segment_of(settings))
+        return new_state(settings, model, arithmetic, segment_of(settings))
 
     return make
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +60,15 @@ def test_the_first_update_of_a_warm_up_comes_after_one_microbatch():
     windows = epoch_windows(Settings(data="x", batch=16, nbs=64, warmup_epochs=3), SEGMENT, 205, 0)
     assert windows[0].images == 16
     assert windows[0].warmup == 0
+
+
+def test_the_warm_up_of_an_update_is_read_at_its_last_microbatch():
+    """Where the update is made: read where the window begins, every rate of the warm-up comes a window late."""
+    settings = Settings(data="x", batch=16, nbs=64, warmup_epochs=3)
+    windows = [window for epoch in (0, 1) for window in epoch_windows(settings, SEGMENT, 205, epoch)]
+    ends = list(accumulate(len(window.microbatches) for window in windows))
+    assert max(len(window.microbatches) for window in windows) > 1
+    assert [window.warmup for window in windows] == [(end - 1) / 39 for end in ends]
 
 
 def test_a_batch_larger_than_the_nominal_one_is_a_window():
