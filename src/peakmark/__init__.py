@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from peakmark.audits import audit
     from peakmark.comparisons import compare
     from peakmark.releases import gate, promote
+    from peakmark.results import TrainResults
     from peakmark.runs import diagnose, inspect, replay, strip
     from peakmark.selections import select
-    from peakmark.yolo import YOLO, TrainResults
+    from peakmark.yolo import YOLO
 
 __all__ = [
     "YOLO",
@@ -37,7 +38,7 @@ __all__ = [
 __version__ = "0.1.0"
 _PLACES = {
     "YOLO": "yolo",
-    "TrainResults": "yolo",
+    "TrainResults": "results",
     "audit": "audits",
     "compare": "comparisons",
     **dict.fromkeys(("gate", "promote"), "releases"),

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import torch
 
-from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.deploy.predict import batch_of
-from peakmark.deploy.predict import predict as predict_frames
 from peakmark.deploy.results import Results
-from peakmark.deploy.saving import open_saver
-from peakmark.deploy.sources import open_source
 from peakmark.errors import Mistakes
-from peakmark.events import Event, Notice, Observer, Outcome, ResumePlanned
+from peakmark.events import Event, Notice, Observer, ResumePlanned
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.predictor import ReadyPredictor, Thresholds
+from peakmark.model.predictor import ReadyPredictor
 from peakmark.nouns import ChangePlan, Evaluation
 from peakmark.pictures import artist
+from peakmark.predictions import find_objects
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.release.backup import Backup
@@ -35,6 +30,7 @@ from peakmark.report.console import ConsoleObserver
 from peakmark.report.painter import (
     draw_evaluation,
 )
+from peakmark.results import TrainResults
 from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
@@ -44,26 +40,10 @@ from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
 from peakmark.train.start import ModelSource, find_model
 from peakmark.train.validation import sample_detections
-from peakmark.validations import arithmetic_of, checkpoint_of, open_split
+from peakmark.validations import checkpoint_of, open_split
 
 M = TypeVar("M", bound=SettingsModel)
 Resume = bool | str | Path
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResults:
-    """What a training came to."""
-
-    save_dir: Path
-    outcome: Outcome
-    best: Path | None
-    """weights/best.pt; None where no epoch was validated."""
-    last: Path
-    metrics: Mapping[str, float]
-    """Of the best epoch, by the COCO protocol; empty where there is none."""
-    fitness: float | None
-    summary: Mapping[str, Any]
-    """What summary.json holds."""
 
 
 class YOLO:
@@ -222,52 +202,10 @@ class YOLO:
         observe = observer or _say_nothing
         for note in parsed.notes:
             observe(Notice(note))
-        results = self._predicted(source, checkpoint, parsed.settings, observe)
+        results = find_objects(
+            source, checkpoint, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
+        )
         return results if stream else list(results)
-
-    def _predicted(
-        self, source: object, checkpoint: Checkpoint, wishes: PredictSettings, observe: Observer
-    ) -> Iterator[Results]:
-        arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
-        thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
-        frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
-        batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
-        detect = self._predictor.of(
-            self._network(),
-            arithmetic,
-            thresholds,
-            chunk=batch,
-            one_class_per_box=True,
-            shared=self._model_is_shared,
-        )
-        results = predict_frames(
-            frames,
-            detect,
-            names=checkpoint.names,
-            side_px=wishes.imgsz or checkpoint.settings["imgsz"],
-            batch=batch,
-            classes=wishes.classes,
-        )
-        if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv):
-            yield from results
-            return
-        folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
-        for note in said:
-            observe(Notice(note))
-        with open_saver(
-            folder.path,
-            observer=observe,
-            pictures=wishes.save,
-            line_width=wishes.line_width,
-            txt=wishes.save_txt,
-            txt_conf=wishes.save_conf,
-            json=wishes.save_json,
-            csv=wishes.save_csv,
-        ) as saver:
-            for result in results:
-                saver.add(result)
-                yield result
-        observe(Notice(f"Written to {folder.path}"))
 
     @property
     def _source(self) -> ModelSource:

@@ -28,7 +28,17 @@ SHARED_ON_FLOOR_0 = {"errors"}
 
 
 # Rooms of several files: what there is and what happens; the facade.
-FACADE = ("runs", "pictures", "audits", "comparisons", "releases", "selections", "validations")
+FACADE = (
+    "runs",
+    "pictures",
+    "audits",
+    "comparisons",
+    "releases",
+    "selections",
+    "validations",
+    "predictions",
+    "results",
+)
 ONE_ROOM = {"events": "nouns", **dict.fromkeys(FACADE, "yolo")}
 
 

@@ -1,0 +1,71 @@
+"""How does a model look for objects in whatever a user hands over? The part of the facade behind `predict`.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.deploy.predict import batch_of, predict
+from peakmark.deploy.results import Results
+from peakmark.deploy.saving import open_saver
+from peakmark.deploy.sources import open_source
+from peakmark.events import Notice, Observer
+from peakmark.model.detector import Detector
+from peakmark.model.predictor import ReadyPredictor, Thresholds
+from peakmark.record.folder import create_run_folder
+from peakmark.settings.fields import PredictSettings
+from peakmark.validations import arithmetic_of
+
+
+def find_objects(
+    source: object,
+    checkpoint: Checkpoint,
+    wishes: PredictSettings,
+    observe: Observer,
+    model: Detector,
+    predictor: ReadyPredictor,
+    *,
+    shared: bool,
+) -> Iterator[Results]:
+    """Gives the results of a source one by one, and saves them where that is wished.
+
+    `model`: the checkpoint's network; `shared`: others hold it and may change its weights. Raises DataError, and
+    MachineError where anything is saved.
+    """
+    arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
+    thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
+    frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
+    batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
+    detect = predictor.of(model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared)
+    results = predict(
+        frames,
+        detect,
+        names=checkpoint.names,
+        side_px=wishes.imgsz or checkpoint.settings["imgsz"],
+        batch=batch,
+        classes=wishes.classes,
+    )
+    if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv):
+        yield from results
+        return
+    folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+    for note in said:
+        observe(Notice(note))
+    with open_saver(
+        folder.path,
+        observer=observe,
+        pictures=wishes.save,
+        line_width=wishes.line_width,
+        txt=wishes.save_txt,
+        txt_conf=wishes.save_conf,
+        json=wishes.save_json,
+        csv=wishes.save_csv,
+    ) as saver:
+        for result in results:
+            saver.add(result)
+            yield result
+    observe(Notice(f"Written to {folder.path}"))
