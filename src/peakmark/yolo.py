@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, overload
 import torch
 
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.deploy.results import Results
+from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes
 from peakmark.events import Event, Notice, Observer, ResumePlanned
 from peakmark.machine.durable import write_text
@@ -188,10 +188,10 @@ class YOLO:
     @overload
     def predict(
         self, source: object, *, stream: Literal[False] = False, observer: Observer | None = None, **settings: Any
-    ) -> list[Results]: ...
+    ) -> ResultsList: ...
     def predict(
         self, source: object, *, stream: bool = False, observer: Observer | None = None, **settings: Any
-    ) -> list[Results] | Iterator[Results]:
+    ) -> ResultsList | Iterator[Results]:
         """Finds objects in images and videos: a file, folder, glob, .txt list, list, NumPy array (BGR) or PIL image.
 
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
@@ -205,7 +205,9 @@ class YOLO:
         results = find_objects(
             source, checkpoint, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
         )
-        return results if stream else list(results)
+        return results if stream else ResultsList(results)
+
+    __call__ = predict
 
     @property
     def _source(self) -> ModelSource:

@@ -17,8 +17,9 @@ import torch
 
 from peakmark.data.cache import padded, resize_into
 from peakmark.data.loader import VALIDATION_CHUNK
+from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Frame
-from peakmark.deploy.results import Boxes, Results
+from peakmark.deploy.results import Results
 from peakmark.errors import PeakmarkError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import Detections, ImageArray, IntArray

@@ -1,4 +1,4 @@
-"""What was found in one picture, in the words that YOLO users know? `Results` and its `boxes`.
+"""What was found in one picture, in the words that YOLO users know? `Results`; its `boxes` are next door.
 
 Coordinates are px of the original picture; `orig_img` and `plot()` are BGR, as OpenCV users expect. Must not know
 models or how a whole source is saved.
@@ -6,98 +6,42 @@ models or how a whole source is saved.
 
 from __future__ import annotations
 
+import base64
 import csv
+import importlib
 import io
 import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
+from PIL import Image, ImageShow
 
+from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
+from peakmark.deploy.picture_files import encoded, write_crops, write_picture
 from peakmark.drawing.boxes import draw_boxes
-from peakmark.errors import DataError
-from peakmark.machine import durable
-from peakmark.nouns import Detections, ImageArray
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-"""What pictures can be written as."""
+from peakmark.errors import DataError, MachineError
+from peakmark.machine import durable, notebook
+from peakmark.nouns import ImageArray
 
 _DECIMALS = 5
 """Of a px or a confidence in text: finer than float32 holds for a picture of 1000 px."""
 
+_COLUMNS = ["name", "class", "confidence", "x1", "y1", "x2", "y2"]
+"""Of the tables."""
 
-class Boxes:
-    """The boxes found in one picture, highest confidence first; float32 tensors on the processor.
-
-    Indexing and iterating give `Boxes` again, so `box.xyxy[0]` and `int(box.cls)` work for one box.
-    """
-
-    def __init__(self, data: torch.Tensor, orig_shape: tuple[int, int]) -> None:
-        self.data = data
-        """(D, 6): left, top, right, bottom in px, confidence, class"""
-        self.orig_shape = orig_shape
-        """height, width in px"""
-
-    @classmethod
-    def from_detections(cls, detections: Detections, orig_shape: tuple[int, int]) -> Boxes:
-        """Takes detections in px of the original picture."""
-        columns = (detections.boxes_xyxy_px, detections.scores[:, None], detections.classes[:, None])
-        return cls(torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float32)), orig_shape)
-
-    @property
-    def xyxy(self) -> torch.Tensor:
-        """(D, 4) left, top, right, bottom in px"""
-        return self.data[:, :4]
-
-    @property
-    def xywh(self) -> torch.Tensor:
-        """(D, 4) centre x, centre y, width, height in px"""
-        start, end = self.data[:, 0:2], self.data[:, 2:4]
-        return torch.cat([(start + end) / 2, end - start], dim=1)
-
-    @property
-    def xyxyn(self) -> torch.Tensor:
-        """(D, 4) as `xyxy`, in 0..1 of the picture"""
-        return self.xyxy / self._size_px()
-
-    @property
-    def xywhn(self) -> torch.Tensor:
-        """(D, 4) as `xywh`, in 0..1 of the picture"""
-        return self.xywh / self._size_px()
-
-    @property
-    def conf(self) -> torch.Tensor:
-        """(D,) 0 to 1"""
-        return self.data[:, 4]
-
-    @property
-    def cls(self) -> torch.Tensor:
-        """(D,) class numbers, as floats"""
-        return self.data[:, 5]
-
-    def _size_px(self) -> torch.Tensor:
-        height, width = self.orig_shape
-        return torch.tensor([width, height, width, height], dtype=torch.float32)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int | slice | torch.Tensor | list[int]) -> Boxes:
-        chosen = self.data[index]
-        return Boxes(chosen[None] if chosen.ndim == 1 else chosen, self.orig_shape)
-
-    def __iter__(self) -> Iterator[Boxes]:
-        # Without this, Python iterates by counting up until an IndexError.
-        return (self[index] for index in range(len(self)))
-
-    def __repr__(self) -> str:
-        return f"Boxes({len(self)} in {self.orig_shape[1]} x {self.orig_shape[0]} px)\n{self.data}"
+_SHOWN_PX = 1280
+"""The longer side in a notebook, which keeps the pictures in its file."""
+_SHOWN = 8
+"""Of many results: as lines, and as pictures."""
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -114,6 +58,19 @@ class Results:
     """preprocess, inference, postprocess: ms for this picture (its share of the batch)."""
 
     @property
+    def masks(self) -> None:
+        """None: Peakmark finds boxes only; so with `keypoints`, `probs` and `obb`."""
+
+    @property
+    def keypoints(self) -> None: ...
+
+    @property
+    def probs(self) -> None: ...
+
+    @property
+    def obb(self) -> None: ...
+
+    @property
     def orig_shape(self) -> tuple[int, int]:
         """height, width in px"""
         return self.boxes.orig_shape
@@ -125,6 +82,29 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __getitem__(self, index: Any) -> Results:
+        """The same picture with some of its boxes."""
+        return replace(self, boxes=self.boxes[index])
+
+    def __iter__(self) -> Iterator[Results]:
+        return (self[index] for index in range(len(self)))
+
+    def numpy(self) -> Results:
+        """The same results, with the boxes as NumPy arrays."""
+        return replace(self, boxes=self.boxes.numpy())
+
+    def cpu(self) -> Results:
+        """The same results, with the boxes in the processor's memory, where they are from the start."""
+        return replace(self, boxes=self.boxes.cpu())
+
+    def cuda(self) -> Results:
+        """The same results, with the boxes on the GPU."""
+        return replace(self, boxes=self.boxes.cuda())
+
+    def to(self, *arguments: Any, **options: Any) -> Results:
+        """The same results, with the boxes elsewhere or of another type, as `torch.Tensor.to` has it."""
+        return replace(self, boxes=self.boxes.to(*arguments, **options))
 
     def __repr__(self) -> str:
         return f"Results({self.origin.text}: {self.orig_shape[1]} x {self.orig_shape[0]} px, {self.verbose()})"
@@ -138,7 +118,7 @@ class Results:
     def plot(self, line_width: int | None = None, labels: bool = True, conf: bool = True) -> ImageArray:
         """Gives a copy of the picture with the boxes, BGR; `labels` draws names, `conf` the confidence behind them."""
         # Lowest confidence first: what is drawn last lies on top.
-        boxes = self.boxes.data.numpy()[::-1]
+        boxes = self.boxes.numpy().data[::-1]
         annotated = draw_boxes(
             np.asarray(cv2.cvtColor(self.orig_img, cv2.COLOR_BGR2RGB), dtype=np.uint8),
             boxes[:, :4],
@@ -160,6 +140,30 @@ class Results:
         write_picture(target, self.plot())
         return str(target)
 
+    def show(self) -> None:
+        """Shows the picture with its boxes: in the cell of a notebook, else in the program that shows pictures here.
+
+        Raises `MachineError` where there is no such program, or no screen.
+        """
+        if notebook.in_notebook():
+            notebook.show(self)
+            return
+        has_screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        image = Image.fromarray(cv2.cvtColor(self.plot(), cv2.COLOR_BGR2RGB))
+        if not has_screen or not ImageShow.show(image, title=self.origin.text):
+            raise MachineError("There is no screen here to show a picture on: write it to a file with save().")
+
+    def save_crop(self, save_dir: str | Path, file_name: str | Path | None = None) -> list[str]:
+        """Writes what is inside each box to save_dir/CLASS/NAME.jpg, NAME2.jpg ... and gives the files, box by box.
+
+        NAME is that of the picture, or of `file_name`. Nothing is ever replaced: the next free number is taken.
+        """
+        boxes = self.boxes.numpy()
+        stem = Path(file_name if file_name is not None else self.origin.name).stem
+        classes = boxes.cls.astype(np.int64).tolist()
+        files = write_crops(Path(save_dir), stem, self.orig_img, boxes.xyxy, classes, self.names)
+        return [str(file) for file in files]
+
     def summary(self, normalize: bool = False) -> list[dict[str, Any]]:
         """Gives a plain dictionary for each box; `normalize` gives coordinates in 0..1 instead of px."""
         coordinates = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
@@ -177,11 +181,29 @@ class Results:
         """Gives `summary` as JSON."""
         return json.dumps(self.summary(normalize), indent=2, ensure_ascii=False)
 
+    tojson = to_json
+    """Its older name."""
+
+    def to_df(self, normalize: bool = False) -> Any:
+        """Gives `summary` as a pandas.DataFrame: name, class, confidence, x1, y1, x2, y2; a row a box.
+
+        Raises `MachineError` where pandas, which Peakmark itself doesn't need, is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise MachineError("to_df() needs pandas: pip install pandas; or take summary() or to_csv().") from error
+        rows = [
+            (found["name"], found["class"], found["confidence"], *found["box"].values())
+            for found in self.summary(normalize)
+        ]
+        return pandas.DataFrame(rows, columns=_COLUMNS)
+
     def to_csv(self, normalize: bool = False) -> str:
         """Gives `summary` as a table with a header; one line a box."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["name", "class", "confidence", "x1", "y1", "x2", "y2"])
+        rows.writerow(_COLUMNS)
         for found in self.summary(normalize):
             rows.writerow([found["name"], found["class"], found["confidence"], *found["box"].values()])
         return text.getvalue()
@@ -198,15 +220,34 @@ class Results:
         durable.write_text(Path(txt_file), "".join(line + "\n" for line in lines))
         return str(txt_file)
 
+    def _repr_png_(self) -> bytes:
+        """For a notebook: the picture with its boxes, at most 1280 px long."""
+        return encoded(self.plot(), ".png", _SHOWN_PX)
+
+
+class ResultsList(list[Results]):
+    """The results of several pictures. A list; a notebook shows the first ones as pictures."""
+
+    def __init__(self, results: Iterable[Results] = ()) -> None:
+        super().__init__(results)
+
+    def __repr__(self) -> str:
+        return "[" + ",\n ".join([*(repr(each) for each in self[:_SHOWN]), *self._more()]) + "]"
+
+    def _repr_html_(self) -> str:
+        return "".join([*(_figure(each) for each in self[:_SHOWN]), *(f"<p>{words}</p>" for words in self._more())])
+
+    def _more(self) -> list[str]:
+        return [f"and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+
+
+def _figure(result: Results) -> str:
+    picture = base64.b64encode(encoded(result.plot(), ".jpg", _SHOWN_PX)).decode("ascii")
+    return (
+        f'<figure style="margin:0 0 1em"><img style="max-width:100%" src="data:image/jpeg;base64,{picture}">'
+        f"<figcaption>{escape(result.origin.text)}: {escape(result.verbose())}</figcaption></figure>"
+    )
+
 
 def _in_number(name: str, count: int) -> str:
     return name if count == 1 or name.endswith("s") else f"{name}s"
-
-
-def write_picture(target: Path, image_bgr: ImageArray) -> None:
-    """Writes a picture in the format that its ending says. Raises `DataError` for other endings, and `MachineError`."""
-    if target.suffix.lower() not in PICTURE_SUFFIXES:
-        endings = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise DataError(f"{target}: {target.suffix!r} is not an ending of a picture. Use one of {endings}.")
-    _, encoded = cv2.imencode(target.suffix.lower(), image_bgr)
-    durable.write_bytes(target, encoded.tobytes())

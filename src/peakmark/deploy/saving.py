@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from peakmark.deploy.frames import Origin, SavedName
-from peakmark.deploy.results import PICTURE_SUFFIXES, Results, write_picture
+from peakmark.deploy.picture_files import PICTURE_SUFFIXES, write_picture
+from peakmark.deploy.results import Results
 from peakmark.deploy.tables import CsvTable, JsonTable
 from peakmark.deploy.video import VideoCopy
 from peakmark.errors import DataError

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from peakmark.data.cache import ImageCache, padded, resize_into
 from peakmark.data.index import Index
+from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.predict import Detect, predict
-from peakmark.deploy.results import Boxes
 from peakmark.errors import DataError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.streams import stream

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
-from peakmark.deploy.results import Boxes, Results
+from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import DataError, MachineError
 from peakmark.nouns import Detections
 
@@ -183,3 +186,148 @@ def test_save_never_replaces_the_source_and_names_a_wrong_ending(tmp_path, monke
         found.save("b.pdf")
     with pytest.raises(MachineError, match=r"a\.jpg"):
         found.save("a.jpg/b.png")
+
+
+# --- as people write it who come from other YOLO trainers -------------------------------------------------------------
+
+
+def test_results_are_walked_through_as_boxes_are(results):
+    assert len(results) == 2
+    assert [one.verbose() for one in results] == ["1 WBC", "1 RBC"]
+    assert results[1].boxes.xyxy.tolist() == [[100, 20, 200, 100]]
+    assert results[results.boxes.conf > 0.6].verbose() == "1 WBC"
+    assert results[0].orig_img is results.orig_img
+    with pytest.raises(IndexError):
+        results[2]
+
+
+def test_what_other_tasks_have_is_none(results):
+    assert (results.masks, results.keypoints, results.probs, results.obb) == (None, None, None, None)
+    assert results.boxes.id is None
+    assert results.boxes.is_track is False
+    assert results.boxes.shape == (2, 6)
+
+
+def test_numpy_has_the_same_numbers_in_every_format(results):
+    arrays = results.cpu().numpy()
+    names = ("xyxy", "xywh", "xyxyn", "xywhn", "conf", "cls", "data")
+    for name in names:
+        array = getattr(arrays.boxes, name)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.float32
+        assert array.tolist() == getattr(results.boxes, name).tolist()
+    assert arrays.boxes.numpy().cpu().shape == (2, 6)
+    assert len(arrays.boxes[0]) == 1
+    assert (arrays.plot() == results.plot()).all()
+    assert arrays.to_json() == results.tojson() == results.to_json()
+    assert isinstance(results.boxes.data, torch.Tensor)  # what they were made of is as it was
+    assert arrays.to("cpu", torch.float64).boxes.data.dtype == torch.float64
+    assert make_results([], [], []).numpy().boxes.xywhn.shape == (0, 4)
+
+
+def test_crops_hold_what_is_in_the_box(tmp_path):
+    found = make_results([[20, 10, 60, 50], [20.4, 10.6, 59.2, 49.1]], [0.75, 0.5], [1, 1])
+    found.orig_img[10:50, 20:60] = (0, 0, 255)
+    files = found.save_crop(tmp_path / "crops", "b.png")
+    assert files == [str(tmp_path / "crops/WBC/b.jpg"), str(tmp_path / "crops/WBC/b2.jpg")]
+    for file in files:  # the second is cut at whole px outside of its box
+        crop = np.asarray(cv2.imread(file))
+        assert crop.shape == (40, 40, 3)
+        assert np.abs(crop.astype(int) - (0, 0, 255)).max() < 12
+
+
+def test_crops_never_replace_a_file_nor_leave_their_folder(tmp_path):
+    found = make_results(
+        [[0, 0, 9, 9], [5, 5, 5, 5], [190, 90, 260, 130]], [0.9, 0.8, 0.7], [0, 1, 2], path=Path("a.png")
+    )
+    found.names = {0: "../../x", 1: "..", 2: "a/b"}
+    first, second = (found.save_crop(tmp_path / "crops") for _ in range(2))
+    assert len({*first, *second}) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["crops"]
+    assert sorted(path.name for path in (tmp_path / "crops").iterdir()) == ["0__.._x", "1_", "2_a_b"]
+    assert [np.asarray(cv2.imread(file)).shape[:2] for file in first] == [(9, 9), (1, 1), (10, 10)]
+
+
+def test_the_rows_as_a_data_frame(results, monkeypatch):
+    tables = []
+
+    class Pandas:
+        def DataFrame(self, rows, columns):  # noqa: N802 - pandas' own name
+            tables.append((rows, columns))
+            return "a table"
+
+    monkeypatch.setitem(sys.modules, "pandas", Pandas())
+    assert results.to_df() == "a table"
+    assert tables == [
+        ([("WBC", 1, 0.75, 20.0, 10.0, 60.0, 50.0), ("RBC", 0, 0.5, 100.0, 20.0, 200.0, 100.0)],
+         ["name", "class", "confidence", "x1", "y1", "x2", "y2"])
+    ]  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MachineError, match="pip install pandas"):
+        results.to_df()
+
+
+def test_show_hands_the_drawn_picture_to_a_viewer_or_says_that_there_is_none(results, monkeypatch):
+    shown = []
+
+    def view(image: Any, title: str) -> bool:
+        shown.append((np.asarray(image), title))
+        return True
+
+    monkeypatch.setattr("PIL.ImageShow.show", view)
+    monkeypatch.setenv("DISPLAY", ":0")
+    results.show()
+    [(pixels, title)] = shown
+    assert title == "a.jpg"
+    assert (pixels[..., ::-1] == results.plot()).all()
+    monkeypatch.setattr("PIL.ImageShow.show", lambda image, title: False)
+    with pytest.raises(MachineError, match=r"save\(\)"):
+        results.show()
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("PIL.ImageShow.show", lambda image, title: pytest.fail("no screen, no viewer"))
+    with pytest.raises(MachineError, match="no screen"):
+        results.show()
+
+
+def test_a_notebook_sees_pictures_of_a_sensible_size():
+    large = make_results([[0, 0, 900, 900]], [0.9], [0], height=2000, width=3000, name="<b>.jpg")
+    decoded = cv2.imdecode(np.frombuffer(large._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    assert np.asarray(decoded).shape == (853, 1280, 3)
+    html = ResultsList([large] * 11)._repr_html_()
+    assert html.count("<img") == html.count("data:image/jpeg;base64,") == 8
+    assert "&lt;b&gt;.jpg: 1 RBC" in html
+    assert "<b>" not in html
+    assert "and 3 more" in html
+
+
+def test_a_list_of_results_is_a_list_and_is_told_in_a_few_lines(results):
+    several = ResultsList([results] * 200)
+    assert isinstance(several, list)
+    assert several[0] is results
+    assert len(repr(several).splitlines()) == 9
+    assert repr(several).endswith("and 192 more]")
+    assert repr(ResultsList()) == "[]"
+
+
+def test_boxes_are_told_in_a_few_lines():
+    many = make_results([[0, 0, 9, 9]] * 300, [0.9] * 300, [1] * 300).boxes
+    lines = repr(many).splitlines()
+    assert len(lines) == 10
+    assert lines[1] == "  class 1, 0.900, 0.0, 0.0, 9.0, 9.0"
+    assert lines[-1] == "  and 292 more"
+
+
+def test_supervision_takes_results_as_they_are(results, nothing):
+    """What `supervision.Detections.from_ultralytics` reads; with supervision itself where it is installed."""
+    supervision = pytest.importorskip("supervision", reason="optional: its video library has codecs under the GPL")
+    for found in (results, results.numpy()):
+        taken = supervision.Detections.from_ultralytics(found)
+        assert taken.xyxy.tolist() == found.boxes.xyxy.tolist()
+        assert taken.class_id.tolist() == [1, 0]
+        assert taken.confidence.tolist() == [0.75, 0.5]
+        assert taken.data["class_name"].tolist() == ["WBC", "RBC"]
+        assert taken.tracker_id is None
+        assert taken.mask is None
+    assert len(supervision.Detections.from_ultralytics(nothing)) == 0

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
-from peakmark.deploy.results import Boxes, Results
+from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.video import VideoCopy
 from peakmark.errors import DataError, MachineError
