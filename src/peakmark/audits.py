@@ -5,7 +5,6 @@ Every image is looked at, every label line read, and what is found is written do
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import SurveyedSplit, survey_split
 from peakmark.errors import Mistakes
 from peakmark.events import Notice, Observer
+from peakmark.machine.cores import granted_cores
 from peakmark.machine.durable import write_text
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
@@ -83,7 +83,7 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
     findings += check_size(indexes, spec.names)
     observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
-    pool = look_at(indexes, workers=os.cpu_count() or 1)
+    pool = look_at(indexes, workers=granted_cores())
     duplicates, torn = find_duplicates(pool), find_torn(pool)
     findings += check_duplicates(pool, duplicates)
     findings += check_torn(pool, torn)
@@ -139,5 +139,5 @@ def _survey(spec: DatasetSpec, observe: Observer) -> dict[str, SurveyedSplit]:
     splits = {}
     for split in spec.splits:
         observe(Notice(f"{split}: reading every image and label."))
-        splits[split] = survey_split(spec, split, workers=os.cpu_count() or 1)
+        splits[split] = survey_split(spec, split, workers=granted_cores())
     return splits

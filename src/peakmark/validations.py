@@ -5,6 +5,7 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from peakmark.checkpoint.format import Checkpoint
@@ -12,7 +13,7 @@ from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import ModelFileError
 from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
-from peakmark.machine.devices import Arithmetic, settle
+from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import Thresholds
 from peakmark.settings.fields import ValSettings
@@ -33,14 +34,15 @@ class OpenedSplit:
     def validate(self, model: Detector, observe: Observer) -> Validated:
         """Gives the numbers that the log gave, where data and machine are the same."""
         wishes, trained = self.wishes, self.checkpoint.settings
-        return validate_weights(
-            model,
-            self.data,
-            self.arithmetic,
-            (trained["box"], trained["cls"], trained["dfl"]),
-            thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
-            progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
-        )
+        with self.arithmetic.in_force():
+            return validate_weights(
+                model,
+                self.data,
+                self.arithmetic,
+                (trained["box"], trained["cls"], trained["dfl"]),
+                thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
+                progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
+            )
 
 
 def open_split(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
@@ -68,14 +70,21 @@ def arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Obs
     """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
     stored = Arithmetic.from_plain(checkpoint.arithmetic)
     here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
-    chosen = stored if here.device == stored.device else here
-    chosen.apply()
-    if (here.device, here.device_name) != (stored.device, stored.device_name):
+    if here.device == stored.device:
+        precision = precision_here(stored.precision, stored.device)
+        # On another processor the last digits are others anyway, and more threads than it has only wait.
+        threads = stored.threads if here.device_name == stored.device_name else here.threads
+        chosen = dataclasses.replace(stored, precision=precision, threads=threads)
+    else:
+        chosen = here
+    if (here.device, here.device_name, chosen.precision) != (stored.device, stored.device_name, stored.precision):
+        lacks = here.device == stored.device and chosen.precision != stored.precision
+        why = f", which has no {stored.precision}" if lacks else ""
         observe(
             Notice(
                 f"The model was trained on {stored.device_name} ({stored.device}, {stored.precision}), this is"
-                f" {here.device_name} ({chosen.device}, {chosen.precision}): numbers may differ from the log in their"
-                " last digits."
+                f" {here.device_name} ({chosen.device}, {chosen.precision}){why}: numbers may differ from the log in"
+                f" their {'last' if chosen.precision == stored.precision else 'third'} digits."
             )
         )
     return chosen

@@ -146,6 +146,25 @@ def test_too_little_memory(train, runs, monkeypatch):
     assert not runs.exists()
 
 
+def test_memory_is_counted_for_the_largest_images_that_multi_scale_draws(train, runs, monkeypatch):
+    """It varies the side up to twice as large, and with it the memory up to four times."""
+    needed: list[int] = []
+
+    def estimate(*_: object, side_px: int, **__: object) -> int:
+        needed.append(side_px)
+        return 2**40
+
+    monkeypatch.setattr("peakmark.train.session.training_bytes", estimate)
+    for share, said in (
+        (1.0, r"imgsz=96 and multi_scale=1, so up to 192 px, with yolov8n"),
+        (0, "imgsz=96 with yolov8n"),
+    ):
+        with pytest.raises(MachineError, match=said):
+            train(imgsz=96, multi_scale=share)
+    assert needed == [192, 96]
+    assert not runs.exists()
+
+
 def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch):
     steps = iter(range(100))
 

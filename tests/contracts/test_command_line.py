@@ -35,8 +35,8 @@ TRAIN = {
     "close_mosaic": "10", "mixup": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",
     "translate": "0.1", "scale": "0.5", "shear": "0", "perspective": "0", "fliplr": "0.5", "flipud": "0",
     "multi_scale": "0", "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",
-    "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto", "profile": "False",
-    "verify": "full",
+    "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
+    "profile": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip

@@ -204,12 +204,9 @@ def check_deterministic(train, monkeypatch, **_):
     for wish in (True, False):
         stored = read(train(**QUICK, deterministic=wish).last).arithmetic
         monkeypatch.setattr(torch.backends.cudnn, "benchmark", wish)
-        try:
-            Arithmetic.from_plain({**stored, "device": "cuda:0"}).apply()
+        with Arithmetic.from_plain({**stored, "device": "cuda:0"}).in_force():
             assert torch.are_deterministic_algorithms_enabled() == wish
             assert torch.backends.cudnn.benchmark != wish
-        finally:
-            torch.use_deterministic_algorithms(False)
 
 
 def check_compile(train, quick_compiler, monkeypatch, **_):
@@ -221,6 +218,21 @@ def check_compile(train, quick_compiler, monkeypatch, **_):
     assert shapes == []
     assert read(train(**QUICK, compile=True).last).arithmetic["compiled"] is True
     assert [tuple(images.shape) for _, images in shapes] == [(2, 3, 32, 32)]
+
+
+def check_threads(train, monkeypatch, **_):
+    used: list[int] = []
+    before = torch.get_num_threads()
+    assert (
+        read(train(**QUICK, threads=2, observer=lambda event: used.append(torch.get_num_threads())).last).arithmetic[
+            "threads"
+        ]
+        == 2
+    )
+    assert set(used) == {2}
+    assert torch.get_num_threads() == before, "what was set for the run is put back after it"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert read(train(**QUICK).last).arithmetic["threads"] == 1
 
 
 def check_device(train, **_):

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from peakmark import inspect
+from peakmark import YOLO, inspect
+from peakmark.machine.numerics import put_back_afterwards
 
 AUGMENTED = {"mixup": 0.5, "degrees": 10, "multi_scale": 1.0, "close_mosaic": 1, "warmup_epochs": 1}
 
@@ -39,6 +41,25 @@ def test_what_is_kept_changes_no_bit_of_the_run(train, first_run, kept):
     for name in ("last.pt", "best.pt"):
         mine, theirs = (inspect(run / "weights" / name)["digests"] for run in (folder, first_run))
         assert mine == theirs, name
+
+
+def test_what_a_notebook_set_before_changes_no_bit_and_is_left_as_it_was(train, first_run, facts, reference, tiny_data):
+    """Switches of the process, and modes that a cell is in."""
+    with put_back_afterwards():
+        torch.set_default_dtype(torch.float64)
+        torch.set_float32_matmul_precision("medium")
+        torch.set_flush_denormal(True)
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(2)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            assert facts(train(**AUGMENTED, threads=1).save_dir) == reference
+            assert not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_num_threads() == 2
+        model = YOLO(first_run / "weights/best.pt")
+        logged = inspect(first_run / "weights/best.pt")["metrics"]
+        found = model.val(data=tiny_data, project=first_run.parent, plots=False, observer=lambda event: None).metrics
+        assert {name: repr(found[name]) for name in logged} == {name: repr(value) for name, value in logged.items()}
 
 
 def test_another_seed_is_another_run(train, first_run):

@@ -174,5 +174,10 @@ def least_side(settings: Settings) -> int:
     return _scaled_side(settings, -1.0)
 
 
+def greatest_side(settings: Settings) -> int:
+    """Gives the largest side that `draw_side` can draw: what a training must have the memory for."""
+    return _scaled_side(settings, 1.0)
+
+
 def _scaled_side(settings: Settings, share: float) -> int:
     return max(STRIDE_PX, round(settings.imgsz * (1 + share * settings.multi_scale) / STRIDE_PX) * STRIDE_PX)

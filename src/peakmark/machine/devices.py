@@ -17,6 +17,8 @@ import psutil
 import torch
 
 from peakmark.errors import MachineError
+from peakmark.machine.cores import default_threads
+from peakmark.machine.numerics import put_back_afterwards, settle_switches, threads_agree
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Augmentation = Literal["opencv", "torch"]
@@ -47,14 +49,32 @@ class Arithmetic:
         return Arithmetic(**plain)
 
     def apply(self) -> None:
-        """Sets the process up for it: threads, and on a GPU the deterministic kernels."""
-        torch.set_num_threads(self.threads)
-        if self.on_gpu:
-            torch.backends.cudnn.benchmark = not self.deterministic
-            if self.deterministic:
-                # cuBLAS reads this when its handle is made; without it, deterministic mode raises at the first product.
-                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        """Sets the process up for it: threads, on a GPU the deterministic kernels, and every switch that somebody may
+        have set before. Whoever calls it puts them back (`numerics.put_back_afterwards`)."""
+        if self.on_gpu and self.deterministic:
+            # cuBLAS reads this when its handle is made; without it, deterministic mode raises at the first product.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        settle_switches(
+            threads=self.threads,
+            deterministic=self.on_gpu and self.deterministic,
+            benchmark=self.on_gpu and not self.deterministic,
+        )
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Sets the process up for it within the block."""
+        with put_back_afterwards():
+            self.apply()
+            yield
+
+    def check_threads(self) -> None:
+        """Raises MachineError where the threads that will compute don't do it alike. After `apply`."""
+        if self.threads > 1 and not self.on_gpu and not threads_agree():
+            raise MachineError(
+                "In this process torch.set_flush_denormal(True) was called before torch started its threads, and they"
+                " round the smallest numbers to 0 for good, so the result would depend on which of them computes what."
+                " Begin in a fresh process (restart the notebook's kernel), or with threads=1."
+            )
 
     @property
     def on_gpu(self) -> bool:
@@ -75,8 +95,12 @@ class Arithmetic:
         """Runs convolutions and products in the chosen precision."""
         kind = "cuda" if self.on_gpu else "cpu"
         mixed = self.precision != "float32"
-        with torch.autocast(kind, dtype=self._dtype if mixed else None, enabled=mixed, cache_enabled=True):
-            yield
+        try:
+            with torch.autocast(kind, dtype=self._dtype if mixed else None, enabled=mixed, cache_enabled=True):
+                yield
+        finally:
+            # Inside an autocast of the caller's, torch would keep the rounded weights of this update for the next.
+            torch.clear_autocast_cache()
 
     def round_weights(self, module: Module) -> Module:
         """Rounds the weights of a module for inference to the chosen precision, as autocast would in every call."""
@@ -121,7 +145,7 @@ def settle(
         device=chosen,
         device_name=torch.cuda.get_device_name(chosen) if on_gpu else processor_name(),
         precision=_precision(on_gpu) if amp else "float32",
-        threads=threads or _cores(),
+        threads=threads or default_threads(),
         channels_last=True,
         deterministic=deterministic,
         augmentation=augmentation,
@@ -152,15 +176,34 @@ def _precision(on_gpu: bool) -> Precision:
     return "bfloat16" if _native_bfloat16() else "float32"
 
 
+def precision_here(wish: Precision, device: str) -> Precision:
+    """The precision that a run was computed in, or what this device has instead.
+
+    Where it is only slow, it stays: the numbers are those of the run.
+    """
+    on_gpu = device.startswith("cuda")
+    if wish == "float32":
+        return wish
+    if on_gpu:
+        return wish if wish == "float16" else _precision(on_gpu)
+    has_it = _mkldnn_has_bfloat16() if wish == "bfloat16" else _mkldnn_has_float16()
+    return wish if has_it else _precision(on_gpu)
+
+
 def _native_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
     capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+    has_it = "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+    return has_it and _mkldnn_has_bfloat16()
 
 
-def _cores() -> int:
-    """The processors this process may use: a container or a scheduler may grant fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _mkldnn_has_bfloat16() -> bool:
+    """Whether the library that convolves can be given bfloat16 here, emulated perhaps; else it raises at first use."""
+    return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _mkldnn_has_float16() -> bool:
+    return hasattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported") and torch.ops.mkldnn._is_mkldnn_fp16_supported()
 
 
 @functools.cache

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import torch
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
+from peakmark.machine.control_groups import OWN_GROUPS, ROOT, groups, number_in
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """How glibc's `mallopt` numbers its parameters (malloc.h)."""
 _USERS_WORD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
@@ -36,10 +35,10 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_MAX, 0)
 
 
-def available_bytes(cgroup_root: Path = _CGROUP_ROOT, own_groups: Path = _OWN_GROUPS) -> int:
+def available_bytes(cgroup_root: Path = ROOT, own_groups: Path = OWN_GROUPS) -> int:
     """Gives the bytes that can be taken without swapping, respecting control groups (versions 1 and 2)."""
     free_bytes = int(psutil.virtual_memory().available)
-    for group in _groups(cgroup_root, own_groups):
+    for group in groups("memory", cgroup_root, own_groups):
         free_bytes = min(free_bytes, _free_in(group, free_bytes))
     return max(0, free_bytes)
 
@@ -49,31 +48,12 @@ def available_bytes_on(device: str) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else available_bytes()
 
 
-def _groups(root: Path, own_groups: Path) -> Iterator[Path]:
-    """The folders of this process's groups and of all groups above them: each of them may set a limit."""
-    yield root
-    yield root / "memory"
-    try:
-        lines = own_groups.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        # "0::/path" is version 2, "9:memory:/path" version 1; the other controllers don't count memory.
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        group = root / controllers / path.lstrip("/")
-        while group != root / controllers:
-            yield group
-            group = group.parent
-
-
 def _free_in(group: Path, unlimited: int) -> int:
     for limit_name, usage_name in (
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
-        limit, usage = _number(group / limit_name), _number(group / usage_name)
+        limit, usage = number_in(group / limit_name), number_in(group / usage_name)
         if limit is not None and usage is not None:
             # Pages of files that were read count as used, but the kernel gives them back when asked for memory.
             return limit - max(0, usage - _reclaimable_bytes(group))
@@ -86,14 +66,6 @@ def _reclaimable_bytes(group: Path) -> int:
         return int(pairs.get("total_inactive_file", pairs.get("inactive_file", "0")))
     except (OSError, ValueError):
         return 0
-
-
-def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no file or no limit (version 2 writes `max`)."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -119,6 +119,8 @@ class Detector(nn.Module):
         self.backbone = Backbone(scale)
         self.neck = Neck(scale)
         self.head = Head((scale.channels(256), scale.channels(512), scale.channels(1024)), classes)
+        # A notebook may have set another default: fused in float64, weights of float32 give other last digits.
+        self.float()
 
     def forward(self, images: torch.Tensor) -> HeadOutput:
         out: HeadOutput = self.head(self.neck(*self.backbone(images)))

@@ -48,8 +48,9 @@ class Predictor:
     ) -> None:
         """`chunk`: images computed together; fewer are padded. `one_class_per_box`: as a person wants to see it, where
         the metric (False) takes every class of a box above the confidence as a detection of its own."""
-        placed = arithmetic.round_weights(arithmetic.place(fused(model)))
-        self._model = placed if arithmetic.on_gpu else packed(placed)
+        with arithmetic.in_force():
+            placed = arithmetic.round_weights(arithmetic.place(fused(model)))
+            self._model = placed if arithmetic.on_gpu else packed(placed)
         self._arithmetic = arithmetic
         self._thresholds = thresholds
         self._chunk = chunk
@@ -69,13 +70,18 @@ class Predictor:
                 # Kernels are chosen by batch size and add up in another order: without padding, the last images of a
                 # set would come out differently from the same images in another place.
                 images = torch.cat((images, images.new_zeros((self._chunk - count, *images.shape[1:]))))
-            with self._arithmetic.autocast():
+            # Not over the `yield`: what the caller does in between is computed as the caller wants it.
+            with self._arithmetic.in_force(), self._arithmetic.autocast():
                 output = self._model(self._arithmetic.prepare(images))
             yield HeadOutput(output.box_logits_BAR4[:count], output.class_logits_BAC[:count], output.grid)
 
     @torch.inference_mode()
     def detections(self, output: HeadOutput) -> list[Detections]:
         """Decodes, thresholds and suppresses one chunk's outputs."""
+        with self._arithmetic.in_force():
+            return self._detections(output)
+
+    def _detections(self, output: HeadOutput) -> list[Detections]:
         limits = self._thresholds
         boxes_BA4, scores_BAC = decode(output)
         if self._one_class_per_box:

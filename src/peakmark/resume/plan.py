@@ -246,11 +246,28 @@ def _machine(seam: Seam) -> Iterator[PlannedPart]:
         yield PlannedPart(
             "device", "changed", f"{before.device_name} ({before.device}) -> {after.device_name} ({after.device})"
         )
+    yield from _threads(seam)
     if before.deterministic != after.deterministic:
         yield PlannedPart("kernels", "changed", f"deterministic: {before.deterministic} -> {after.deterministic}")
     if before.compiled != after.compiled:
         why = f"compile: {before.compiled} -> {after.compiled}, which rounds differently"
         yield PlannedPart("compiled code", "changed", why, "losses within 0.05")
+
+
+def _threads(seam: Seam) -> Iterator[PlannedPart]:
+    before, after, cores = seam.before.arithmetic.threads, seam.after.arithmetic.threads, seam.cores
+    if seam.after.arithmetic.on_gpu:
+        return
+    if before != after:
+        why = f"{before} -> {after}: sums are added in another order"
+        yield PlannedPart("threads", "changed", why, "losses within 0.05")
+    elif cores is not None and after > cores:
+        yield PlannedPart(
+            "threads",
+            "carried over",
+            f"{after}, as the run began, though this process may use {cores} processor{'' if cores == 1 else 's'}: the"
+            f" same bits, but slow. threads={cores} is faster, and changes the last digits",
+        )
 
 
 def _files(seam: Seam) -> Iterator[PlannedPart]:
@@ -263,7 +280,11 @@ def _files(seam: Seam) -> Iterator[PlannedPart]:
 
 
 def _bears_on_nothing(seam: Seam, change: Change) -> bool:
-    return change.bears_on in ("execution", "output") and not seam.bears_on_result(change)
+    before, after = seam.before.arithmetic, seam.after.arithmetic
+    rounds_differently = change.name in ("device", "threads") and getattr(before, change.name) != getattr(
+        after, change.name
+    )
+    return change.bears_on in ("execution", "output") and not seam.bears_on_result(change) and not rounds_differently
 
 
 def _is_where_it_lies(seam: Seam, change: Change) -> bool:
@@ -295,6 +316,8 @@ def _inexact(seam: Seam) -> Iterator[str]:
         yield f"{new.device_name} rounds differently from {old.device_name}"
     if old.precision != new.precision:
         yield f"{new.precision} rounds differently from {old.precision}"
+    if old.threads != new.threads and not new.on_gpu:
+        yield f"another number of threads ({old.threads} -> {new.threads}) adds in another order"
     if not new.deterministic and new.on_gpu:
         yield "deterministic=False: a GPU adds in any order"
     for name in sorted(before.versions.keys() | after.versions.keys()):

@@ -64,6 +64,8 @@ class Seam:
     after: Side
     contradictions: tuple[Cause, ...] = ()
     """What in the state can't be true of a healthy run."""
+    cores: int | None = None
+    """How many processors may be used here; None where that is not known."""
     in_place: bool = True
 
     @property

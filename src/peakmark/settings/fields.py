@@ -170,6 +170,14 @@ class Settings(SettingsModel):
 
     device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
+    threads: Whole | None = setting(
+        None,
+        "threads that a processor computes with; another number gives other last digits",
+        MACHINE,
+        "execution",
+        unset="the processors that this process may use, or OMP_NUM_THREADS",
+        ge=1,
+    )
     deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
     compile: bool = setting(False, "compile the network for this machine before its first step", MACHINE, "result")
     workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -38,6 +37,7 @@ from peakmark.errors import SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
 from peakmark.machine.compiling import check_compiler
+from peakmark.machine.cores import granted_cores
 from peakmark.machine.devices import Arithmetic, Augmentation, memory_in_use_bytes, settle
 from peakmark.machine.memory import available_bytes, keep_freed_memory
 from peakmark.machine.stopping import StopRequest
@@ -125,11 +125,13 @@ def prepare(
         device=settings.device,
         amp=settings.amp,
         deterministic=settings.deterministic,
+        threads=settings.threads,
         augmentation=augmentation_of(settings),
         compiled=settings.compile,
     )
-    model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     arithmetic.apply()
+    arithmetic.check_threads()
+    model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     if arithmetic.compiled:
         check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
@@ -219,7 +221,7 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
 
 def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) -> Index:
     """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet."""
-    index = build_index(spec, split, verify=settings.verify, workers=os.cpu_count() or 1)
+    index = build_index(spec, split, verify=settings.verify, workers=granted_cores())
     single = isinstance(settings, Settings) and settings.single_cls
     return index.as_single_class() if single else index
 

@@ -16,7 +16,8 @@ from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler
-from peakmark.machine.devices import Arithmetic, settle
+from peakmark.machine.cores import granted_cores
+from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.nouns import Cause, ChangePlan, Position
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
@@ -39,7 +40,7 @@ from peakmark.train.windows import epoch_windows
 _DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
 
-_ARITHMETIC_SETTINGS = ("device", "amp", "deterministic", "compile")
+_ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
     after = _side_after(before, checkpoint, old, new, data, wishes)
     _check_same_data(folder, checkpoint, data, wishes)
     found = contradictions_of(checkpoint, folder if in_place else None)
-    seam = Seam(folder.path, checkpoint.position, before, after, found, in_place=in_place)
+    seam = Seam(folder.path, checkpoint.position, before, after, found, granted_cores(), in_place=in_place)
     others = (before.train, before.val) != (after.train, after.val)
     files = changed_files(folder, data.train_index, data.val_index) if others else ()
     return Planned(folder, checkpoint, parsed, data, files, seam, plan(seam))
@@ -181,19 +182,24 @@ def _rate(settings: Settings, chosen: Recipe, horizon: int, epoch: int) -> float
 
 
 def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
-    """The run's own arithmetic, unless another is wished for. Raises MachineError where its device is gone,
-    or what compiles for it."""
+    """The run's own arithmetic, unless another is wished for or this machine lacks its precision.
+
+    Raises MachineError where its device is gone, or what compiles for it.
+    """
     wished = any(getattr(new, name) != getattr(old, name) for name in _ARITHMETIC_SETTINGS)
     device = new.device if new.device is not None and new.device != old.device else stored.device
-    here = settle(device=device, amp=new.amp, deterministic=new.deterministic, compiled=new.compile)
+    here = settle(
+        device=device, amp=new.amp, deterministic=new.deterministic, threads=new.threads, compiled=new.compile
+    )
     if here.compiled:
         check_compiler(here)
+    # Threads stay those of the run, however many this machine has: another number would change every last digit.
     same_kind = here.on_gpu == stored.on_gpu
-    if wished:
-        settled = dataclasses.replace(here, threads=stored.threads) if same_kind else here
-    else:
-        settled = dataclasses.replace(stored, device_name=here.device_name)
-    return dataclasses.replace(settled, augmentation=augmentation_of(new))
+    threads = stored.threads if same_kind and new.threads == old.threads else here.threads
+    keeps_precision = same_kind and new.amp == old.amp
+    precision = precision_here(stored.precision, here.device) if keeps_precision else here.precision
+    settled = dataclasses.replace(here if wished else stored, device_name=here.device_name)
+    return dataclasses.replace(settled, threads=threads, precision=precision, augmentation=augmentation_of(new))
 
 
 def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:

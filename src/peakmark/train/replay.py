@@ -20,6 +20,7 @@ from peakmark.errors import ModelFileError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observer
+from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import StopReason, StopRequest
 from peakmark.nouns import ChangePlan, Decision, Losses, Position
 from peakmark.record.folder import RunFolder
@@ -70,6 +71,7 @@ class _Kept:
         return self.checkpoint.position
 
 
+@undisturbed()
 def replay(
     folder: RunFolder,
     *,

@@ -27,6 +27,7 @@ from peakmark.evaluate.fitness import Fitness
 from peakmark.events import Observer, ResumePlanned
 from peakmark.machine.durable import clean_leftovers, write_bytes, write_text
 from peakmark.machine.lock import RunLock
+from peakmark.machine.numerics import undisturbed
 from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
 from peakmark.record.folder import RunFolder, create_run_folder
 from peakmark.record.journal import Journal, mark_superseded
@@ -59,6 +60,7 @@ _ABOUT_STOPPING = ("epochs", "patience", "min_delta", "stop_phase")
 """Whoever changes one of these lets a run that was about to end early go on."""
 
 
+@undisturbed()
 def resume_run(
     folder: RunFolder, asked: Path | None, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch
 ) -> EndedRun:

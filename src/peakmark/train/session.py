@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from peakmark.data.dataset import DatasetSpec
+from peakmark.data.plan import greatest_side
 from peakmark.errors import MachineError, TrainingError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Event, Observer, RunStarted
 from peakmark.machine.durable import write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.memory import available_bytes, is_out_of_memory
+from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import EndNow, StopRequest
 from peakmark.nouns import History
 from peakmark.record.folder import RunFolder, create_run_folder
@@ -44,6 +46,7 @@ class Watch(Protocol):
     def __call__(self, event: Event, history: History, tell: Observer, stop: StopRequest) -> None: ...
 
 
+@undisturbed()
 def start_run(
     parsed: Parsed[Settings],
     source: ModelSource,
@@ -69,15 +72,18 @@ def check_memory(run: PreparedRun) -> None:
     settings = run.settings
     if run.arithmetic.on_gpu:
         return
+    side_px = greatest_side(settings)
     needed = training_bytes(
         run.state.ema,
-        side_px=settings.imgsz,
+        side_px=side_px,
         batch=min(settings.batch, len(run.train_index)),
         arithmetic=run.arithmetic,
     )
     if needed > (free := available_bytes()):
+        at = f"imgsz={settings.imgsz}"
+        at += f" and multi_scale={settings.multi_scale:g}, so up to {side_px} px," if side_px > settings.imgsz else ""
         raise MachineError(
-            f"batch={settings.batch} at imgsz={settings.imgsz} with {run.architecture} needs about"
+            f"batch={settings.batch} at {at} with {run.architecture} needs about"
             f" {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; take a smaller batch (gradients"
             " still gather up to nbs), a smaller imgsz or a smaller model."
         )

@@ -29,6 +29,7 @@ _MOMENTS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2}
 def restored_state(checkpoint: Checkpoint, settings: Settings, arithmetic: Arithmetic) -> RunState:
     """Builds fresh objects for the settings that a checkpoint was saved with, and puts its state into them."""
     arithmetic.apply()
+    arithmetic.check_threads()
     model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), settings.seed)
     state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
     restore(checkpoint, state)

@@ -10,7 +10,8 @@ import torch
 
 from peakmark.errors import MachineError
 from peakmark.machine import devices
-from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
+from peakmark.machine.cores import granted_cores
+from peakmark.machine.devices import Arithmetic, Precision, memory_in_use_bytes, precision_here, settle
 
 
 def make(**changes: object) -> Arithmetic:
@@ -24,7 +25,9 @@ def test_it_survives_being_stored():
     assert all(type(value) in (str, int, bool) for value in settled.to_plain().values())
 
 
-def test_threads_are_those_that_the_process_may_use():
+def test_threads_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch):
+    for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
     available = os.sched_getaffinity(0)
     one = {min(available)}
     try:
@@ -32,7 +35,9 @@ def test_threads_are_those_that_the_process_may_use():
         assert settle(device="cpu", amp=False, deterministic=True).threads == 1
     finally:
         os.sched_setaffinity(0, available)
-    assert settle(device="cpu", amp=False, deterministic=True).threads == len(available)
+    assert settle(device="cpu", amp=False, deterministic=True).threads == granted_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert settle(device="cpu", amp=False, deterministic=True).threads == 1
     assert settle(device="cpu", amp=False, deterministic=True, threads=7).threads == 7
 
 
@@ -41,6 +46,49 @@ def test_mixed_precision_only_where_the_processor_has_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(devices, "_native_bfloat16", lambda: native)
     assert settle(device="cpu", amp=True, deterministic=True).precision == precision
     assert settle(device="cpu", amp=False, deterministic=True).precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "lacks", "here"),
+    [
+        ("bfloat16", "cpu", False, "bfloat16"),
+        ("bfloat16", "cpu", True, "float32"),
+        ("float16", "cpu", True, "float32"),
+        ("float32", "cpu", False, "float32"),
+        ("bfloat16", "cuda:0", False, "bfloat16"),
+        ("bfloat16", "cuda:0", True, "float16"),
+        ("float16", "cuda:0", False, "float16"),
+        ("float32", "cuda:0", False, "float32"),
+    ],
+)
+def test_a_precision_that_this_device_lacks_is_settled_again(
+    monkeypatch: pytest.MonkeyPatch, wish: Precision, device: str, lacks: bool, here: str
+):
+    """The library that convolves raises at the first image otherwise, far from what could say why."""
+    monkeypatch.setattr(devices, "_mkldnn_has_bfloat16", lambda: not lacks)
+    monkeypatch.setattr(devices, "_mkldnn_has_float16", lambda: not lacks)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not lacks)
+    assert precision_here(wish, device) == here
+
+
+def test_a_processor_that_multiplies_bfloat16_but_may_not_computes_in_float32(monkeypatch: pytest.MonkeyPatch):
+    """`ONEDNN_MAX_CPU_ISA=AVX2`, for one: torch alone still says that all is there."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    for has_it, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(devices, "_mkldnn_has_bfloat16", lambda has_it=has_it: has_it)
+        assert settle(device="cpu", amp=True, deterministic=True).precision == precision
+
+
+def test_the_callers_autocast_keeps_no_rounded_weights_for_the_next_update():
+    """Torch empties that cache at the end of the outermost block alone: every update would go on from the first."""
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for value in (1.0, 3.0):
+            with torch.no_grad():
+                weight.fill_(value)
+            with make(precision="bfloat16").autocast():
+                assert torch.mm(torch.ones(2, 2), weight)[0, 0].item() == 2 * value
 
 
 @pytest.mark.parametrize("device", ["cpu", " CPU "])
@@ -67,27 +115,25 @@ def test_without_a_wish_and_a_gpu_it_is_the_processor(monkeypatch: pytest.Monkey
 
 
 def test_applying_sets_the_threads():
-    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     try:
-        make(threads=1).apply()
-        assert torch.get_num_threads() == 1
+        with make(threads=1).in_force():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_gpu_is_told_to_compute_the_same_each_time(monkeypatch: pytest.MonkeyPatch, deterministic: bool):
     """The switches of the process can be looked at without a GPU; what they do needs one."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    before = torch.get_num_threads()
-    try:
-        make(device="cuda:0", deterministic=deterministic, threads=before).apply()
+    with make(device="cuda:0", deterministic=deterministic).in_force():
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.benchmark is not deterministic
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
-    finally:
-        torch.use_deterministic_algorithms(False)
-        torch.backends.cudnn.benchmark = False
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])

@@ -98,10 +98,29 @@ def test_every_setting_that_bears_on_the_result_is_told_of(name):
 
 @pytest.mark.parametrize("name", [n for n, each in describe(Settings).items() if each.bears_on == "execution"])
 def test_what_bears_on_nothing_keeps_the_run_exact(name):
-    values = {"time": 1.0, "device": "cpu", "workers": 3, "cache": "off", "verify": "fast"}
+    values = {"time": 1.0, "device": "cpu", "workers": 3, "cache": "off", "verify": "fast", "threads": 2}
     made = planned(side(**{name: values[name]}))
     assert made.inexact == ()
     assert part(made, "machine and files").fate == "changed"
+
+
+def test_threads_stay_and_where_there_are_fewer_processors_that_is_said():
+    made = planned(side(), cores=1)
+    told = part(made, "threads")
+    assert told.fate == "carried over"
+    assert told.why.startswith("2, as the run began, though this process may use 1 processor: the same bits")
+    assert "threads=1 is faster" in told.why
+    assert made.inexact == ()
+    for cores in (2, 16, None):
+        assert not [each for each in planned(side(), cores=cores).parts if each.part == "threads"]
+
+
+def test_other_threads_are_told_and_inexact():
+    after = side(threads=1)
+    made = planned(replace(after, arithmetic=replace(ARITHMETIC, threads=1)), cores=1)
+    assert part(made, "threads").why == "2 -> 1: sums are added in another order"
+    assert made.inexact == ("another number of threads (2 -> 1) adds in another order",)
+    assert not [each for each in made.parts if each.part == "machine and files"], "the result does not stay the same"
 
 
 def test_another_optimizer_is_new_and_its_rate_counts_as_it_moves():
