@@ -374,7 +374,7 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a validation of a set found, by the COCO protocol."""
+    """What a validation of a set found, by `protocol`."""
 
     names: tuple[str, ...]
     metrics: Mapping[str, float]
@@ -388,3 +388,6 @@ class Evaluation:
     detections: int
     losses: Losses | None = None
     protocol: str = PROTOCOL
+    coco: Mapping[str, float] = field(default_factory=dict)
+    """The twelve figures of COCO, with its cap of 100 detections of an image and class. They are those of `metrics`,
+    except where an image has more objects of a class: `protocol` then says that the metrics are without the cap."""

@@ -45,6 +45,24 @@ def pycocotools_says(truths: TruthTable, detections: DetectionTable, images: int
     return [float(value) for value in evaluator.stats]
 
 
+def pycocotools_with_more(
+    truths: TruthTable, detections: DetectionTable, images: int, classes: int
+) -> dict[str, float]:
+    """Its figures with `maxDets` raised beyond all detections; its own summary knows 100 only."""
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = COCOeval(_coco(truths, images, classes), _coco(detections, images, classes), "bbox")
+        evaluator.params.maxDets = [1, 10, len(detections.scores_D)]
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision, recall = evaluator.eval["precision"][..., 2], evaluator.eval["recall"][..., 2]
+    figures = {"map50_95": precision[..., 0], "map50": precision[0, :, :, 0], "map75": precision[5, :, :, 0]}
+    for area, name in enumerate(("small", "medium", "large"), start=1):
+        figures |= {f"map_{name}": precision[..., area], f"recall_{name}": recall[..., area]}
+    return {name: float(values[values > -1].mean()) for name, values in figures.items()}
+
+
 def _coco(table: TruthTable | DetectionTable, images: int, classes: int) -> Any:
     """Builds a COCO object by hand: `loadRes` refuses an empty list of results."""
     from pycocotools.coco import COCO
@@ -241,6 +259,23 @@ def test_more_than_a_hundred_detections_of_an_image_and_class_agree() -> None:
     truths, detections, images, classes = random_set(30, images=2, classes=2, truths=60, detections=1200)
     assert np.bincount(detections.image_D * classes + detections.classes_D).min() > 100
     assert_equal_figures(truths, detections, images, classes)
+
+
+@pytest.mark.parametrize(("truths", "detections"), [(500, 900), (1200, 4000)])
+def test_more_than_a_hundred_truths_agree_with_pycocotools_without_its_cap(truths: int, detections: int) -> None:
+    table, found, images, classes = random_set(
+        31, images=2, classes=2, truths=truths, detections=detections, crowds=0.02
+    )
+    evidence = match(table, found, images=images, classes=classes)
+    assert evidence.cap is None
+    evaluation = evaluation_from(evidence, ["0", "1"])
+    capped = dict(zip(COCO_NAMES, pycocotools_says(table, found, images, classes), strict=True))
+    assert evaluation.coco == pytest.approx(capped, abs=TOLERANCE, rel=0)
+    raised = pycocotools_with_more(table, found, images, classes)
+    assert {name: evaluation.metrics[name] for name in raised} == pytest.approx(raised, abs=TOLERANCE, rel=0)
+    assert all(evaluation.metrics[name] > capped[name] for name in ("map50_95", "map50", "recall_small"))
+    hundred = {name: evaluation.metrics[name] for name in ("recall_1", "recall_10", "recall_100")}
+    assert hundred == pytest.approx({name: capped[name] for name in hundred}, abs=TOLERANCE, rel=0)
 
 
 def test_images_and_classes_without_truths_or_detections_agree() -> None:

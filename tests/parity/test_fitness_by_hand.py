@@ -52,7 +52,7 @@ def curves(files) -> dict[str, np.ndarray]:
         for image in sorted({each["id"] for each in truth_file["images"]}):
             mine = [each for each in found if each["image_id"] == image and each["category_id"] == category]
             left = list(truths.get(image, []))
-            for each in sorted(mine, key=lambda each: -each["score"])[:100]:
+            for each in sorted(mine, key=lambda each: -each["score"]):
                 best = max(left, key=lambda truth: overlap(truth, each["bbox"]), default=None)
                 if right := best is not None and overlap(best, each["bbox"]) >= 0.5:
                     left = [truth for truth in left if truth is not best]

@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.protocol import IOU_THRESHOLDS, MAX_DETECTIONS, RECALL_LEVELS
+from peakmark.evaluate.protocol import IOU_THRESHOLDS, RECALL_LEVELS
 from peakmark.evaluate.tables import BoolArray, DoubleArray
 from peakmark.nouns import IntArray
 
 
-def precision_by_recall(evidence: Evidence, area: int) -> DoubleArray:
-    """Interpolates precision at the recall levels: (T, R, C).
+def precision_by_recall(evidence: Evidence, area: int, most: int | None) -> DoubleArray:
+    """Interpolates precision at the recall levels, of the `most` best detections of each image and class: (T, R, C).
 
     0 where a recall is not reached, NaN for classes without truths.
     """
     by_score = np.lexsort((-evidence.scores_D, evidence.class_D))
+    by_score = by_score[evidence.among_best(most)[by_score]]
     class_D = evidence.class_D[by_score].astype(np.int64)
     truths_C = evidence.truths_per_class(area)
     precision_TRC = np.full((len(IOU_THRESHOLDS), len(RECALL_LEVELS), evidence.classes), np.nan)
@@ -63,13 +64,13 @@ def _at_true_positives(
     return nth / (counted + np.spacing(1)), starts_C
 
 
-def recall_by_class(evidence: Evidence, area: int, most: int = MAX_DETECTIONS) -> DoubleArray:
+def recall_by_class(evidence: Evidence, area: int, most: int | None) -> DoubleArray:
     """Gives the share of truths that the `most` best detections of each image and class find: (T, C).
 
     NaN for classes without truths.
     """
     truths_C = evidence.truths_per_class(area)
-    among_best_D = evidence.rank_D < most
+    among_best_D = evidence.among_best(most)
     found_TC = np.stack(
         [
             np.bincount(evidence.class_D[evidence.right(area, threshold) & among_best_D], minlength=evidence.classes)

@@ -24,7 +24,7 @@ BitSets = NDArray[np.uint16]
 class Evidence:
     """The outcome of matching a set: rows ordered by image, then class, then score (highest first).
 
-    Only the `MAX_DETECTIONS` best detections of an image and class are in it.
+    Every detection is in it, with its rank: what a cap leaves out depends on the number that is asked for.
     """
 
     images: int
@@ -33,8 +33,8 @@ class Evidence:
     scores_D: FloatArray
     image_D: NDArray[np.int32]
     class_D: NDArray[np.int32]
-    rank_D: NDArray[np.uint8]
-    """0 for the best detection of its image and class, at most 99"""
+    rank_D: NDArray[np.int32]
+    """0 for the best detection of its image and class"""
     matched_DA: BitSets
     """Thresholds at which the detection got a truth of its class, per area range"""
     ignored_DA: BitSets
@@ -47,6 +47,13 @@ class Evidence:
     crowd_G: BoolArray
     ignored_GA: BoolArray
     """Truths that nobody needs to find: crowds, and those outside of the area range"""
+
+    cap: int | None
+    """How many of the best detections of an image and class average precision looks at (`protocol.cap_for`)"""
+
+    def among_best(self, most: int | None) -> BoolArray:
+        """Tells which detections are among the `most` best of their image and class; all, where that is None."""
+        return np.ones(len(self.rank_D), dtype=np.bool_) if most is None else self.rank_D < most
 
     def right(self, area: int, threshold: int) -> BoolArray:
         """Tells which detections are true positives in an area range at an IoU threshold."""

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import place_in_group
-from peakmark.evaluate.protocol import AREA_NAMES
+from peakmark.evaluate.protocol import AREA_NAMES, MAX_DETECTIONS
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""2 holds every detection, and how many of an image and class average precision looks at. Version 1 held the 100 best
+of each, and all its numbers were made of these."""
 
 
 def to_bytes(evidence: Evidence) -> bytes:
@@ -44,6 +46,7 @@ def to_bytes(evidence: Evidence) -> bytes:
         truth_class=evidence.class_G,
         crowd=evidence.crowd_G,
         truth_ignored=evidence.ignored_GA,
+        cap=np.array([-1 if evidence.cap is None else evidence.cap]),
     )
     return file.getvalue()
 
@@ -53,9 +56,9 @@ def read(path: Path) -> Evidence | None:
     try:
         with np.load(path, allow_pickle=False) as columns:
             version = int(columns["version"][0])
-            if version == _VERSION:
-                return _evidence(columns)
-            reason = f"it has format version {version}, and this Peakmark reads {_VERSION}"
+            if 1 <= version <= _VERSION:
+                return _evidence(columns, MAX_DETECTIONS if version == 1 else int(columns["cap"][0]))
+            reason = f"it has format version {version}, and this Peakmark reads 1 to {_VERSION}"
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -63,7 +66,7 @@ def read(path: Path) -> Evidence | None:
     raise DataError(f"{path} can't be read as evidence ({reason}). Remove it, and its epoch is left out.")
 
 
-def _evidence(columns: Mapping[str, Any]) -> Evidence:
+def _evidence(columns: Mapping[str, Any], cap: int) -> Evidence:
     image_D, image_G = _image_of_row(columns["detections_per_image"]), _image_of_row(columns["truths_per_image"])
     class_D = np.cumsum(columns["class_steps"], dtype=np.int32)
     first_G = _first_truth(columns["truths_per_image"])
@@ -82,6 +85,7 @@ def _evidence(columns: Mapping[str, Any]) -> Evidence:
         image_G=image_G,
         crowd_G=columns["crowd"],
         ignored_GA=columns["truth_ignored"],
+        cap=None if cap < 0 else cap,
     )
     _check(evidence)
     return evidence
@@ -100,9 +104,9 @@ def _check(evidence: Evidence) -> None:
         raise ValueError("its columns are of different lengths")
 
 
-def _rank(image_D: NDArray[np.int32], class_D: NDArray[np.int32]) -> NDArray[np.uint8]:
+def _rank(image_D: NDArray[np.int32], class_D: NDArray[np.int32]) -> NDArray[np.int32]:
     is_first_D = (np.diff(image_D, prepend=-1) != 0) | (np.diff(class_D, prepend=-1) != 0)
-    return place_in_group(np.cumsum(is_first_D) - 1).astype(np.uint8)
+    return place_in_group(np.cumsum(is_first_D) - 1).astype(np.int32)
 
 
 def _image_of_row(rows_per_image: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.evaluate.evidence import BitSets, Evidence
-from peakmark.evaluate.protocol import AREA_RANGES_PX2, IOU_50, IOU_THRESHOLDS, MAX_DETECTIONS
+from peakmark.evaluate.protocol import AREA_RANGES_PX2, IOU_50, IOU_THRESHOLDS, cap_for, most_of_a_class
 from peakmark.evaluate.tables import BoolArray, DetectionTable, DoubleArray, TruthTable
 from peakmark.nouns import IntArray
 
@@ -46,7 +46,8 @@ def match(truths: TruthTable, detections: DetectionTable, *, images: int, classe
         _must_lie_below(images, image, "image")
         _must_lie_below(classes, of_class, "class")
     truths = _by_image(truths)
-    detections, group_D, rank_D = _best_of_each_image_and_class(detections)
+    # All of them: a cap takes rows off the end of each group's order, and none of these had a say in the others' match.
+    detections, group_D, rank_D = _by_image_class_and_score(detections)
     outside_GA, outside_DA = _outside(truths.areas_px2_G), _outside(_areas_px2(detections.boxes_xywh_px))
     ignored_GA = outside_GA | truths.crowd_G[:, None]
 
@@ -61,7 +62,7 @@ def match(truths: TruthTable, detections: DetectionTable, *, images: int, classe
         scores_D=detections.scores_D,
         image_D=detections.image_D.astype(np.int32),
         class_D=detections.classes_D.astype(np.int32),
-        rank_D=rank_D.astype(np.uint8),
+        rank_D=rank_D.astype(np.int32),
         matched_DA=matched_DA,
         ignored_DA=ignored_DA,
         truth_of_D=_match_regardless_of_class(pairs, same_class_P, detections, truths.crowd_G),
@@ -69,6 +70,7 @@ def match(truths: TruthTable, detections: DetectionTable, *, images: int, classe
         image_G=truths.image_G.astype(np.int32),
         crowd_G=truths.crowd_G,
         ignored_GA=ignored_GA,
+        cap=cap_for(most_of_a_class(truths.image_G[~truths.crowd_G], truths.classes_G[~truths.crowd_G])),
     )
 
 
@@ -91,7 +93,7 @@ def _by_image(truths: TruthTable) -> TruthTable:
     )
 
 
-def _best_of_each_image_and_class(detections: DetectionTable) -> tuple[DetectionTable, IntArray, IntArray]:
+def _by_image_class_and_score(detections: DetectionTable) -> tuple[DetectionTable, IntArray, IntArray]:
     """Orders by image, class and score, and gives the table with each row's group (image and class) and rank in it."""
     # lexsort is stable, so equal scores stay in the order they came in: pycocotools breaks ties like this.
     order = np.lexsort((-detections.scores_D, detections.classes_D, detections.image_D))
@@ -99,15 +101,13 @@ def _best_of_each_image_and_class(detections: DetectionTable) -> tuple[Detection
     is_first_D = np.ones(len(order), dtype=np.bool_)
     is_first_D[1:] = (np.diff(image_D) != 0) | (np.diff(classes_D) != 0)
     group_D = np.cumsum(is_first_D) - 1
-    rank_D = place_in_group(group_D)
-    kept = rank_D < MAX_DETECTIONS
     table = DetectionTable(
-        image_D=image_D[kept],
-        classes_D=classes_D[kept],
-        boxes_xywh_px=detections.boxes_xywh_px[order][kept],
-        scores_D=detections.scores_D[order][kept],
+        image_D=image_D,
+        classes_D=classes_D,
+        boxes_xywh_px=detections.boxes_xywh_px[order],
+        scores_D=detections.scores_D[order],
     )
-    return table, group_D[kept], rank_D[kept]
+    return table, group_D, place_in_group(group_D)
 
 
 def place_in_group(groups: IntArray) -> IntArray:

@@ -12,6 +12,7 @@ thresholds, C classes, K confidences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -70,10 +71,15 @@ class ResampledMetrics(Mapping[str, DoubleArray]):
 
     def along(self, name: str, number: int | None) -> DoubleArray:
         """Gives precision, recall or f1 at each confidence, of one class or as the mean over classes: (B, K)."""
-        values_BK = np.full((len(self._weights_BI), len(CONFIDENCES_K)), np.nan)
         numbers = range(self._evidence.classes) if number is None else (number,)
-        for some, curves in _curves(self._evidence, self._weights_BI, numbers):
-            values_BK[some] = _mean_of_present(curves[name])
+        values_BK = np.zeros((len(self._weights_BI), len(CONFIDENCES_K)))
+        for some, classes in _steps(self._evidence, self._weights_BI, numbers):
+            present_B = np.zeros(len(values_BK[some]), dtype=np.int64)
+            for each in classes:
+                each.add_to(values_BK[some], name)
+                present_B += each.truths_B > 0
+            present_B1 = present_B[:, None]
+            values_BK[some] = np.where(present_B1 > 0, values_BK[some] / np.maximum(present_B1, 1), np.nan)
         return values_BK
 
     def __iter__(self) -> Iterator[str]:
@@ -89,7 +95,7 @@ class ResampledMetrics(Mapping[str, DoubleArray]):
         if name in ("precision", "recall", "f1", "confidence"):
             self._known |= _at_best_confidence(evidence, weights_BI, self._of_classes)
         elif kind == "recall":
-            area, most = (AREA_NAMES.index(of), None) if of in AREA_NAMES else (ALL_SIZES, int(of))
+            area, most = (AREA_NAMES.index(of), evidence.cap) if of in AREA_NAMES else (ALL_SIZES, int(of))
             self._known[name] = _mean_recall(evidence, weights_BI, area, most)
         elif of in AREA_NAMES:
             self._known[name] = _mean_of_present(*_average_precision(evidence, weights_BI, AREA_NAMES.index(of)))
@@ -112,7 +118,7 @@ def _average_precision(evidence: Evidence, weights_BI: Weights, area: int) -> Do
     average_TCB = np.full((len(IOU_THRESHOLDS), evidence.classes, len(weights_BI)), np.nan)
     right_DT = np.stack([evidence.right(area, t) for t in range(len(IOU_THRESHOLDS))], axis=1)
     counted_DT = np.stack([evidence.counted(area, t) for t in range(len(IOU_THRESHOLDS))], axis=1)
-    for c, rows_D in enumerate(_rows_by_class_and_score(evidence)):
+    for c, rows_D in enumerate(_rows_by_class_and_score(evidence, evidence.cap)):
         if truths_CB[c].any():
             for some in _some_at_once(len(weights_BI), len(rows_D)):
                 average_TCB[:, c, some] = _average_precision_of_class(
@@ -186,7 +192,7 @@ def _mean_recall(evidence: Evidence, weights_BI: Weights, area: int, most: int |
     """Gives the mean share of truths found, over classes and thresholds, by the `most` best of an image and class."""
     truths_CB = _truths(evidence, weights_BI, area)
     found_TCB = np.zeros((len(IOU_THRESHOLDS), *truths_CB.shape))
-    among_best_D = np.ones(len(evidence.rank_D), dtype=np.bool_) if most is None else evidence.rank_D < most
+    among_best_D = evidence.among_best(most)
     for threshold, found_CB in enumerate(found_TCB):
         which_D = evidence.right(area, threshold) & among_best_D
         found_CB[:] = _per_class(evidence.class_D[which_D], evidence.image_D[which_D], evidence.classes, weights_BI)
@@ -200,57 +206,94 @@ def _at_best_confidence(
 
     Precision and recall per class go into `of_classes`.
     """
-    values = {name: np.full(len(weights_BI), np.nan) for name in ("precision", "recall", "f1", "confidence")}
-    of_classes |= {name: np.full((evidence.classes, len(weights_BI)), np.nan) for name in ("precision", "recall")}
-    for some, curves in _curves(evidence, weights_BI, range(evidence.classes)):
-        place_B = _middle_of_best(np.nan_to_num(curves["f1"]).sum(axis=0))
-        resample_B = np.arange(len(place_B))
-        for name, values_CBK in curves.items():
-            at_place_CB = values_CBK[:, resample_B, place_B]
-            values[name][some] = _mean_of_present(at_place_CB)
-            if name in of_classes:
-                of_classes[name][:, some] = at_place_CB
-        has_truths_B = ~np.isnan(values["f1"][some])
-        values["confidence"][some] = np.where(has_truths_B, place_B / (len(CONFIDENCES_K) - 1), np.nan)
-    return values
+    at_place = {name: np.full((evidence.classes, len(weights_BI)), np.nan) for name in ("precision", "recall", "f1")}
+    confidence_B = np.full(len(weights_BI), np.nan)
+    for some, classes in _steps(evidence, weights_BI, range(evidence.classes)):
+        sum_BK = np.zeros((len(weights_BI[some]), len(CONFIDENCES_K)))
+        for each in classes:
+            each.add_to(sum_BK, "f1")
+        place_B = _middle_of_best(sum_BK)
+        confidence_B[some] = place_B / (len(CONFIDENCES_K) - 1)
+        for each in classes:
+            for name, values_CB in at_place.items():
+                values_CB[each.number, some] = each.at(place_B, name)
+    values = {name: _mean_of_present(values_CB) for name, values_CB in at_place.items()}
+    of_classes |= {name: at_place[name] for name in ("precision", "recall")}
+    return {**values, "confidence": np.where(np.isnan(values["f1"]), np.nan, confidence_B)}
 
 
-def _curves(
-    evidence: Evidence, weights_BI: Weights, numbers: Sequence[int]
-) -> Iterator[tuple[slice, Mapping[str, DoubleArray]]]:
-    """Yields precision, recall and F1 of some classes at each confidence, for some resamples at a time: (C, B, K).
+@dataclass(frozen=True, slots=True)
+class _ClassSteps:
+    """What of a class's detections is kept, and right, at each confidence where that changes, and above all of them.
 
-    NaN for a class without truths.
+    Of a thousand classes most have few detections, so few such places; at every confidence of the grid, five hundred
+    resamples of so many classes would take hours.
+
+    Shape letter: S such places.
     """
-    truths_CB = _truths(evidence, weights_BI, ALL_SIZES)[list(numbers)]
-    by_class = _rows_by_class_and_score(evidence)
-    of_class = [by_class[number] for number in numbers]
-    for some in _some_at_once(len(weights_BI), len(of_class) * len(CONFIDENCES_K)):
-        right_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=True) for rows in of_class])
-        detected_CBK = np.stack([_kept(evidence, rows, weights_BI[some], only_right=False) for rows in of_class])
-        truths_CB1 = truths_CB[:, some, None]
-        present_CB1 = truths_CB1 > 0
-        yield (
-            some,
-            {
-                "precision": np.where(present_CB1, right_CBK / np.maximum(detected_CBK, 1), np.nan),
-                "recall": np.where(present_CB1, right_CBK / np.maximum(truths_CB1, 1), np.nan),
-                "f1": np.where(present_CB1, 2 * right_CBK / np.maximum(detected_CBK + truths_CB1, 1), np.nan),
-            },
-        )
+
+    number: int
+    truths_B: IntArray
+    right_BS: NDArray[np.int32]
+    detected_BS: NDArray[np.int32]
+    step_of_K: IntArray
+
+    def add_to(self, sum_BK: DoubleArray, name: str) -> None:
+        """Adds precision, recall or F1 at every confidence to a sum over classes; 0 without truths."""
+        values_BS = np.nan_to_num(self._values(name, self.right_BS, self.detected_BS))
+        sum_BK += np.take(values_BS, self.step_of_K, axis=1)
+
+    def at(self, place_B: IntArray, name: str) -> DoubleArray:
+        """Gives the value at one confidence of each resample: (B,); NaN without truths."""
+        rows_B, step_B = np.arange(len(place_B)), self.step_of_K[place_B]
+        return self._values(name, self.right_BS[rows_B, step_B][:, None], self.detected_BS[rows_B, step_B][:, None])[
+            :, 0
+        ]
+
+    def _values(self, name: str, right_BX: NDArray[np.int32], detected_BX: NDArray[np.int32]) -> DoubleArray:
+        truths_B1 = self.truths_B[:, None]
+        values_BX: DoubleArray
+        match name:
+            case "precision":
+                values_BX = right_BX / np.maximum(detected_BX, 1)
+            case "recall":
+                values_BX = right_BX / np.maximum(truths_B1, 1)
+            case _:
+                values_BX = 2 * right_BX / np.maximum(detected_BX + truths_B1, 1)
+        return np.where(truths_B1 > 0, values_BX, np.nan)
 
 
-def _kept(evidence: Evidence, rows_D: IntArray, weights_BI: Weights, *, only_right: bool) -> NDArray[np.int32]:
-    """Adds up the weights of a class's detections that are kept at each confidence: (B, K)."""
-    of_kind = evidence.right if only_right else evidence.counted
-    rows_D = rows_D[of_kind(ALL_SIZES, IOU_50)[rows_D]][::-1]
-    kept_BK = np.zeros((len(weights_BI), len(CONFIDENCES_K)), dtype=np.int32)
-    if len(rows_D):
-        highest_K_of_D = np.searchsorted(CONFIDENCES_K, evidence.scores_D[rows_D], side="right") - 1
-        places, starts = np.unique(highest_K_of_D, return_index=True)
-        of_row_B = np.take(weights_BI, evidence.image_D[rows_D], axis=1)
-        kept_BK[:, places] = np.add.reduceat(of_row_B, starts, axis=1, dtype=np.int32)
-    return np.cumsum(kept_BK[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
+def _steps(
+    evidence: Evidence, weights_BI: Weights, numbers: Sequence[int]
+) -> Iterator[tuple[slice, list[_ClassSteps]]]:
+    """Yields the steps of those of some classes that have truths in any resample, for some resamples at a time."""
+    truths_CB = _truths(evidence, weights_BI, ALL_SIZES)
+    right_D, counted_D = evidence.right(ALL_SIZES, IOU_50), evidence.counted(ALL_SIZES, IOU_50)
+    place_D = np.searchsorted(CONFIDENCES_K, evidence.scores_D, side="right") - 1
+    by_class = _rows_by_class_and_score(evidence, None)
+    # By rising score, and only where an image may count: what lies beside a crowd is neither right nor wrong.
+    rows_of = {c: by_class[c][counted_D[by_class[c]]][::-1] for c in numbers if truths_CB[c].any()}
+    places_of = {c: np.unique(place_D[rows], return_index=True) for c, rows in rows_of.items()}
+    cells = sum(len(places) + 1 for places, _ in places_of.values()) + len(CONFIDENCES_K)
+    for some in _some_at_once(len(weights_BI), cells):
+        classes = []
+        for c, rows in rows_of.items():
+            places_S, starts_S = places_of[c]
+            of_row_BD = np.take(weights_BI[some], evidence.image_D[rows], axis=1)
+            detected_BS = _kept_from(of_row_BD, starts_S)
+            right_BS = _kept_from(of_row_BD * right_D[rows], starts_S)
+            step_of_K = np.searchsorted(places_S, np.arange(len(CONFIDENCES_K)))
+            classes.append(_ClassSteps(c, truths_CB[c, some], right_BS, detected_BS, step_of_K))
+        yield some, classes
+
+
+def _kept_from(weights_BD: Weights, starts_S: IntArray) -> NDArray[np.int32]:
+    """Adds up the weights of rows from each start to the last row, and 0 behind them: (B, S + 1)."""
+    kept_BS = np.zeros((len(weights_BD), len(starts_S) + 1), dtype=np.int32)
+    if len(starts_S):
+        parts_BS = np.add.reduceat(weights_BD, starts_S, axis=1, dtype=np.int32)
+        kept_BS[:, :-1] = np.cumsum(parts_BS[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
+    return kept_BS
 
 
 def _middle_of_best(values_BK: DoubleArray) -> IntArray:
@@ -272,14 +315,23 @@ def _truths(evidence: Evidence, weights_BI: Weights, area: int) -> IntArray:
 
 def _per_class(classes: NDArray[np.int32], images: NDArray[np.int32], count: int, weights_BI: Weights) -> IntArray:
     """Adds up the weights of rows per class: (C, B)."""
-    cells = classes.astype(np.int64) * weights_BI.shape[1] + images
-    rows_CI = np.bincount(cells, minlength=count * weights_BI.shape[1]).reshape(count, -1)
-    # In float64 the product goes through the fast library, and whole numbers stay exact.
-    return (rows_CI.astype(np.float64) @ weights_BI.T.astype(np.float64)).astype(np.int64)
+    found_CB = np.zeros((count, len(weights_BI)), dtype=np.int64)
+    if len(classes) == 0:
+        return found_CB
+    # By class and image, each pair once with its number: a table of all classes and images is nearly all zeros.
+    pairs, numbers = np.unique(classes.astype(np.int64) * weights_BI.shape[1] + images, return_counts=True)
+    class_P, image_P = np.divmod(pairs, weights_BI.shape[1])
+    present, starts = np.unique(class_P, return_index=True)
+    for some in _some_at_once(len(weights_BI), len(pairs)):
+        weighted_BP = np.take(weights_BI[some], image_P, axis=1) * numbers
+        found_CB[present, some] = np.add.reduceat(weighted_BP, starts, axis=1).T
+    return found_CB
 
 
-def _rows_by_class_and_score(evidence: Evidence) -> list[IntArray]:
+def _rows_by_class_and_score(evidence: Evidence, most: int | None) -> list[IntArray]:
+    """Gives the rows of each class, the highest score first, of the `most` best of each image and class."""
     by_score = np.lexsort((-evidence.scores_D, evidence.class_D))
+    by_score = by_score[evidence.among_best(most)[by_score]]
     return np.split(by_score, np.searchsorted(evidence.class_D[by_score], np.arange(1, evidence.classes)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read, to_bytes
 from peakmark.evaluate.matching import match
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
 
 IMAGES, CLASSES = 40, 3
@@ -101,7 +102,28 @@ def test_evidence_of_a_later_format_says_so(tmp_path: Path) -> None:
     path = tmp_path / "epoch1.npz"
     path.write_bytes(to_bytes(evidence_of()))
     with np.load(path) as columns:
-        later = {**columns, "version": np.array([2])}
+        later = {**columns, "version": np.array([3])}
     np.savez(path, **later)
-    with pytest.raises(DataError, match="format version 2"):
+    with pytest.raises(DataError, match="format version 3"):
         read(path)
+
+
+def test_evidence_of_the_first_format_gives_the_numbers_that_were_logged_of_it(tmp_path: Path) -> None:
+    """It held the 100 best of an image and class, and average precision looked at no more of them."""
+    whole = evidence_of(detections=3000, truths=1500)
+    assert whole.rank_D.max() > 100
+    best_D = whole.rank_D < 100
+    of_detections = [
+        each.name for each in fields(Evidence) if len(np.atleast_1d(getattr(whole, each.name))) == len(best_D)
+    ]
+    then = replace(whole, cap=100, **{name: getattr(whole, name)[best_D] for name in of_detections})
+    path = tmp_path / "epoch1.npz"
+    path.write_bytes(to_bytes(then))
+    with np.load(path) as columns:
+        first = {name: column for name, column in columns.items() if name != "cap"}
+    np.savez(path, **{**first, "version": np.array([1])})
+    again = read(path)
+    assert again is not None
+    assert again.cap == 100
+    names = [str(number) for number in range(CLASSES)]
+    assert evaluation_from(again, names).metrics == evaluation_from(then, names).metrics

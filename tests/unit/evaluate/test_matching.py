@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,27 @@ def test_sizes_leave_out_what_lies_outside_of_them() -> None:
     ]
 
 
-def test_only_a_hundred_detections_of_an_image_and_class_are_kept() -> None:
+def test_every_detection_is_kept_with_its_rank_in_image_and_class() -> None:
     rows: list[Any] = [(0, 0, BOX, score / 200) for score in range(150)] + [(0, 1, BOX, 0.5)]
     evidence = match(truths_of((0, 0, BOX)), detections_of(*rows), images=1, classes=2)
-    assert np.bincount(evidence.class_D).tolist() == [100, 1]
-    assert evidence.scores_D[:100].min() == np.float32(50 / 200)
-    assert evidence.rank_D.tolist() == [*range(100), 0]
+    assert np.bincount(evidence.class_D).tolist() == [150, 1]
+    assert (np.diff(evidence.scores_D[:150]) < 0).all()
+    assert evidence.rank_D.tolist() == [*range(150), 0]
+    assert evidence.among_best(100).sum() == 101
+    assert evidence.among_best(None).all()
+
+
+@pytest.mark.parametrize(("most", "cap"), [(100, 100), (101, None)])
+def test_cocos_cap_holds_where_no_image_has_more_objects_of_a_class(most: int, cap: int | None) -> None:
+    one_class = [(1, 0, [40.0 * n, 0.0, 20.0, 20.0]) for n in range(most)]
+    others = [(image, n % 2, [40.0 * n, 50.0, 20.0, 20.0]) for image in (0, 2) for n in range(180)]
+    assert match(truths_of(*one_class, *others), detections_of(), images=3, classes=2).cap == cap
+
+
+def test_objects_in_a_crowd_don_t_lift_the_cap() -> None:
+    truths = truths_of(*((0, 0, [40.0 * n, 0.0, 20.0, 20.0]) for n in range(120)))
+    truths = dataclasses.replace(truths, crowd_G=np.arange(120) >= 100)
+    assert match(truths, detections_of(), images=1, classes=1).cap == 100
 
 
 def test_truths_in_any_order_give_the_same_evidence() -> None:

@@ -15,7 +15,7 @@ from peakmark.evaluate.operating_point import CONFIDENCES_K, best_operating_poin
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50
 from peakmark.evaluate.tables import DetectionTable, TruthTable
 from peakmark.machine.streams import stream
-from peakmark.nouns import Evaluation
+from peakmark.nouns import PROTOCOL, Evaluation
 from peakmark.settings.formula import CLASS_METRIC_NAMES, METRIC_NAMES
 
 NAMES = ("cat", "dog", "never labelled")
@@ -193,3 +193,38 @@ def test_a_crowd_is_neither_missed_nor_mistaken() -> None:
     evaluation = evaluate([found, in_a_crowd, empty_crowd], [(0, 0, 0.9), (1, 0, 0.9)], crowd={1, 2})
     assert evaluation.confusion.sum() == evaluation.confusion[0, 0] == 1
     assert evaluation.truths == 1
+
+
+# --- more objects than COCO looks at detections ---------------------------------------------------------------------
+
+
+def test_a_hundred_and_fifty_objects_found_perfectly_are_perfect() -> None:
+    truths = [(place, 0) for place in range(150)]
+    found = [(float(place), 0, 0.9 - place / 1000) for place in range(150)]
+    evaluation = evaluate(truths, found)
+    of_all = ("map50_95", "map50", "map75", "precision", "recall", "f1", "recall_medium")
+    assert {name: evaluation.metrics[name] for name in of_all} == pytest.approx(dict.fromkeys(of_all, 1.0))
+    assert evaluation.per_class["map50_95"][0] == pytest.approx(1.0)
+    assert evaluation.confusion[0, 0] == 150
+    assert evaluation.confusion[-1].sum() == 0
+    # COCO's own, which nobody can bring above 2/3 here, stand beside and say what they are.
+    assert evaluation.coco["map50_95"] == pytest.approx(67 / 101)
+    assert evaluation.metrics["recall_100"] == pytest.approx(2 / 3)
+    assert evaluation.protocol.startswith("COCO without its cap")
+
+
+def test_a_set_without_so_many_objects_has_cocos_own_figures() -> None:
+    evaluation = evaluate([(place, 0) for place in range(100)], [(float(place), 0, 0.5) for place in range(150)])
+    assert evaluation.protocol == PROTOCOL
+    assert evaluation.coco == {name: evaluation.metrics[name] for name in METRIC_NAMES[:12]}
+
+
+def test_what_coco_leaves_out_counts_at_the_operating_point() -> None:
+    """Sixty objects, found behind 120 mistakes: a detector in use shows them all the same."""
+    truths = [(place, 0) for place in range(60)]
+    mistakes = [(200.0 + n, 0, 0.9) for n in range(120)]
+    evaluation = evaluate(truths, mistakes + [(float(place), 0, 0.5) for place in range(60)])
+    assert evaluation.metrics["recall"] == 1.0
+    assert evaluation.metrics["precision"] == pytest.approx(1 / 3)
+    assert evaluation.confusion[0].tolist() == [60, 0, 0, 120]
+    assert evaluation.metrics["map50"] == 0.0  # by COCO they are not there

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
-from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.evaluate.tables import BoolArray, DetectionTable, TruthTable
 from peakmark.settings.formula import METRIC_NAMES
 
 CLASSES = 4
@@ -73,6 +76,49 @@ def test_each_metric_is_that_of_the_set_with_its_images_copied(seed: int, crowds
             assert metrics[name][b] == pytest.approx(expected[name], rel=0, abs=1e-12, nan_ok=True), (b, name)
         spread.append(expected["map50_95"])
     assert np.std(spread) > 0.01  # resamples that hardly differ would show little
+
+
+def test_where_images_hold_more_than_a_hundred_truths_of_a_class_their_resamples_have_no_cap_either() -> None:
+    truths, detections = tables(9, images=4, detections=900)
+    one = np.zeros(900, dtype=int)
+    image_G, boxes = np.arange(900) % 4, np.tile([0.0, 0.0, 20.0, 20.0], (900, 1))
+    boxes[:, 0] = 40 * np.arange(900)
+    truths = TruthTable(image_G, one, boxes, np.zeros(900, bool), np.full(900, 400.0))
+    detections = DetectionTable(truths.image_G, one, truths.boxes_xywh_px * [1, 1, 1.2, 1], detections.scores_D)
+    weights_BI = draw_resamples(4, 6, 0)
+    evidence = match(truths, detections, images=4, classes=CLASSES)
+    metrics = ResampledMetrics(evidence, weights_BI)
+    assert evidence.cap is None
+    for b, weights_I in enumerate(weights_BI):
+        expected = evaluation_from(copied(truths, detections, weights_I), "abcd").metrics
+        assert expected["recall_100"] < 0.5 < expected["map50"]
+        for name in METRIC_NAMES:
+            assert metrics[name][b] == pytest.approx(expected[name], rel=0, abs=1e-12, nan_ok=True), (b, name)
+
+
+def test_what_is_looked_at_of_all_detections_does_not_grow_with_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a class, it would take hours for 1,203 of them."""
+    looks: list[str] = []
+
+    def counted(name: str) -> Callable[..., BoolArray]:
+        whole = getattr(Evidence, name)
+
+        def look(*arguments: Any) -> BoolArray:
+            looks.append(name)
+            found: BoolArray = whole(*arguments)
+            return found
+
+        return look
+
+    for name in ("right", "counted"):
+        monkeypatch.setattr(Evidence, name, counted(name))
+    truths, detections = tables(10)
+    for classes in (CLASSES, 40 * CLASSES):
+        looks.clear()
+        metrics = ResampledMetrics(match(truths, detections, images=12, classes=classes), draw_resamples(12, 25, 0))
+        assert [len(metrics[name]) for name in ("map50_95", "f1", "recall_small")] == [25] * 3
+        assert metrics.along("recall", None).shape == (25, 1001)
+        assert len(looks) < 50
 
 
 def test_the_set_itself_is_one_of_its_resamples() -> None:
