@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -36,11 +37,12 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.train.ending import EndedRun
+from peakmark.train.pictures import drawn
 from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
 from peakmark.train.start import ModelSource, find_model
 from peakmark.train.validation import sample_detections
-from peakmark.validations import checkpoint_of, open_split
+from peakmark.validations import OpenedSplit, checkpoint_of, open_split
 
 M = TypeVar("M", bound=SettingsModel)
 Resume = bool | str | Path
@@ -175,11 +177,12 @@ class YOLO:
             evaluation = split.validate(self._network(), observe).evaluation
             write_text(folder.path / "metrics.json", _metrics_json(evaluation))
             if wishes.plots:
-                draw_evaluation(
-                    folder.path, evaluation, sample_detections(self._network(), split.data, split.arithmetic)
-                )
+                drawn("The pictures", partial(self._draw, folder.path, evaluation, split), observe)
             observe(Notice(f"Written to {folder.path}"))
         return evaluation
+
+    def _draw(self, folder: Path, evaluation: Evaluation, split: OpenedSplit) -> None:
+        draw_evaluation(folder, evaluation, sample_detections(self._network(), split.data, split.arithmetic))
 
     @overload
     def predict(

@@ -236,6 +236,14 @@ def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
     assert not events[-1].pictures
 
 
+def test_a_validation_whose_pictures_can_not_be_drawn_still_gives_its_numbers(trained, runs, monkeypatch):
+    monkeypatch.setattr("peakmark.yolo.draw_evaluation", _fails)
+    told: list[Any] = []
+    evaluation = YOLO(trained[0].best).val(project=runs, observer=told.append)
+    assert evaluation.metrics["map50_95"] == trained[0].metrics["map50_95"]
+    assert any("The pictures could not be drawn: mine" in event.text for event in told if isinstance(event, Notice))
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_save(train, monkeypatch):
     """The files stay those of the last save that was done, and none changes afterwards."""
     may_go, saves = threading.Event(), itertools.count()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -51,6 +52,7 @@ def test_what_a_notebook_set_before_changes_no_bit_and_is_left_as_it_was(train, 
         torch.set_flush_denormal(True)
         torch.use_deterministic_algorithms(True)
         torch.set_num_threads(2)
+        cv2.setUseOptimized(False)
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             assert facts(train(**AUGMENTED, threads=1).save_dir) == reference
             assert not torch.is_grad_enabled()

@@ -132,11 +132,11 @@ class BackgroundWriter:
                 raise self._failed
 
     def give_up(self) -> None:
-        """Ends at once, whatever waits or is in flight: files that stand stay whole, and none changes any more.
-
-        It takes no lock: a Ctrl-C may have come while this very thread held it.
-        """
-        self._given_up = True
+        """Ends at once, whatever waits or is in flight: files that stand stay whole, and none changes any more."""
+        self._given_up = True  # before the lock, which is not waited for: a Ctrl-C may have left it taken
+        if self._changed.acquire(timeout=_LAST_MOMENT_S):
+            self._changed.notify_all()
+            self._changed.release()
         if self._thread is not None:
             self._thread.join(_LAST_MOMENT_S)
 
@@ -180,7 +180,7 @@ class BackgroundWriter:
         with self._changed:
             self._running = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting is not None or self._closing)
+            self._changed.wait_for(lambda: self._waiting is not None or self._closing or self._given_up)
             # Under one lock: between the two, `flush` would find nothing waiting and nothing in flight.
             job, self._waiting = self._waiting, None
             self._running = job is not None

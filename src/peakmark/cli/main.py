@@ -141,4 +141,8 @@ def run() -> None:
     # Loading torch makes some hundred thousand objects that all stay. To look through them for garbage at every 700th
     # takes a tenth of a start; only here, where the process is ours.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    app()
+    try:
+        app()
+    finally:
+        # Python looks through them once more as it ends, up to a second after the last word and after a second Ctrl-C.
+        gc.freeze()

@@ -1,4 +1,4 @@
-"""Which switches of the process change what torch and NumPy compute? Set for a run, and put back after it.
+"""Which switches of the process change what torch and OpenCV compute? Set for a run, and put back after it.
 
 A notebook, or a library that was loaded before, may have set any of them: then equal settings, data and seed would give
 other weights, without a word. It must not know what is computed.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -66,6 +67,8 @@ def _switches() -> tuple[_Switch, ...]:
         _attribute(matmul, "allow_fp16_reduced_precision_reduction", True),
         _attribute(matmul, "allow_bf16_reduced_precision_reduction", True),
         _attribute(matmul, "allow_fp16_accumulation", False),
+        # Its fast kernels warp some pixels to another byte than its plain ones.
+        _Switch(cv2.useOptimized, cv2.setUseOptimized, True),
         # The older word for the next ones, which it sets as well: so before them.
         _Switch(_matmul, _set_matmul, "highest"),
         *(_float32(name, value) for name, value in _OF_FLOAT32.items()),

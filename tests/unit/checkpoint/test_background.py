@@ -223,6 +223,16 @@ def test_giving_up_waits_for_nothing_and_changes_no_file_any_more(writer, disk, 
     assert disk.calls == []
 
 
+def test_giving_up_an_idle_writer_ends_its_thread_at_once(writer, disk, at):
+    writer.submit(at(1), LAST)
+    writer.flush()
+    began_at = time.monotonic()
+    writer.give_up()
+    assert time.monotonic() - began_at < 0.8
+    assert writer._thread is not None
+    assert not writer._thread.is_alive()
+
+
 def test_giving_up_does_not_wait_for_whoever_holds_the_lock(writer, disk, at):
     """The Ctrl-C may come while this very thread is handing work over."""
     hold_up(writer, disk, at(1))

@@ -1,6 +1,7 @@
 """Each command checks, hands on to the facade, shows, and ends with the right exit code. The facade is a fake here."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import peakmark
-from peakmark.cli.main import app
+from peakmark.cli.main import app, run
 from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
 from peakmark.events import Notice, Observer, Outcome, ResumePlanned, RunEnded
 from peakmark.nouns import ChangePlan, Curves, Evaluation, Fate, PlannedPart, Position
@@ -215,3 +216,23 @@ def test_inspect_for_a_person(facade, capsys):
     _, out, _ = _run(capsys, "inspect", "best.pt")
     assert "epoch  3" in out
     assert "  model  ab" in out
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_python_ends_without_looking_through_what_torch_loaded(monkeypatch, fails):
+    """A second after a second Ctrl-C, and after every other command: nothing is left to be found by then."""
+    told: list[str] = []
+
+    def ends() -> None:
+        told.append("app")
+        if fails:
+            raise SystemExit(130)
+
+    monkeypatch.setattr("peakmark.cli.main.app", ends)
+    monkeypatch.setattr(
+        "peakmark.cli.main.gc",
+        SimpleNamespace(set_threshold=lambda count: told.append("threshold"), freeze=lambda: told.append("freeze")),
+    )
+    with pytest.raises(SystemExit) if fails else nullcontext():
+        run()
+    assert told == ["threshold", "app", "freeze"]

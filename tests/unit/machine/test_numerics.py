@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "cuDNN's benchmark": _assign(backends.cudnn, "benchmark", True),
     "reduced": _assign(matmul, "allow_bf16_reduced_precision_reduction", False),
     "deterministic": lambda: torch.use_deterministic_algorithms(True),
+    "OpenCV": lambda: cv2.setUseOptimized(False),
     "threads": lambda: torch.set_num_threads(3),
 }
 
@@ -65,6 +67,7 @@ def all_of_it() -> dict[str, object]:
         "enabled": (backends.mkldnn.enabled, backends.cudnn.enabled, backends.cudnn.benchmark),
         "reduced": matmul.allow_bf16_reduced_precision_reduction,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "OpenCV": cv2.useOptimized(),
         "threads": torch.get_num_threads(),
     }
 
