@@ -6,7 +6,7 @@ SOURCES := pyproject.toml constraints.txt
 # Small updates (nbs = batch) because the set is small: with the usual 64 images an update there would be four an epoch.
 DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=18 batch=8 nbs=8 lr0=0.0025 close_mosaic=6 name=demo
 
-.PHONY: help demo test check fast slow exactness bench bench-peer clean
+.PHONY: help demo test quick check fast slow exactness mutants bench bench-peer clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -15,6 +15,9 @@ demo: .venv/.installed  ## train on the embedded data and say where best.pt, its
 	.venv/bin/peakmark train $(DEMO)
 
 test: check fast  ## everything that runs always: style, types, the fast tests
+
+quick: .venv/.developer  ## the tests of under a minute: parts, without trainings and commands
+	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow and not gpu and not trains" tests/architecture tests/unit
 
 check: .venv/.developer
 	.venv/bin/ruff check .
@@ -29,6 +32,11 @@ slow: .venv/.developer  ## the tests that take long
 
 exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, many kills
 	.venv/bin/python -m pytest -q tests/exactness tests/crash
+
+# All of them take hours; SAMPLE= for all, another number for more or fewer.
+SAMPLE ?= 600
+mutants: .venv/.developer  ## plant small faults in the fold's rooms and count those that a test notices
+	.venv/bin/python benchmarks/mutants.py $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: .venv/.developer bench-peer  ## what docs/benchmarks.md shows, measured again
 	.venv/bin/python benchmarks/stages.py

@@ -38,6 +38,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a CUDA device")
 
 
+TRAINING_FIXTURES = {"train", "train_in", "trained", "peakmark"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what trains or starts a command, for `make quick`."""
+    for item in items:
+        if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("trains")
+
+
 Train = Callable[..., "TrainResults"]
 RECIPE = {
     "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "why": "as set",

@@ -222,5 +222,21 @@ def test_terms_equal_the_slow_ones(seed: int):
     assert found == pytest.approx(slow_terms(output, batch), rel=1e-5, abs=1e-9)
 
 
+def test_a_side_beyond_the_last_bin_pulls_at_the_last_two():
+    generator = torch.Generator().manual_seed(0)
+    grid = AnchorGrid(torch.tensor([[32.0, 32.0]], dtype=torch.float64), torch.tensor([1.0], dtype=torch.float64))
+    output = HeadOutput(
+        torch.randn(1, 1, 64, generator=generator, dtype=torch.float64).requires_grad_(),
+        torch.randn(1, 1, 3, generator=generator, dtype=torch.float64).requires_grad_(),
+        grid,
+    )
+    pixels = torch.zeros(1, 3, SIDE_PX, SIDE_PX, dtype=torch.uint8)
+    sides_of_20 = torch.tensor([[12.0, 12.0, 52.0, 52.0]], dtype=torch.float64)
+    batch = Batch(pixels, sides_of_20, torch.tensor([1]), torch.tensor([0]), ("a.png",))
+    sums = detection_loss(output, batch)
+    assert sums.dfl.item() > 0
+    assert sums.dfl.item() == pytest.approx(slow_terms(output, batch)[2], rel=1e-6)
+
+
 def test_the_cases_have_positives():
     assert sum(detection_loss(*loss_case(seed)).target_scores.item() > 0 for seed in range(6)) >= 3
