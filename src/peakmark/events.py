@@ -14,6 +14,22 @@ from peakmark.nouns import Batch, ChangePlan, Decision, EpochRecord, Losses, Pos
 
 
 @dataclass(frozen=True, slots=True)
+class SplitContents:
+    """How many images of a split have objects, and why the others have none."""
+
+    images: int
+    with_objects: int
+    objects: int
+    background_by_empty_file: int
+    without_label_file: int
+
+    def __str__(self) -> str:
+        parts = [f"{self.with_objects:,} with objects ({self.objects:,} in all)"]
+        parts.append(f"{self.background_by_empty_file:,} background by an empty label file")
+        return ", ".join([*parts, f"{self.without_label_file:,} without a label file"])
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     folder: Path
     model: str
@@ -36,6 +52,8 @@ class RunStarted:
     """What the user should read before it happens."""
     kept: str = ""
     """Which weights will lie on the disk, and what they take, for a person."""
+    train_contents: SplitContents | None = None
+    val_contents: SplitContents | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import ModelFileError
+from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
 from peakmark.machine.devices import Arithmetic, precision_here, settle
@@ -20,6 +23,8 @@ from peakmark.settings.fields import ValSettings
 from peakmark.train.build import open_cache, open_index, workers_of
 from peakmark.train.start import ModelSource
 from peakmark.train.validation import ValidationSet, validate_weights
+
+_CONFIDENCES = (0.1, 0.25, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class OpenedSplit:
         """Gives the numbers that the log gave, where data and machine are the same."""
         wishes, trained = self.wishes, self.checkpoint.settings
         with self.arithmetic.in_force():
-            return validate_weights(
+            validated = validate_weights(
                 model,
                 self.data,
                 self.arithmetic,
@@ -43,12 +48,31 @@ class OpenedSplit:
                 thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
             )
+        if validated.evaluation.truths == 0:
+            observe(Notice(_false_alarms(validated.evidence, wishes.split), serious=True))
+        return validated
 
 
 def open_split(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
     """Opens the split. Raises ModelFileError where its classes are not the model's, and DataError."""
     arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
-    return OpenedSplit(checkpoint, wishes, _validation_set(checkpoint, wishes, spec, arithmetic), arithmetic)
+    data = _validation_set(checkpoint, wishes, spec, arithmetic)
+    for note in (*spec.notes, f"{wishes.split}: {len(data.index):,} images, {data.index.contents}."):
+        observe(Notice(note))
+    return OpenedSplit(checkpoint, wishes, data, arithmetic)
+
+
+def _false_alarms(evidence: Evidence, split: str) -> str:
+    """What a set of background images says of a model: nothing in it can be found, so all that is found is wrong."""
+    counts = []
+    for confidence in _CONFIDENCES:
+        wrong_D = evidence.scores_D >= confidence
+        images = len(np.unique(evidence.image_D[wrong_D]))
+        counts.append(f"{int(wrong_D.sum())} in {images} of {evidence.images} images from confidence {confidence} on")
+    return (
+        f"{split} has no objects, so precision, recall and mAP are not defined on it. Detections, all of them false"
+        f" alarms: {'; '.join(counts)}."
+    )
 
 
 def checkpoint_of(source: ModelSource, purpose: str) -> Checkpoint:
@@ -99,8 +123,9 @@ def _validation_set(
             f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
             f" ({', '.join(checkpoint.names)}); validate on data with the same classes in the same order."
         )
-    index = open_index(wishes, spec, wishes.split)
-    index = index.as_single_class() if single else index
+    # A run says what counts in its data; its log is only repeated on the same.
+    bad_labels = wishes.bad_labels or checkpoint.settings.get("bad_labels", "refuse")
+    index = open_index(wishes, spec, wishes.split, bad_labels, single_class=single)
     side_px = wishes.imgsz or checkpoint.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
     return ValidationSet(index, cache, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)

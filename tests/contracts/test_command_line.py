@@ -27,6 +27,7 @@ from peakmark.settings.fields import (
 NEEDED = ""
 TRAIN = {
     "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
+    "bad_labels": "refuse",
     "single_cls": "False", "seed": "0", "epochs": "100", "val": "True", "val_period": "1", "fitness": "map50_95",
     "patience": "100", "min_delta": "0", "stop_phase": "close",
     "time": "None", "batch": "16", "nbs": "64", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
@@ -41,7 +42,8 @@ TRAIN = {
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip
 VAL = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "conf": "0.001", "iou": "0.7", "max_det": "300",
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
+    "conf": "0.001", "iou": "0.7", "max_det": "300",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
     "exist_ok": "False", "plots": "True",
 }  # fmt: skip
@@ -51,10 +53,14 @@ PREDICT = {
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
-AUDIT = {"data": NEEDED, "fix": "None", "project": "runs/detect", "name": "audit", "exist_ok": "False"}
+AUDIT = {
+    "data": NEEDED, "bad_labels": "refuse", "fix": "None", "project": "runs/detect", "name": "audit",
+    "exist_ok": "False",
+}  # fmt: skip
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "require": NEEDED, "at": "value", "batch": "16",
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
+    "require": NEEDED, "at": "value", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
 PROMOTE = {

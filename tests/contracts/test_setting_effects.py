@@ -17,7 +17,7 @@ from peakmark import TrainResults
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode
-from peakmark.errors import MachineError, TrainingError
+from peakmark.errors import DataError, MachineError, TrainingError
 from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped, TimeMeasured
 from peakmark.machine.devices import Arithmetic
 from peakmark.settings.description import describe
@@ -277,6 +277,21 @@ def check_profile(train, weights_of, **_):
     assert (told, silent) == (1, 0)
     assert with_it == without
     assert with_it["training_weights"] == weights_of(**QUICK)
+
+
+def check_bad_labels(train, write_set, tmp_path, **_):
+    data = write_set(tmp_path / "worn")
+    for file in ("01.txt", "02.txt"):
+        with open(tmp_path / "worn/labels/train" / file, "a") as stream:
+            stream.write("0 0.5 0.5 0.2 1.7\n")
+    with pytest.raises(DataError, match="2 label lines are wrong, in 2 files"):
+        train(**{**QUICK, "data": data})
+    told = [
+        train(**{**QUICK, "data": data, "fraction": 1}, bad_labels=how).summary["data"]
+        for how in ("drop", "drop_image")
+    ]
+    assert [each["train_images"] for each in told] == [10, 8]
+    assert len({each["train"] for each in told}) == 2
 
 
 def check_verify(train, **_):

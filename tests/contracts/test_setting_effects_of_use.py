@@ -17,7 +17,7 @@ from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.data.images import probe
 from peakmark.data.loader import _made_ahead
-from peakmark.errors import MachineError
+from peakmark.errors import DataError, MachineError
 from peakmark.model.predictor import Predictor
 from peakmark.settings.description import describe
 from peakmark.settings.fields import PredictSettings, ValSettings
@@ -77,6 +77,14 @@ def val_split(val, **_):
 
 def val_imgsz(val, **_):
     assert val(imgsz=96).metrics != val().metrics
+
+
+def val_bad_labels(val, write_set, tmp_path, **_):
+    data = write_set(tmp_path / "worn")
+    (tmp_path / "worn/labels/val/01.txt").write_text("0 0.5 0.5 0.2 1.7\n0 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(DataError, match="1 label line is wrong"):  # as the model was trained
+        val(data=data)
+    assert [val(data=data, bad_labels=how).images for how in ("drop", "drop_image")] == [19, 18]
 
 
 def val_conf(val, **_):

@@ -38,12 +38,16 @@ _EPOCHS_SHOWN = 10
 def show_error(console: Console, error: PeakmarkError) -> None:
     """Prints the sentence, or the list of sentences, without a traceback."""
     lines = str(error).splitlines() or [type(error).__name__]
-    if len(lines) == 1:
+    # What is indented belongs to the line above it and is no mistake of its own.
+    mistakes = sum(not line.startswith(" ") for line in lines)
+    if mistakes <= 1:
         _line(console, Text.assemble(("Error: ", "bold red"), lines[0]))
+        for line in lines[1:]:
+            _line(console, Text(line))
         return
-    _line(console, Text(f"Error: {len(lines)} things to mend", style="bold red"))
+    _line(console, Text(f"Error: {mistakes} things to mend", style="bold red"))
     for line in lines:
-        _line(console, Text(f"  - {line}"))
+        _line(console, Text(f"    {line}" if line.startswith(" ") else f"  - {line}"))
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from peakmark.data.class_names import class_names
+from peakmark.data.paths import locate
 from peakmark.data.shapes import shapes_dataset
+from peakmark.data.yaml_file import load_yaml
 from peakmark.errors import DataError
 
 SPLITS = ("train", "val", "test")
+_ALSO_VAL = ("validation", "valid")
+"""How others write the key val."""
 _SAMPLE_SET = "shapes"
 _WHERE_FROM = (
     "Nothing is downloaded: get the data set from its publisher and give the path of its data.yaml, "
@@ -37,6 +40,10 @@ class DatasetSpec:
     """For each split that is given: folders of images and .txt lists of images. They need not exist."""
     names: tuple[str, ...]
     """The classes, in the order of their numbers."""
+    keypoints: tuple[int, int] | None = None
+    """Of a pose set: how many key points each row of its labels has after the box, and how many numbers each takes."""
+    notes: tuple[str, ...] = ()
+    """How the file was understood, where that is not what it says to the letter; a sentence each."""
 
 
 def read_dataset(data: str | Path) -> DatasetSpec:
@@ -51,82 +58,46 @@ def read_dataset(data: str | Path) -> DatasetSpec:
         inside = sorted(path.name for path in file.glob("*.y*ml"))
         found = f" (in it: {', '.join(inside)})" if inside else ""
         raise DataError(f"data={data}: this is a folder; give the data.yaml that describes it{found}.")
-    content = _load_yaml(file)
-    problems: list[str] = []
-    names = _names(content.get("names"), problems)
-    if names:
-        _check_count(content.get("nc"), names, problems)
-    root = _root(file, content.get("path"), problems)
+    content, problems = load_yaml(file)
+    if not isinstance(content, dict):
+        raise DataError(f"{file}: this is no data.yaml; it needs the keys train, val and names.")
+    notes: list[str] = []
+    names = class_names(content, problems, notes)
+    keypoints = _keypoints(content.get("kpt_shape"), problems, notes)
+    root = _root(file, content.get("path"), problems, notes)
+    bases = (root, file.parent, Path.cwd())
     splits = {
-        split: tuple(_locate(value, (root, file.parent, Path.cwd())) for value in values)
+        split: tuple(locate(split, value, bases, notes) for value in values)
         for split in SPLITS
-        if (values := _split_values(split, content.get(split), problems))
+        if (values := _split_values(split, content, problems))
     }
     if not splits and not problems:
         problems.append("the keys train, val and test are all missing: give the folder of images of at least one")
     if problems:
         raise DataError("\n".join(f"{file}: {problem}." for problem in problems))
-    return DatasetSpec(yaml=file, root=root, splits=splits, names=names)
+    return DatasetSpec(file, root, splits, names, keypoints, tuple(notes))
 
 
-def _load_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{file}: can't be read ({error.strerror}); check its rights.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: this is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except yaml.constructor.ConstructorError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DataError(
-            f"{file}, line {line}: this yaml tries to build an object ({error.problem}); a data.yaml holds plain "
-            "values only, so nothing was built: take that line out."
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DataError(f"{file}, line {line}: this is not yaml ({error.problem}); correct that line.") from error
-    except yaml.YAMLError as error:
-        raise DataError(f"{file}: this is not yaml ({error}); correct the file.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: this is no data.yaml; it needs the keys train, val and names.")
-    return content
-
-
-def _names(value: Any, problems: list[str]) -> tuple[str, ...]:
-    """The class names in the order of their numbers; empty where something is wrong with them."""
-    before = len(problems)
-    if value is None or value in ([], {}):
-        problems.append("the key names is missing: list the classes, e.g. names: [cat, dog]")
-    elif isinstance(value, dict):
-        expected = list(range(len(value)))
-        if any(isinstance(key, bool) or not isinstance(key, int) for key in value) or sorted(value) != expected:
-            keys = ", ".join(repr(key) for key in value)
-            problems.append(f"the classes in names must be numbered 0 to {len(value) - 1} without holes, not {keys}")
-        else:
-            value = [value[number] for number in expected]
-    elif not isinstance(value, list):
-        problems.append(f"names must be a list or a mapping from number to name, not {value!r}")
-    if len(problems) > before:
-        return ()
-    for number, name in enumerate(value):
-        # yaml reads a bare yes, no, on or off as a truth value: the class `no` would quietly become `False`.
-        if isinstance(name, bool) or not isinstance(name, str | int | float) or not str(name).strip():
-            problems.append(f"the name of class {number} is {name!r}, which is not text: put it in quotes")
-    return tuple(str(name) for name in value)
-
-
-def _check_count(count: Any, names: tuple[str, ...], problems: list[str]) -> None:
-    if count is not None and (isinstance(count, bool) or count != len(names)):
-        problems.append(f"nc is {count!r}, but names has {len(names)} classes: correct one of them or leave nc out")
-
-
-def _root(file: Path, value: Any, problems: list[str]) -> Path:
+def _keypoints(value: Any, problems: list[str], notes: list[str]) -> tuple[int, int] | None:
     if value is None:
+        return None
+    whole = isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
+    if not whole or value[0] < 1 or value[1] not in (2, 3):
+        problems.append(
+            f"kpt_shape is {value!r}; it must be [number of key points, 2 or 3]: correct it or leave it out"
+        )
+        return None
+    notes.append(f"kpt_shape: {value} makes this a pose set: its boxes are taken, its key points are not used.")
+    return value[0], value[1]
+
+
+def _root(file: Path, value: Any, problems: list[str], notes: list[str]) -> Path:
+    if value is None or value == "":
         return file.parent.resolve()
     if not isinstance(value, str):
         problems.append(f"path is {value!r}; it must be the folder that train, val and test are relative to")
         return file.parent
-    root = _locate(value, (file.parent, Path.cwd()))
+    root = locate("path", value, (file.parent, Path.cwd()), notes)
     if not root.is_dir():
         problems.append(
             f"path is {value!r}, but there is no such folder, neither from the yaml's folder nor from the working "
@@ -135,23 +106,18 @@ def _root(file: Path, value: Any, problems: list[str]) -> Path:
     return root.resolve()
 
 
-def _split_values(split: str, value: Any, problems: list[str]) -> list[str]:
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    if all(isinstance(item, str) and item for item in values):
+def _split_values(split: str, content: Mapping[str, Any], problems: list[str]) -> list[str]:
+    keys = [key for key in (split, *(_ALSO_VAL if split == "val" else ())) if content.get(key) not in (None, "", [])]
+    if len(keys) > 1:
+        problems.append(f"the keys {' and '.join(keys)} mean the same: keep one of them")
+    if not keys:
+        return []
+    value = content[keys[0]]
+    values = value if isinstance(value, list) else [value]
+    if all(isinstance(item, str) and item.strip() for item in values):
         return values
     problems.append(f"{split} is {value!r}; it must be a folder of images, a .txt list of images, or a list of these")
     return []
-
-
-def _locate(value: str, bases: tuple[Path, ...]) -> Path:
-    """The first place where `value` exists; where it is nowhere, the place where it should have been."""
-    path = Path(value).expanduser()
-    if path.is_absolute():
-        return path
-    # Exports of a widespread labelling service say ../train/images for a folder that lies beside the yaml.
-    beside = Path(*[part for part in path.parts if part != ".."])
-    candidates = [base / variant for variant in (path, beside) for base in bases]
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
 
 
 def _did_you_mean(file: Path) -> str:

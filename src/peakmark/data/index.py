@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
-from peakmark.data.listing import label_folders, labels_without_image, list_images
+from peakmark.data.listing import Listing, label_folders, labels_beside, labels_without_image, list_images
+from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes, unlabelled
 from peakmark.data.survey import Progress, Survey, survey_files
 from peakmark.data.survey_store import load_survey, save_survey, survey_file
 from peakmark.errors import DataError, MachineError
+from peakmark.events import SplitContents
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.machine.cache_folder import cache_folder as user_cache_folder
 from peakmark.nouns import FloatArray, IntArray, Truths
 
-_SHOWN_BAD_LINES = 20
-_SHOWN_FILES = 5
 _FINGERPRINT_VERSION = b"peakmark-data-1"
 _SHORT_DIGEST_BYTES = 6
 """To tell one version of a file from another; the fingerprint is what proves that all are the same."""
@@ -69,6 +69,11 @@ class Index:
     warnings: tuple[str, ...]
     """What the user should read, a sentence each."""
     verify: Verify
+    labelled: NDArray[np.bool_]
+    """(N,) whether an image has a label file, be it empty"""
+    bad_labels: BadLabels = "refuse"
+    dropped: tuple[tuple[str, int], ...] = ()
+    """Each image that had bad label lines, and how many, where `bad_labels` lets the index do without them."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -108,6 +113,7 @@ class Index:
             widths_px=self.widths_px[rows],
             heights_px=self.heights_px[rows],
             digests=self.digests[rows],
+            labelled=self.labelled[rows],
             offsets=offsets,
             boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
             classes=self.classes[objects],
@@ -120,6 +126,18 @@ class Index:
     def as_single_class(self) -> Index:
         """Gives an index whose truths all have class 0."""
         return replace(self, classes=np.zeros_like(self.classes))
+
+    @property
+    def contents(self) -> SplitContents:
+        """Counts the images with objects and those without."""
+        has_objects = np.diff(self.offsets) > 0
+        return SplitContents(
+            images=len(self),
+            with_objects=int(has_objects.sum()),
+            objects=len(self.classes),
+            background_by_empty_file=int((self.labelled & ~has_objects).sum()),
+            without_label_file=int((~self.labelled).sum()),
+        )
 
     def file_digests(self) -> Iterator[tuple[str, str, str]]:
         """Gives each image's name with short digests of what the fingerprint covers: the image, and its truths."""
@@ -136,7 +154,7 @@ class Index:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the content: image files, truths, order, and what was left out.
+        """A digest of the content: image files, truths, order, and what was left out, images as well as label lines.
 
         Equal for a copy at another place. With `verify="fast"` it covers only both ends of each image file, says so,
         and so never equals that of a full index.
@@ -154,6 +172,8 @@ class Index:
             self.classes,
         ):
             digest.update(np.ascontiguousarray(column).data)
+        if self.dropped:
+            digest.update(repr((self.bad_labels, self.dropped)).encode("utf-8", "surrogateescape"))
         return ("" if self.verify == "full" else "fast:") + digest.hexdigest()
 
 
@@ -164,11 +184,16 @@ class SurveyedSplit:
     index: Index
     survey: Survey
     """Of every listed file, those that can't be read too."""
-    bad_lines: tuple[str, ...]
-    """A sentence for each label line that can't be used; the index does without them."""
-    listed_again: int
+    listing: Listing
     orphans: tuple[str, ...]
     """Label files without an image."""
+    beside: tuple[str, ...]
+    """Label files beside their images, where labels are looked for elsewhere."""
+
+    @property
+    def bad_lines(self) -> tuple[str, ...]:
+        """A sentence for each label line that can't be used; the index does without them."""
+        return tuple(line for of_file in self.survey.bad_lines.values() for line in of_file)
 
 
 def build_index(
@@ -179,18 +204,31 @@ def build_index(
     workers: int = 1,
     progress: Progress | None = None,
     cache_folder: Path | None = None,
-    require_labels: bool = True,
+    bad_labels: BadLabels = "refuse",
+    single_class: bool = False,
+    background_is_enough: bool = False,
 ) -> Index:
     """Looks at every image and label file of a split and makes its index; a second start looks only at what changed.
 
     Equal for any number of `workers` (threads). What was found is remembered in `cache_folder` (the user's, if None);
-    where that can't be written, a warning says so. Raises `DataError`, before anything is trained, for a split that is
-    missing or empty, without a readable image, without truths (if `require_labels`), or with bad label lines (named).
+    where that can't be written, a warning says so. `single_class`: every class number is taken, as class 0. Raises
+    `DataError`, before anything is trained, for a split that is missing or empty, without a readable image, without
+    truths (or, if `background_is_enough`, without a label file), or with bad label lines (named), unless `bad_labels`
+    says to do without them.
     """
-    found = survey_split(spec, split, verify=verify, workers=workers, progress=progress, cache_folder=cache_folder)
-    if found.bad_lines:
-        raise DataError(_bad_lines_message(split, found.bad_lines))
-    _refuse_useless(found.index, spec, require_labels)
+    found = survey_split(
+        spec,
+        split,
+        verify=verify,
+        workers=workers,
+        progress=progress,
+        cache_folder=cache_folder,
+        bad_labels=bad_labels,
+        single_class=single_class,
+    )
+    if found.survey.bad_lines and bad_labels == "refuse":
+        raise DataError(bad_lines_refused(split, found.survey))
+    _refuse_useless(found, spec, background_is_enough)
     return found.index
 
 
@@ -202,34 +240,49 @@ def survey_split(
     workers: int = 1,
     progress: Progress | None = None,
     cache_folder: Path | None = None,
+    bad_labels: BadLabels = "refuse",
+    single_class: bool = False,
 ) -> SurveyedSplit:
     """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
     listing = list_images(spec, split)
-    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify)
+    class_count = None if single_class else len(spec.names)
+    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify, class_count)
     known = load_survey(store)
-    survey, bad_lines = survey_files(
-        listing.files, len(spec.names), verify=verify, workers=workers, known=known, progress=progress
+    survey = survey_files(
+        listing.files, class_count, spec.keypoints, verify=verify, workers=workers, known=known, progress=progress
     )
     warnings: list[str] = []
     try:
-        # Saved before anybody complains: whoever mends a label line needn't wait for all images again.
+        # Saved before anybody complains: whoever corrects a label line needn't wait for all images again.
         if survey is not known:
             save_survey(store, survey)
     except MachineError as error:
         warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
     ignored = {str(source) for sources in spec.splits.values() for source in sources}
-    orphans = labels_without_image(label_folders(listing.files), ignored)
-    warnings += _findings(split, survey, listing.listed_again, orphans)
-    index = _index_from(survey, spec, split, verify, tuple(warnings))
-    return SurveyedSplit(index, survey, tuple(bad_lines), listing.listed_again, tuple(orphans))
+    folders = label_folders(listing.files)
+    orphans = labels_without_image(folders, ignored)
+    beside = labels_beside((survey.files[row] for row in unlabelled(survey)), folders)
+    warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
+    index = _index_from(survey, spec, split, verify, tuple(warnings), bad_labels)
+    index = index.as_single_class() if single_class else index
+    return SurveyedSplit(index, survey, listing, tuple(orphans), tuple(beside))
 
 
-def _index_from(survey: Survey, spec: DatasetSpec, split: str, verify: Verify, warnings: tuple[str, ...]) -> Index:
+def _index_from(
+    survey: Survey,
+    spec: DatasetSpec,
+    split: str,
+    verify: Verify,
+    warnings: tuple[str, ...],
+    bad_labels: BadLabels,
+) -> Index:
     folder = _folder_of(survey.files, spec.root)
+    files = tuple(file[len(folder) :].lstrip(os.sep) for file in survey.files)
+    bad = {row: len(lines) for row, lines in sorted(survey.bad_lines.items()) if row not in survey.reasons}
     whole = Index(
         split=split,
         folder=Path(folder),
-        files=tuple(file[len(folder) :].lstrip(os.sep) for file in survey.files),
+        files=files,
         widths_px=survey.sizes_px[:, 0],
         heights_px=survey.sizes_px[:, 1],
         digests=survey.digests,
@@ -239,8 +292,12 @@ def _index_from(survey: Survey, spec: DatasetSpec, split: str, verify: Verify, w
         unreadable=tuple((survey.files[row], survey.reasons[row]) for row in sorted(survey.reasons)),
         warnings=warnings,
         verify=verify,
+        labelled=survey.has_label_file,
+        bad_labels=bad_labels,
+        dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
     )
-    return whole.select([row for row in range(len(whole)) if row not in survey.reasons]) if survey.reasons else whole
+    left_out = {*survey.reasons, *(bad if bad_labels == "drop_image" else ())}
+    return whole.select([row for row in range(len(whole)) if row not in left_out]) if left_out else whole
 
 
 def _folder_of(files: Sequence[str], root: Path) -> str:
@@ -251,54 +308,16 @@ def _folder_of(files: Sequence[str], root: Path) -> str:
     )
 
 
-def _findings(split: str, survey: Survey, listed_again: int, orphans: Sequence[str]) -> list[str]:
-    """What the user should know of a split that can be used all the same."""
-    findings = []
-    if survey.reasons:
-        named = [f"{survey.files[row]} ({survey.reasons[row]})" for row in sorted(survey.reasons)]
-        findings.append(
-            f"{split}: {len(named)} of {len(survey.files)} images can't be read and are left out: {_some(named)}."
-        )
-    if listed_again:
-        findings.append(f"{split}: {listed_again} images are listed more than once; each is taken once.")
-    if duplicates := int(survey.duplicates.sum()):
-        files = _files_where(survey, survey.duplicates)
-        findings.append(f"{split}: {duplicates} label lines repeat another one and are left out: {files}.")
-    if clipped := int(survey.clipped.sum()):
-        files = _files_where(survey, survey.clipped)
-        findings.append(f"{split}: {clipped} boxes reach over the edge of their image and are cut there: {files}.")
-    if orphans:
-        findings.append(f"{split}: {len(orphans)} label files have no image and are not used: {_some(orphans)}.")
-    return findings
-
-
-def _files_where(survey: Survey, counts: NDArray[np.int32]) -> str:
-    return "in " + _some([survey.files[row] for row in np.flatnonzero(counts)])
-
-
-def _some(items: Sequence[str]) -> str:
-    shown = ", ".join(items[:_SHOWN_FILES])
-    return f"{shown} and {len(items) - _SHOWN_FILES} more" if len(items) > _SHOWN_FILES else shown
-
-
-def _bad_lines_message(split: str, bad_lines: Sequence[str]) -> str:
-    shown = "\n".join(f"  {line}" for line in bad_lines[:_SHOWN_BAD_LINES])
-    more = len(bad_lines) - _SHOWN_BAD_LINES
-    rest = f"\n  ... and {more} more" if more > 0 else ""
-    count = "1 label line is" if len(bad_lines) == 1 else f"{len(bad_lines)} label lines are"
-    return f"{split}: {count} wrong; nothing was started. Mend or delete:\n{shown}{rest}"
-
-
-def _refuse_useless(index: Index, spec: DatasetSpec, require_labels: bool) -> None:
+def _refuse_useless(found: SurveyedSplit, spec: DatasetSpec, background_is_enough: bool) -> None:
+    index, survey = found.index, found.survey
     places = ", ".join(map(str, spec.splits[index.split]))
     if len(index) == 0:
+        if not index.unreadable:
+            raise DataError(f"{index.split} is {places}: all of its images have bad label lines; correct these.")
         file, reason = index.unreadable[0]
         raise DataError(
             f"{index.split} is {places}: none of its {len(index.unreadable)} images can be read, the first one being "
             f"{file} ({reason}); correct the path or replace the images."
         )
-    if require_labels and len(index.classes) == 0:
-        raise DataError(
-            f"{index.split} is {places}: its {len(index)} images have no labels at all; put .txt files of the images' "
-            "names where the last `images` of their path reads `labels`, or beside the images."
-        )
+    if len(index.classes) == 0 and not (background_is_enough and survey.has_label_file.any()):
+        raise DataError(no_objects_refused(index.split, places, survey, label_folders(survey.files)))

@@ -13,10 +13,19 @@ from pathlib import Path
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import IMAGE_SUFFIXES
 from peakmark.data.labels import label_folder
+from peakmark.data.paths import with_slashes
 from peakmark.errors import DataError
 
 _NOT_LABELS = "classes.txt"
 """Drawing tools write the class names beside the labels under this name."""
+
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"})
+"""What archives, network disks and systems keep copies in, besides folders with a dot in front (.ipynb_checkpoints)."""
+
+_COMPANIONS = frozenset(
+    {".txt", ".json", ".xml", ".csv", ".yaml", ".yml", ".md", ".html", ".cache", ".npy", ".npz", ".db", ".ini", ".log"}
+)
+"""Files that lie beside images and are none by intention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,10 @@ class Listing:
     """Absolute; each once."""
     listed_again: int
     """How often a file came up that was listed already."""
+    hidden: tuple[str, ...] = ()
+    """Images in hidden folders or with a dot in front of their name; not taken."""
+    others: tuple[str, ...] = ()
+    """Files in the folders that count neither as images nor as what usually lies beside them; not taken."""
 
 
 def list_images(spec: DatasetSpec, split: str) -> Listing:
@@ -36,9 +49,11 @@ def list_images(spec: DatasetSpec, split: str) -> Listing:
     if not sources:
         raise DataError(f"{where}the key {split} is missing: give the folder of its images.")
     listed: list[str] = []
+    hidden: list[str] = []
+    others: list[str] = []
     for source in sources:
         if source.is_dir():
-            listed.extend(_walk(source))
+            listed.extend(_walk(source, hidden, others))
         elif source.is_file() and source.suffix.lower() == ".txt":
             listed.extend(_read_list(source, spec.root))
         elif source.exists():
@@ -52,7 +67,7 @@ def list_images(spec: DatasetSpec, split: str) -> Listing:
             f"(images end in {', '.join(sorted(IMAGE_SUFFIXES))})."
         )
     files = tuple(dict.fromkeys(listed))
-    return Listing(files, listed_again=len(listed) - len(files))
+    return Listing(files, len(listed) - len(files), tuple(sorted(hidden)), tuple(sorted(others)))
 
 
 def label_folders(files: Iterable[str]) -> dict[str, str]:
@@ -70,12 +85,28 @@ def labels_without_image(folders: Mapping[str, str], ignored: Collection[str]) -
         for name in sorted(os.listdir(labels)):
             stem, suffix = os.path.splitext(name)
             file = os.path.join(labels, name)
-            if suffix == ".txt" and stem not in stems and name != _NOT_LABELS and file not in ignored:
+            if suffix.lower() == ".txt" and stem not in stems and name != _NOT_LABELS and file not in ignored:
                 orphans.append(file)
     return orphans
 
 
-def _walk(folder: Path) -> list[str]:
+def labels_beside(files: Iterable[str], folders: Mapping[str, str]) -> list[str]:
+    """Lists the label files of these images that lie beside them, where their folder has its labels elsewhere."""
+    names_of: dict[str, frozenset[str]] = {}
+    found: list[str] = []
+    for file in files:
+        folder, name = os.path.split(file)
+        if folders[folder] == folder:
+            continue
+        if folder not in names_of:
+            names_of[folder] = frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
+        beside = os.path.splitext(name)[0] + ".txt"
+        if beside in names_of[folder] and beside != _NOT_LABELS:
+            found.append(os.path.join(folder, beside))
+    return found
+
+
+def _walk(folder: Path, hidden: list[str], others: list[str]) -> list[str]:
     """All images in a folder and the folders in it, through links too, in the order of their names."""
     found: list[str] = []
     visited: set[str] = set()
@@ -85,13 +116,25 @@ def _walk(folder: Path) -> list[str]:
             folders.clear()
             continue
         visited.add(real)
-        # Names with a dot in front are what systems leave behind (._photo.jpg), not images.
-        found.extend(
-            os.path.join(place, name)
-            for name in names
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
-        )
+        in_hidden = any(_is_hidden(part) for part in os.path.relpath(place, folder).split(os.sep))
+        for name in names:
+            is_image = os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+            if is_image and not in_hidden and not name.startswith("."):
+                found.append(os.path.join(place, name))
+            # Names that begin with ._ are what one system leaves beside each file: no images, and not worth a word.
+            elif is_image and not name.startswith("._"):
+                hidden.append(os.path.join(place, name))
+            elif not is_image and not in_hidden and not name.startswith(".") and not _is_companion(name):
+                others.append(os.path.join(place, name))
     return sorted(found)
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder in _SYSTEM_FOLDERS or (folder.startswith(".") and folder not in (".", ".."))
+
+
+def _is_companion(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _COMPANIONS or name.upper() in ("LICENSE", "README", "THUMBS.DB")
 
 
 def _read_list(file: Path, root: Path) -> Iterator[str]:
@@ -102,5 +145,7 @@ def _read_list(file: Path, root: Path) -> Iterator[str]:
         raise DataError(f"{file}: this list of images can't be read ({error}); save it as UTF-8 text.") from error
     for line in lines:
         if name := line.strip():
+            if "\\" in name and not (file.parent / name).exists():
+                name = with_slashes(name)
             beside, below_root = file.parent / name, root / name
             yield str(below_root if below_root.exists() and not beside.exists() else beside)

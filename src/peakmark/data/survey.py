@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.images import DIGEST_BYTES, UnreadableImageError, Verify, probe
-from peakmark.data.labels import ParsedLabels, parse_labels
+from peakmark.data.labels import ParsedLabels, read_labels
 from peakmark.data.listing import label_folders
 from peakmark.errors import DataError
 
@@ -35,8 +35,14 @@ _BATCH = 16
 Stamp = tuple[int, int]
 """Size in bytes and modification time in ns: as long as both are equal, so is the file."""
 NO_FILE: Stamp = (-1, -1)
-_NEVER: Stamp = (-2, -2)
+NEVER: Stamp = (-2, -2)
 """Equals no file's stamp: what has it is looked at again."""
+
+_LABEL_SUFFIXES = (".txt", ".TXT", ".Txt")
+"""On some systems these are one name, and a copy of the data must be the same data everywhere."""
+
+_REMEMBERED_BAD_LINES = 10_000
+"""A set in another unit has a bad line for each object: beyond these, files are read again rather than remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,16 @@ class Survey:
     """(N,) label lines left out because they repeat another"""
     clipped: NDArray[np.int32]
     """(N,) boxes cut at the image's edge"""
+    row_kinds: NDArray[np.int32]
+    """(N, 4) good lines that are boxes, the first of them, lines that are polygons, the first of them"""
+    bad_lines: Mapping[int, tuple[str, ...]]
+    """Row of each file whose labels have bad lines, and a sentence for each of these."""
+
+    @property
+    def has_label_file(self) -> NDArray[np.bool_]:
+        """(N,) an empty one counts"""
+        found: NDArray[np.bool_] = (self.label_stamps != NO_FILE).any(axis=1)
+        return found
 
 
 class _ImageRow(NamedTuple):
@@ -76,35 +92,35 @@ class _Row(NamedTuple):
     image: _ImageRow
     label_stamp: Stamp
     labels: ParsedLabels
-    label_file: str
 
 
 def survey_files(
     files: tuple[str, ...],
-    class_count: int,
+    class_count: int | None,
+    keypoints: tuple[int, int] | None = None,
     *,
     verify: Verify,
     workers: int,
     known: Survey | None,
     progress: Progress | None,
-) -> tuple[Survey, list[str]]:
-    """Looks at each file that is not `known` or has changed since; also gives all bad label lines, in words.
+) -> Survey:
+    """Looks at each file that is not `known` or has changed since.
 
-    Deterministic for any number of workers (threads). Raises `DataError` if a disk fails.
+    `class_count` and `keypoints` as in `parse_labels`; `known` must have been made with the same. Deterministic for any
+    number of workers (threads). Raises `DataError` if a disk fails.
     """
     folders = label_folders(files)
     if known is not None and _is_as_it_was(files, folders, known, workers):
         if progress:
             progress(len(files), len(files))
-        return known, []
+        return known
     builder = _SurveyBuilder(files)
     known_rows = {file: row for row, file in enumerate(known.files)} if known else {}
 
     def look(file: str) -> _Row:
         row = known_rows.get(file)
-        label_file = _label_file(file, folders)
         image = _look_at_image(file, verify, known, row)
-        return _Row(image, *_look_at_labels(label_file, class_count, known, row), label_file)
+        return _Row(image, *_look_at_labels(*label_file(file, folders), class_count, keypoints, known, row))
 
     def look_at_batch(start: int) -> list[_Row]:
         return [look(file) for file in files[start : start + _BATCH]]
@@ -123,7 +139,7 @@ def survey_files(
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(log_level)
-    return builder.build(), builder.bad_lines
+    return builder.build()
 
 
 def _is_as_it_was(files: tuple[str, ...], folders: Mapping[str, str], known: Survey, workers: int) -> bool:
@@ -134,7 +150,7 @@ def _is_as_it_was(files: tuple[str, ...], folders: Mapping[str, str], known: Sur
     def chunk_is_as_it_was(start: int) -> bool:
         rows = slice(start, start + _CHUNK)
         images = np.array([_stamp(file) for file in files[rows]], np.int64)
-        labels = np.array([_stamp(_label_file(file, folders)) for file in files[rows]], np.int64)
+        labels = np.array([label_file(file, folders)[1] for file in files[rows]], np.int64)
         same = np.array_equal(images, known.image_stamps[rows]) and np.array_equal(labels, known.label_stamps[rows])
         return bool(same)
 
@@ -145,9 +161,14 @@ def _is_as_it_was(files: tuple[str, ...], folders: Mapping[str, str], known: Sur
         pool.shutdown(cancel_futures=True)
 
 
-def _label_file(file: str, folders: Mapping[str, str]) -> str:
+def label_file(file: str, folders: Mapping[str, str]) -> tuple[str, Stamp]:
+    """Gives the label file of an image, as it is spelt, and its stamp; `folders` is that of `label_folders`."""
     folder, name = os.path.split(file)
-    return os.path.join(folders[folder], os.path.splitext(name)[0] + ".txt")
+    stem = os.path.join(folders[folder], os.path.splitext(name)[0])
+    for suffix in _LABEL_SUFFIXES:
+        if (stamp := _stamp(stem + suffix)) != NO_FILE:
+            return stem + suffix, stamp
+    return stem + _LABEL_SUFFIXES[0], NO_FILE
 
 
 def _stamp(file: str) -> Stamp:
@@ -170,25 +191,37 @@ def _look_at_image(file: str, verify: Verify, known: Survey | None, row: int | N
     return _ImageRow(stamp, facts.width_px, facts.height_px, facts.digest, "")
 
 
-def _look_at_labels(file: str, class_count: int, known: Survey | None, row: int | None) -> tuple[Stamp, ParsedLabels]:
-    stamp = _stamp(file)
+def _look_at_labels(
+    file: str,
+    stamp: Stamp,
+    class_count: int | None,
+    keypoints: tuple[int, int] | None,
+    known: Survey | None,
+    row: int | None,
+) -> tuple[Stamp, ParsedLabels]:
     if known is not None and row is not None and stamp == tuple(known.label_stamps[row]):
         objects = slice(known.offsets[row], known.offsets[row + 1])
+        boxes, first_box, polygons, first_polygon = known.row_kinds[row].tolist()
         return stamp, ParsedLabels(
             classes=known.classes[objects].tolist(),
             boxes_cxcywh_norm=[tuple(box) for box in known.boxes_cxcywh_norm[objects].tolist()],
+            bad_lines=list(known.bad_lines.get(row, ())),
             duplicates=int(known.duplicates[row]),
             clipped=int(known.clipped[row]),
+            boxes=boxes,
+            first_box=first_box,
+            polygons=polygons,
+            first_polygon=first_polygon,
         )
     if stamp == NO_FILE:
         return stamp, ParsedLabels()
     try:
-        with open(file, encoding="utf-8-sig", errors="replace") as stream:
-            labels = parse_labels(stream.read(), class_count)
+        with open(file, "rb") as stream:
+            labels = read_labels(stream.read(), class_count, keypoints)
     except OSError as error:
         raise DataError(f"{file}: this label file can't be read ({error.strerror}); check its rights.") from error
-    # A file with bad lines is not remembered: it has to be complained about until it is mended.
-    return (_NEVER if labels.bad_lines else stamp), labels
+    labels.bad_lines = [f"{file}, {problem}" for problem in labels.bad_lines]
+    return stamp, labels
 
 
 class _SurveyBuilder:
@@ -197,7 +230,8 @@ class _SurveyBuilder:
     def __init__(self, files: tuple[str, ...]) -> None:
         count = len(files)
         self.done = 0
-        self.bad_lines: list[str] = []
+        self._bad_lines: dict[int, tuple[str, ...]] = {}
+        self._remembered_bad_lines = 0
         self._files = files
         self._image_stamps = np.zeros((count, 2), np.int64)
         self._sizes_px = np.zeros((count, 2), np.int32)
@@ -209,6 +243,7 @@ class _SurveyBuilder:
         self._classes = array("q")
         self._duplicates = np.zeros(count, np.int32)
         self._clipped = np.zeros(count, np.int32)
+        self._row_kinds = np.zeros((count, 4), np.int32)
 
     def add(self, row: _Row) -> None:
         at = self.done
@@ -218,13 +253,19 @@ class _SurveyBuilder:
         if row.image.reason:
             self._reasons[at] = row.image.reason
         self._label_stamps[at] = row.label_stamp
+        if row.labels.bad_lines:
+            self._bad_lines[at] = tuple(row.labels.bad_lines)
+            self._remembered_bad_lines += len(row.labels.bad_lines)
+            if self._remembered_bad_lines > _REMEMBERED_BAD_LINES:
+                self._label_stamps[at] = NEVER
         self._classes.extend(row.labels.classes)
         for box in row.labels.boxes_cxcywh_norm:
             self._boxes.extend(box)
         self._offsets[at + 1] = len(self._classes)
         self._duplicates[at] = row.labels.duplicates
         self._clipped[at] = row.labels.clipped
-        self.bad_lines.extend(f"{row.label_file}, {problem}" for problem in row.labels.bad_lines)
+        labels = row.labels
+        self._row_kinds[at] = labels.boxes, labels.first_box, labels.polygons, labels.first_polygon
         self.done += 1
 
     def build(self) -> Survey:
@@ -240,4 +281,6 @@ class _SurveyBuilder:
             classes=np.array(self._classes, np.int64),
             duplicates=self._duplicates,
             clipped=self._clipped,
+            row_kinds=self._row_kinds,
+            bad_lines=self._bad_lines,
         )

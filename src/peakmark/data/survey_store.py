@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
-from peakmark.data.survey import Survey
+from peakmark.data.survey import NEVER, Survey
 from peakmark.machine import durable
 
-_VERSION = 1
+_VERSION = 2
 """Goes up whenever a survey of the same files would say something else."""
 
 _COLUMNS = (
@@ -35,14 +35,16 @@ _COLUMNS = (
     "classes",
     "duplicates",
     "clipped",
+    "row_kinds",
 )
 
 
-def survey_file(folder: Path, spec: DatasetSpec, split: str, verify: Verify) -> Path:
+def survey_file(folder: Path, spec: DatasetSpec, split: str, verify: Verify, class_count: int | None) -> Path:
     """Names the file that remembers one split of one data set at one place."""
-    # The class count is in the key since it decides which lines are bad; OpenCV, since it decides which images are.
+    # What decides which lines are bad is in the key, and OpenCV, since it decides which images are.
     sources = [str(source) for source in spec.splits[split]]
-    key = json.dumps([_VERSION, str(spec.root), split, sources, len(spec.names), verify, cv2.__version__])
+    labels = [class_count, spec.keypoints]
+    key = json.dumps([_VERSION, str(spec.root), split, sources, labels, verify, cv2.__version__])
     return folder / "index" / f"{split}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
 
@@ -59,13 +61,21 @@ def save_survey(file: Path, survey: Survey) -> None:
     """Remembers a survey. Raises `MachineError` if the file can't be written."""
     columns = {name: getattr(survey, name) for name in _COLUMNS}
     names = np.frombuffer(b"\0".join(os.fsencode(name) for name in survey.files), np.uint8)
-    reasons = np.frombuffer(json.dumps(list(survey.reasons.items())).encode(), np.uint8)
+    reasons, bad_lines = (
+        np.frombuffer(json.dumps(list(sentences.items())).encode(), np.uint8)
+        for sentences in (
+            survey.reasons,
+            {row: lines for row, lines in survey.bad_lines.items() if tuple(survey.label_stamps[row]) != NEVER},
+        )
+    )
     stream = io.BytesIO()
-    np.savez(stream, files=names, reasons=reasons, **columns)
+    np.savez(stream, files=names, reasons=reasons, bad_lines=bad_lines, **columns)
     durable.write_bytes(file, stream.getvalue())
 
 
 def _unpack(stored: Mapping[str, NDArray[np.generic]]) -> Survey:
     files = tuple(os.fsdecode(name) for name in stored["files"].tobytes().split(b"\0"))
     reasons = {int(row): str(reason) for row, reason in json.loads(stored["reasons"].tobytes())}
-    return Survey(files=files, reasons=reasons, **{name: stored[name] for name in _COLUMNS})  # type: ignore[arg-type]
+    bad_lines = {int(row): tuple(map(str, lines)) for row, lines in json.loads(stored["bad_lines"].tobytes())}
+    columns = {name: stored[name] for name in _COLUMNS}
+    return Survey(files=files, reasons=reasons, bad_lines=bad_lines, **columns)  # type: ignore[arg-type]

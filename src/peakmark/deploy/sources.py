@@ -137,7 +137,7 @@ def _found_by_glob(pattern: str) -> list[_File]:
 
 def _listed(list_file: Path) -> list[_File]:
     try:
-        lines = list_file.read_text(encoding="utf-8").splitlines()
+        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{list_file}: can't be read as a list of files: {error}. Give UTF-8, one path a line."

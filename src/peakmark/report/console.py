@@ -124,6 +124,9 @@ class ConsoleObserver:
         self._fact("classes", f"{len(event.classes)}: {shown}")
         validated = f"{event.val_images:,} to validate" if event.val_images else "none to validate"
         self._fact("images", f"{event.train_images:,} to train, {validated}, {event.image_size_px} px")
+        for split, contents in (("train", event.train_contents), ("val", event.val_contents)):
+            if contents is not None:
+                self._fact(split, str(contents))
         self._fact("machine", f"{event.device}, {event.precision}, {_counted(event.threads, 'thread')}")
         self._fact("optimizer", event.optimizer)
         if event.kept:

@@ -46,6 +46,7 @@ Fitness = Annotated[str, BeforeValidator(as_setting)]
 Requirements = Annotated[tuple[str, ...], BeforeValidator(as_requirements)]
 StopPhase = Literal["close", "now"]
 Verify = Literal["full", "fast"]
+BadLabels = Literal["refuse", "drop", "drop_image"]
 
 _DEVICE = "where it runs: cpu, cuda, cuda:1 or just the GPU's number"
 _WORKERS = "threads that prepare images (0: prepared by the main thread)"
@@ -54,6 +55,7 @@ _CACHE = (
     " augmented as well (not measured on a GPU yet)"
 )
 _VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
+_BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
 _EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 _BEST_DEVICE = "the best there is"
 _BY_MACHINE = "by the machine: none on a few cores, up to 8 beside a GPU"
@@ -71,6 +73,7 @@ class Settings(SettingsModel):
     )
     imgsz: Whole = setting(640, "side of the square images, a multiple of 32", INPUT, "result", unit="px", ge=32)
     fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
+    bad_labels: BadLabels = setting("refuse", _BAD_LABELS, INPUT, "content")
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -221,6 +224,7 @@ class _OnASplit(SettingsModel):
         None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
     )
     split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
+    bad_labels: BadLabels | None = setting(None, _BAD_LABELS, INPUT, "content", unset="as the model was trained")
     imgsz: Whole | None = setting(
         None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
@@ -314,6 +318,7 @@ class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
     data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
+    bad_labels: BadLabels = setting("refuse", _BAD_LABELS, INPUT, "content")
     fix: Literal["split"] | None = setting(
         None,
         "split writes lists of a split in which nothing is torn apart; the data stay",

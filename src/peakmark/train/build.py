@@ -33,7 +33,8 @@ from peakmark.data.device_images import DeviceImages
 from peakmark.data.index import Index, build_index
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.data.plan import least_side
-from peakmark.errors import SettingsError
+from peakmark.data.split_notes import BadLabels
+from peakmark.errors import Mistakes, SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
 from peakmark.machine.compiling import check_compiler
@@ -81,7 +82,8 @@ class OpenData:
     @property
     def warnings(self) -> tuple[str, ...]:
         found = quick_notes(self.train_index, self.val_index, self.names)
-        return (*self.train_index.warnings, *(self.val_index.warnings if self.val_index else ()), *found)
+        of_val = self.val_index.warnings if self.val_index else ()
+        return (*self.spec.notes, *self.train_index.warnings, *of_val, *found)
 
     @property
     def val_fingerprint(self) -> str | None:
@@ -169,8 +171,16 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
     Raises DataError, and SettingsError where a batch can't be normalised or no epoch could be judged.
     """
     names = ("object",) if settings.single_cls else spec.names
-    train_index = open_index(settings, spec, "train").first(settings.fraction)
-    val_index = open_index(settings, spec, "val") if settings.val else None
+    found = Mistakes()
+    train_index, val_index = None, None
+    with found.gathered():
+        train_index = open_index(settings, spec, "train", settings.bad_labels, single_class=settings.single_cls)
+    with found.gathered():
+        if settings.val:
+            val_index = open_index(settings, spec, "val", settings.bad_labels, single_class=settings.single_cls)
+    found.tell()
+    assert train_index is not None
+    train_index = train_index.first(settings.fraction)
     check_no_lone_value(settings, len(train_index))
     return OpenData(spec, names, train_index, val_index, open_fitness(settings.fitness, names, val_index, function))
 
@@ -219,11 +229,22 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
     )
 
 
-def open_index(settings: Settings | ValSettings, spec: DatasetSpec, split: str) -> Index:
-    """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet."""
-    index = build_index(spec, split, verify=settings.verify, workers=granted_cores())
-    single = isinstance(settings, Settings) and settings.single_cls
-    return index.as_single_class() if single else index
+def open_index(
+    settings: Settings | ValSettings, spec: DatasetSpec, split: str, bad_labels: BadLabels, *, single_class: bool
+) -> Index:
+    """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet.
+
+    A validation by itself takes a split of background images too: it counts false alarms.
+    """
+    return build_index(
+        spec,
+        split,
+        verify=settings.verify,
+        workers=granted_cores(),
+        bad_labels=bad_labels,
+        single_class=single_class,
+        background_is_enough=isinstance(settings, ValSettings),
+    )
 
 
 def versions() -> dict[str, str]:

@@ -37,7 +37,7 @@ from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
 
-_DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val"}
+_DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
 
 _ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")

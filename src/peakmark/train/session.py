@@ -169,4 +169,6 @@ def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> Run
         kept=expected_use(run.settings, run.state, chosen),
         provenance=run.provenance,
         notes=notes,
+        train_contents=run.train_index.contents,
+        val_contents=run.val_index.contents if run.val_index else None,
     )

@@ -66,7 +66,18 @@ def test_byte_order_mark_and_foreign_letters(tmp_path: Path):
         ("train: a\n", "names is missing"),
         ("train: a\nnames: []\n", "names is missing"),
         ("train: a\nnames: {0: a, 2: b}\n", "0 to 1 without holes, not 0, 2"),
-        ("train: a\nnames: {'0': a}\n", "without holes, not '0'"),
+        ("train: a\nnames: {'1': a}\n", "without holes, not '1'"),
+        ("train: a\nnames: {0: a, '0': b}\n", "without holes, not 0, '0'"),
+        ("train: a\nnames: [cat, dog, cat]\n", "classes 0 and 2 have the same name, 'cat'"),
+        ("train: a\nnames: {0: cat, 1: 'cat '}\n", "classes 0 and 1 have the same name, 'cat'"),
+        ("train: a\nnames: [a]\nnc: two\n", "nc is 'two'; it must be the number of classes"),
+        ("train: a\nnc: 0\n", "nc is 0; it must be the number of classes"),
+        ("train: a\nnc: true\n", "nc is True; it must be the number of classes"),
+        ("train: a\nnames: [a]\ntrain: b\n", "the key train is there twice (lines 1 and 3): keep one"),
+        ("train: a\nnames: {0: a, 0: b}\n", "the key 0 is there twice (line 2)"),
+        ("train: a\nval: b\nvalidation: c\nnames: [a]\n", "the keys val and validation mean the same"),
+        ("train: a\nkpt_shape: [17]\nnames: [a]\n", "kpt_shape is [17]; it must be"),
+        ("train: " + "[" * 3000 + "\n", "nested too deep"),
         ("train: a\nnames: cat\n", "names must be a list or a mapping"),
         ("train: a\nnames: [yes, no]\n", "class 1 is False, which is not text: put it in quotes"),
         ("train: a\nnames: [a]\nnc: 2\n", "nc is 2, but names has 1 classes"),
@@ -109,3 +120,70 @@ def test_a_folder_is_refused_with_the_yaml_in_it(tmp_path: Path):
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="save it as UTF-8"):
         _read(tmp_path, "names: [Käse]\ntrain: a\n", encoding="latin-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: {'1': dog, '0': cat}\n", ("cat", "dog")),
+        ("names: [cat, dog]\nnc: '2'\n", ("cat", "dog")),
+        ("nc: 2\n", ("class_0", "class_1")),
+        ("nc: '1'\n", ("class_0",)),
+    ],
+)
+def test_names_as_people_write_them(tmp_path: Path, text: str, names: tuple[str, ...]):
+    spec = _read(tmp_path, f"train: a\n{text}")
+    assert spec.names == names
+    assert bool(spec.notes) == ("names" not in text)
+
+
+@pytest.mark.parametrize("key", ["val", "validation", "valid"])
+def test_val_under_its_other_names(tmp_path: Path, key: str):
+    assert _read(tmp_path, f"train: a\n{key}: b\nnames: [x]\n").splits["val"] == (tmp_path.resolve() / "b",)
+
+
+def test_an_empty_split_is_none(tmp_path: Path):
+    assert set(_read(tmp_path, "train: a\nval: ''\ntest: ''\npath: ''\nnames: [x]\n").splits) == {"train"}
+
+
+def test_a_pose_set_says_how_long_its_rows_are(tmp_path: Path):
+    spec = _read(tmp_path, "train: a\nkpt_shape: [4, 3]\nnames: [x]\n")
+    assert spec.keypoints == (4, 3)
+    assert "its key points are not used" in spec.notes[0]
+
+
+def _train_of(folder: Path, value: str) -> DatasetSpec:
+    (folder / "set/train/images").mkdir(parents=True)
+    return _read(folder / "set", f"train: {value}\nnames: [a]\n")
+
+
+def test_backslashes_are_slashes(tmp_path: Path):
+    spec = _train_of(tmp_path, ".\\train\\images")
+    assert spec.splits["train"] == (tmp_path.resolve() / "set/train/images",)
+    assert spec.notes == ()
+
+
+@pytest.mark.parametrize("value", ["Hats-1/train/images", "C:\\Users\\me\\set\\train\\images"])
+def test_a_place_that_is_taken_for_another_is_said(tmp_path: Path, value: str):
+    spec = _train_of(tmp_path, value)
+    found = tmp_path.resolve() / "set/train/images"
+    assert spec.splits["train"] == (found,)
+    assert spec.notes == (f"train is {value}, which is not on this machine; {found} is taken for it.",)
+
+
+def test_the_folder_of_the_yaml_by_its_name_on_windows(tmp_path: Path):
+    (tmp_path / "set/train").mkdir(parents=True)
+    spec = _read(tmp_path / "set", "path: D:\\data\\set\ntrain: train\nnames: [a]\n")
+    assert spec.root == (tmp_path / "set").resolve()
+    assert spec.splits["train"] == (tmp_path.resolve() / "set/train",)
+
+
+def test_a_place_that_is_nowhere_is_not_guessed(tmp_path: Path):
+    for value in ("E:\\else\\pictures", "Hats-1/pictures", "/nowhere/train/images"):
+        folder = tmp_path / str(len(value))
+        assert not _train_of(folder, value).splits["train"][0].exists()
+
+
+def test_aliases_and_merged_mappings_are_no_repetition(tmp_path: Path):
+    spec = _read(tmp_path, "base: &b {nc: 1}\nmore: {<<: *b, nc: 2}\nagain: *b\ntrain: a\nnames: [x]\n")
+    assert spec.names == ("x",)

@@ -264,7 +264,7 @@ def test_progress_counts_every_file(make_dataset: MakeDataset):
 
 def test_a_set_without_labels_can_be_indexed_where_none_are_needed(make_dataset: MakeDataset):
     spec = make_dataset(labels=dict.fromkeys(range(3), ""))
-    assert len(build_index(spec, "train", require_labels=False)) == 3
+    assert len(build_index(spec, "train", background_is_enough=True)) == 3
 
 
 def test_a_failing_disk_stops_the_index(make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakmark.data.labels import COORDINATE_TOLERANCE, label_folder, parse_labels
+from peakmark.data.labels import COORDINATE_TOLERANCE, label_folder, parse_labels, read_labels
 
 
 def test_boxes_and_polygons():
@@ -111,3 +111,76 @@ def test_the_last_images_in_the_path_becomes_labels(tmp_path: Path):
     (tmp_path / "images/labels/train").mkdir(parents=True)
     assert label_folder(str(folder)) == str(tmp_path / "images/labels/train")
     assert label_folder(str(tmp_path / "my-images")) == str(tmp_path / "my-images")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 .5 .5 .2 .2 .93", "a box and its confidence, as predict save_conf=True writes it"),
+        ("0 .5 .5 .2 .2 7", "a box and its track number"),
+        ("0 .5 .5 .2 .2 .93 1", "its confidence and its track number"),
+        ("0 .5 .5 .2 .2 .93 17", "its confidence and its track number"),
+        ("0 .5 .5 .2 .2 3 .93", "its confidence and its track number"),
+        ("0 .5 .5 .4 .4 .4 .4 2 .6 .6 1", "2 key points; say kpt_shape: [2, 3]"),
+        ("0 .5 .5 .4 .4 .4 .4 1", "1 key points; say kpt_shape: [1, 3]"),
+        ("0 .1 .1 .5 .1 .5 .5 .93", "the last one may be a confidence"),
+    ],
+)
+def test_rows_of_another_task_are_named(line: str, said: str):
+    parsed = parse_labels(f"{line}\n0 .5 .5 .1 .1\n", 1)
+    (bad,) = parsed.bad_lines
+    assert bad.startswith("line 1: ")
+    assert said in bad
+    assert parsed.boxes_cxcywh_norm == [(0.5, 0.5, 0.1, 0.1)]
+
+
+def test_triangles_at_the_edge_are_triangles():
+    assert not parse_labels("0 .1 .1 .5 .1 .3 1", 1).bad_lines  # as a box it would reach over the edge
+    polygons = "0 .5 .5 .2 .2 .93 1\n0 .1 .1 .2 .1 .2 .2 .1 .2\n"
+    parsed = parse_labels(polygons, 1)  # among longer polygons
+    assert not parsed.bad_lines
+    assert (parsed.polygons, parsed.first_polygon, parsed.boxes) == (2, 1, 0)
+
+
+def test_a_rectangle_of_the_whole_image_is_no_pose():
+    assert not parse_labels("0 0 0 1 0 1 1 0 1 0 0", 1).bad_lines
+
+
+def test_of_a_pose_set_the_box_is_taken():
+    parsed = parse_labels("0 .5 .5 .4 .2 .4 .4 2 .6 .6 1\n0 .5 .5 .1 .1\n0 .5 .5 .1 .1 .2 .2 .3\n", 1, (2, 3))
+    assert parsed.boxes_cxcywh_norm == [(0.5, 0.5, 0.4, 0.2), (0.5, 0.5, 0.1, 0.1)]
+    assert parsed.bad_lines == [
+        "line 3: 8 columns; with kpt_shape: [2, 3] in the data.yaml a row has 11 (class cx cy w h and the key points),"
+        " or 5: correct the line or kpt_shape"
+    ]
+
+
+def test_boxes_and_polygons_are_counted_with_their_first_line():
+    parsed = parse_labels("\n0 .5 .5 .1 .1\n0 .1 .1 .2 .1 .2 .2\n0 .6 .6 .1 .1\n", 1)
+    assert (parsed.boxes, parsed.first_box, parsed.polygons, parsed.first_polygon) == (2, 2, 1, 3)
+
+
+@pytest.mark.parametrize("line", ["0 .9 .5 1.009 .2", "0 1.009 .5 .2 .2", "0 .1 -.009 .5 .1 .5 1.009"])
+def test_a_hair_over_the_edge_is_cut_and_counted(line: str):
+    parsed = parse_labels(line, 1)
+    assert not parsed.bad_lines
+    assert parsed.clipped == 1
+    cx, cy, width, height = parsed.boxes_cxcywh_norm[0]
+    assert max(cx + width / 2, cy + height / 2) <= 1 + 1e-12
+    assert parse_labels("0 1.011 .5 .2 .2", 1).bad_lines
+
+
+def test_any_class_number_where_all_are_one():
+    parsed = parse_labels("5 .5 .5 .1 .1\n1.5 .5 .5 .1 .1\n-1 .5 .5 .1 .1\n1e300 .5 .5 .1 .1\n", None)
+    assert parsed.classes == [5]
+    assert [line[:28] for line in parsed.bad_lines] == [
+        "line 2: class 1.5 is no clas", "line 3: class -1 is no class", "line 4: class 1e300 is no cl"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf_16_is_named(encoding: str):
+    (line,) = read_labels("0 .5 .5 .1 .1\n".encode(encoding), 1).bad_lines
+    assert line.startswith("line 1: this file is ")
+    assert "UTF-16 text; save it as UTF-8" in line
+    assert read_labels("0 .5 .5 .1 .1\n".encode("utf-8-sig"), 1).classes == [0]

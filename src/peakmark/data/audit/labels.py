@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Box, Example, Finding, Severity, Shown, counted, finding
 from peakmark.data.index import Index, SurveyedSplit
-from peakmark.data.survey import NO_FILE
+from peakmark.data.split_notes import MANY_UNLABELLED, unlabelled
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.nouns import FloatArray
 
@@ -26,7 +26,6 @@ _WHOLE_SIDE = 0.97
 _FEW = 0.005
 """Share of a split's boxes up to which a fault of single boxes is called low: it can't move a metric visibly."""
 
-_MANY_UNLABELLED = 0.2
 _MANY_UNREADABLE = 0.01
 _IMBALANCE = 50
 _STRONG_IMBALANCE = 500
@@ -58,16 +57,15 @@ def _files(split: SurveyedSplit) -> Iterator[Finding]:
             "Get these files again from where they come from, or delete them with their labels.",
             (Example(f"{file}: {reason}") for file, reason in index.unreadable),
         )
-    without = np.flatnonzero((survey.label_stamps == NO_FILE).all(axis=1)).tolist()
-    if unlabelled := [row for row in without if row not in survey.reasons]:
-        share = len(unlabelled) / listed
+    if without := unlabelled(survey):
+        share = len(without) / listed
         yield finding(
             "no label file",
-            "medium" if share > _MANY_UNLABELLED else "low",
-            f"{name}: {counted(len(unlabelled), 'image has', 'images have')} no label file ({share:.1%}); each is"
+            "medium" if share > MANY_UNLABELLED else "low",
+            f"{name}: {counted(len(without), 'image has', 'images have')} no label file ({share:.1%}); each is"
             " taken as an image without objects.",
             "Label them. Where they really show nothing, an empty .txt file says so.",
-            (Example(survey.files[row], (Shown(name, Path(survey.files[row])),)) for row in unlabelled),
+            (Example(survey.files[row], (Shown(name, Path(survey.files[row])),)) for row in without),
         )
     if split.orphans:
         yield finding(
@@ -77,25 +75,27 @@ def _files(split: SurveyedSplit) -> Iterator[Finding]:
             "Put the images beside them, or delete the label files.",
             map(Example, split.orphans),
         )
-    if split.listed_again:
+    if again := split.listing.listed_again:
         yield finding(
             "listed twice",
             "low",
-            f"{name}: {counted(split.listed_again, 'image is', 'images are')} listed more than once and taken once.",
+            f"{name}: {counted(again, 'image is', 'images are')} listed more than once and taken once.",
             "Take the repeated lines out of the list.",
             (),
-            split.listed_again,
+            again,
         )
 
 
 def _lines(split: SurveyedSplit) -> Iterator[Finding]:
     survey, name = split.survey, split.index.split
     if split.bad_lines:
+        dropped = split.index.bad_labels
+        what = "no training starts with them" if dropped == "refuse" else f"bad_labels={dropped} does without them"
         yield finding(
             "bad label line",
-            "high",
-            f"{name}: {counted(len(split.bad_lines), 'label line')} can't be used; no training starts with them.",
-            "Mend or delete the lines.",
+            "high" if dropped == "refuse" else "medium",
+            f"{name}: {counted(len(split.bad_lines), 'label line')} can't be used; {what}.",
+            "Correct or delete the lines, or train without them: bad_labels=drop or bad_labels=drop_image.",
             map(Example, split.bad_lines),
         )
     for kind, counts, text, remedy in (

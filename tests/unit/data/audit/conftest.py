@@ -42,6 +42,7 @@ def make_index() -> Callable[..., Index]:
         digests = np.arange(len(counts) * 16, dtype=np.int64).reshape(-1, 16) + len(split) * 7
         return Index(
             split=split,
+            labelled=np.ones(len(counts), np.bool_),
             folder=Path("set"),
             files=tuple(files or (f"{split}/{number}.png" for number in range(len(counts)))),
             widths_px=np.full(len(counts), size_px[0], np.int32),
