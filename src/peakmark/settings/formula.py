@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -178,6 +180,68 @@ def metrics_in(*terms: Term) -> Iterator[Metric]:
                 yield term
             case Operation(operands=operands):
                 yield from metrics_in(*operands)
+
+
+def bounds(term: Term) -> tuple[float, float]:
+    """Gives numbers that a term can't be below and above, for metrics that lie between 0 and 1; they may be too wide.
+
+    Interval arithmetic; infinite where a divisor may be 0, or where a power is of no plain kind.
+    """
+    match term:
+        case Number(value):
+            return value, value
+        case Metric():
+            return 0.0, 1.0
+        case Operation(sign, operands):
+            parts = [bounds(operand) for operand in operands]
+            return (
+                functools.reduce(_BOUNDS[sign], parts[1:], parts[0])
+                if sign in _BOUNDS
+                else _bounds_of_one(sign, *parts)
+            )
+
+
+_Bounds = tuple[float, float]
+
+
+def _ends(of: Callable[[float, float], float], one: _Bounds, other: _Bounds) -> _Bounds:
+    values = [of(a, b) for a in one for b in other]
+    return (-math.inf, math.inf) if any(math.isnan(value) for value in values) else (min(values), max(values))
+
+
+def _quotient(one: _Bounds, other: _Bounds) -> _Bounds:
+    return (-math.inf, math.inf) if other[0] <= 0 <= other[1] else _ends(operator.truediv, one, other)
+
+
+def _power(base: _Bounds, exponent: _Bounds) -> _Bounds:
+    # Of what isn't below 0, each end lies where base and exponent are at an end.
+    if base[0] < 0 or (base[0] == 0 and exponent[0] < 0) or max(map(abs, (*base, *exponent))) > _PLAIN_POWER:
+        return -math.inf, math.inf
+    return _ends(operator.pow, base, exponent)
+
+
+def _bounds_of_one(sign: str, part: _Bounds) -> _Bounds:
+    low, high = part
+    match sign:
+        case "negative":
+            return -high, -low
+        case "abs":
+            return (0.0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
+        case _:
+            return part
+
+
+_PLAIN_POWER: Final = 100.0
+"""Larger ones may be more than a float holds."""
+_BOUNDS: Final[Mapping[str, Callable[[_Bounds, _Bounds], _Bounds]]] = {
+    "+": lambda one, other: _ends(operator.add, one, other),
+    "-": lambda one, other: _ends(operator.sub, one, other),
+    "*": lambda one, other: _ends(operator.mul, one, other),
+    "/": _quotient,
+    "**": _power,
+    "min": lambda one, other: (min(one[0], other[0]), min(one[1], other[1])),
+    "max": lambda one, other: (max(one[0], other[0]), max(one[1], other[1])),
+}
 
 
 def may_be_negative(term: Term) -> bool:

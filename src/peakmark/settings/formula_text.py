@@ -24,8 +24,10 @@ from peakmark.settings.formula import (
     Number,
     Operation,
     Term,
+    bounds,
     may_be_negative,
 )
+from peakmark.settings.metric_spellings import with_names
 
 _LONGEST: Final = 500
 _FUNCTION = re.compile(r"function ([\w.<>]+)")
@@ -97,6 +99,12 @@ def _read(text: str) -> Formula:
             "may be negative, and beside a 'where' that is kept for epochs that miss the condition; write e.g. 1 -"
             " confidence instead of -confidence"
         )
+    low, high = bounds(value)
+    if high < 0 or low > 1:
+        raise ValueError(
+            f"is {_range(low, high)}, where every metric lies between 0 and 1; for the mean over the thresholds 0.5"
+            " to 0.95 write map50_95"
+        )
     formula = Formula(spelling, spelling, value, conditions)
     if not any(metric.name != "confidence" for metric in formula.metrics):
         raise ValueError("reads no metric, so no epoch would be better than another")
@@ -110,8 +118,9 @@ def _read(text: str) -> Formula:
 def _parsed(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ValueError(f"is longer than {_LONGEST} characters")
+    named = with_names(text.strip())
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return ast.parse(named, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(
             f"can't be read as a formula; write e.g. {', '.join(NAMED)}, 0.3 * map50 + 0.7 * recall, or"
@@ -168,9 +177,34 @@ def _conditions(node: ast.expr) -> Iterator[Condition]:
             for part in parts:
                 yield from _conditions(part)
         case ast.Compare(left=left, ops=[sign], comparators=[right]) if type(sign) in _COMPARISONS:
-            yield Condition(ast.unparse(node), _term(left), _COMPARISONS[type(sign)], _term(right))
+            condition = Condition(ast.unparse(node), _term(left), _COMPARISONS[type(sign)], _term(right))
+            _may_hold_or_fail(condition)
+            yield condition
         case _:
             raise ValueError(f"holds {ast.unparse(node)!r}, which is no comparison such as recall >= 0.95")
+
+
+def _may_hold_or_fail(condition: Condition) -> None:
+    """Refuses a comparison of which metrics decide nothing: `recall >= 95` never holds, `map50 - 95 <= 0.5` always."""
+    (left_low, left_high), (right_low, right_high) = bounds(condition.left), bounds(condition.right)
+    if not condition.metrics:
+        return  # what it lacks is said where it is used
+    if left_high < right_low:
+        left_is = "below"
+    elif left_low > right_high:
+        left_is = "above"
+    else:
+        return
+    raise ValueError(
+        f"compares {_range(left_low, left_high)} with {_range(right_low, right_high)}, so the left side is"
+        f" always {left_is} the right one: metrics lie between 0 and 1; write e.g. recall >= 0.95, and map50_95 for"
+        " mAP50-95"
+    )
+
+
+def _range(low: float, high: float) -> str:
+    """Says between which numbers a term lies: `-95 to -94`."""
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _known(name: str, names: tuple[str, ...], of: str = "") -> str:

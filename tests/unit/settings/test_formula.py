@@ -99,7 +99,11 @@ def test_a_python_function_is_stored_by_its_name_and_read_back_as_one():
     ("text", "says"),
     [
         ("map5", "names 'map5', which is no metric; the nearest one is map50"),
-        ("mAP50-95", "names 'mAP50'"),
+        ("map50 - 95", "is -95 to -94, where every metric lies between 0 and 1"),
+        ("map50-0.95", "write map50_95 for the metric, or map50 - 0.95 with spaces"),
+        ("2 + recall", "is 2 to 3"),
+        ("recall where precision >= 95", "always below the right one"),
+        ("recall where confidence + 2 > 1", "always above the right one"),
         ("recal * 0.5", "nearest one is recall"),
         ("clasic", "the nearest name is classic, which stands alone: fitness=classic"),
         ("0.5 * classic", "the nearest name is classic, which stands alone"),
@@ -145,7 +149,7 @@ def test_a_python_function_is_stored_by_its_name_and_read_back_as_one():
         ("{map50: nan}", "which is no number"),
         ("{map50 0.3}", "holds 'map50 0.3'; weights are written as {map50: 0.3, recall: 0.7}"),
         ("{map50 + recall: 0.3}", "gives a weight to 'map50 + recall', which is no metric"),
-        ("{map: 0.3}", "names 'map', which is no metric"),
+        ("{mapx: 0.3}", "names 'mapx', which is no metric"),
         ("function", "names 'function'"),
     ],
 )
