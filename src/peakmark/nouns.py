@@ -376,18 +376,18 @@ class Curves:
 class Evaluation:
     """What a validation of a set found, by `protocol`."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(repr=False)
     metrics: Mapping[str, float]
-    per_class: Mapping[str, tuple[float, ...]]
-    curves: Curves
-    confusion: IntArray
+    per_class: Mapping[str, tuple[float, ...]] = field(repr=False)
+    curves: Curves = field(repr=False)
+    confusion: IntArray = field(repr=False)
     """(C + 1, C + 1): row predicted class, column true class; last row: missed truths, last column: background."""
     images: int
     truths: int
-    truths_per_class: tuple[int, ...]
+    truths_per_class: tuple[int, ...] = field(repr=False)
     detections: int
     losses: Losses | None = None
     protocol: str = PROTOCOL
-    coco: Mapping[str, float] = field(default_factory=dict)
+    coco: Mapping[str, float] = field(default_factory=dict, repr=False)
     """The twelve figures of COCO, with its cap of 100 detections of an image and class. They are those of `metrics`,
     except where an image has more objects of a class: `protocol` then says that the metrics are without the cap."""

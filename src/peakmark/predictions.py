@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from peakmark.checkpoint.format import Checkpoint
 from peakmark.deploy.predict import batch_of, predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
@@ -18,12 +17,12 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor, Thresholds
 from peakmark.record.folder import create_run_folder
 from peakmark.settings.fields import PredictSettings
-from peakmark.validations import arithmetic_of
+from peakmark.validations import Trained, arithmetic_of
 
 
 def find_objects(
     source: object,
-    checkpoint: Checkpoint,
+    trained: Trained,
     wishes: PredictSettings,
     observe: Observer,
     model: Detector,
@@ -33,10 +32,10 @@ def find_objects(
 ) -> Iterator[Results]:
     """Gives the results of a source one by one, and saves them where that is wished.
 
-    `model`: the checkpoint's network; `shared`: others hold it and may change its weights. Raises DataError, and
-    MachineError where anything is saved.
+    `model`: the network with the weights that `trained` is known of; `shared`: others hold it and may change its
+    weights. Raises DataError, and MachineError where anything is saved.
     """
-    arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
+    arithmetic = arithmetic_of(trained, wishes.device, observe)
     thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
     frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
     batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
@@ -44,8 +43,8 @@ def find_objects(
     results = predict(
         frames,
         detect,
-        names=checkpoint.names,
-        side_px=wishes.imgsz or checkpoint.settings["imgsz"],
+        names=trained.names,
+        side_px=wishes.imgsz or trained.settings["imgsz"],
         batch=batch,
         classes=wishes.classes,
     )

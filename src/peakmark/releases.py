@@ -23,7 +23,7 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import GateSettings, PromoteSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
 from peakmark.train.start import find_model, trained_model
-from peakmark.validations import checkpoint_of, open_split
+from peakmark.validations import Trained, checkpoint_of, open_split
 
 _AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify", "bad_labels")
 """The settings of a gate that mean what they mean in a validation."""
@@ -72,7 +72,7 @@ def gate(
     trained_on = checkpoint.provenance["data"]["yaml"]
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
     asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
-    opened = open_split(checkpoint, asked.settings, spec or read_dataset(trained_on), observe)
+    opened = open_split(Trained.of(checkpoint), asked.settings, spec or read_dataset(trained_on), observe)
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
     validated = opened.validate(trained_model(checkpoint), observe)

@@ -6,23 +6,58 @@ It composes what the rooms below offer and computes nothing itself.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import DatasetSpec
-from peakmark.errors import ModelFileError
+from peakmark.errors import ModelFileError, SettingsError
 from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
 from peakmark.machine.devices import Arithmetic, precision_here, settle
+from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import Thresholds
-from peakmark.settings.fields import ValSettings
+from peakmark.nouns import Evaluation
+from peakmark.record.folder import create_run_folder
+from peakmark.record.plain_json import as_json
+from peakmark.report.painter import draw_evaluation
+from peakmark.results import ValResults
+from peakmark.settings.fields import Settings, ValSettings
+from peakmark.settings.formula import DEFAULT
+from peakmark.settings.parse import Parsed
 from peakmark.train.build import open_cache, open_index, workers_of
+from peakmark.train.pictures import drawn
 from peakmark.train.start import ModelSource
-from peakmark.train.validation import ValidationSet, validate_weights
+from peakmark.train.validation import Speed, ValidationSet, sample_detections, validate_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What one must know of trained weights to use them."""
+
+    names: tuple[str, ...]
+    settings: Mapping[str, Any]
+    """Of the run: imgsz, single_cls, fitness, box, cls, dfl"""
+    arithmetic: Mapping[str, Any] | None
+    """That its numbers were made with; None where nobody knows."""
+    data_yaml: str | None
+    """What it was trained on, where that is known."""
+    note: str = ""
+    """What is guessed, for a person."""
+
+    @staticmethod
+    def of(checkpoint: Checkpoint) -> Trained:
+        data_yaml = checkpoint.provenance["data"]["yaml"]
+        return Trained(checkpoint.names, checkpoint.settings, checkpoint.arithmetic, data_yaml)
+
 
 _CONFIDENCES = (0.1, 0.25, 0.5)
 
@@ -31,14 +66,14 @@ _CONFIDENCES = (0.1, 0.25, 0.5)
 class OpenedSplit:
     """A part of the data as a checkpoint's run saw it, and the arithmetic that its numbers were made with."""
 
-    checkpoint: Checkpoint
+    trained: Trained
     wishes: ValSettings
     data: ValidationSet
     arithmetic: Arithmetic
 
-    def validate(self, model: Detector, observe: Observer) -> Validated:
-        """Gives the numbers that the log gave, where data and machine are the same."""
-        wishes, trained = self.wishes, self.checkpoint.settings
+    def validate(self, model: Detector, observe: Observer, speed: Speed | None = None) -> Validated:
+        """Gives the numbers that the log gave, where data and machine are the same; `speed` is told what it took."""
+        wishes, trained = self.wishes, self.trained.settings
         with self.arithmetic.in_force():
             validated = validate_weights(
                 model,
@@ -47,19 +82,72 @@ class OpenedSplit:
                 (trained["box"], trained["cls"], trained["dfl"]),
                 thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
+                speed=speed,
             )
         if validated.evaluation.truths == 0:
             observe(Notice(_false_alarms(validated.evidence, wishes.split), serious=True))
         return validated
 
 
-def open_split(checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
+def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
     """Opens the split. Raises ModelFileError where its classes are not the model's, and DataError."""
-    arithmetic = arithmetic_of(checkpoint, wishes.device, observe)
-    data = _validation_set(checkpoint, wishes, spec, arithmetic)
+    arithmetic = arithmetic_of(trained, wishes.device, observe)
+    data = _validation_set(trained, wishes, spec, arithmetic)
     for note in (*spec.notes, f"{wishes.split}: {len(data.index):,} images, {data.index.contents}."):
         observe(Notice(note))
-    return OpenedSplit(checkpoint, wishes, data, arithmetic)
+    return OpenedSplit(trained, wishes, data, arithmetic)
+
+
+def run_validation(
+    model: Detector, trained: Trained, parsed: Parsed[ValSettings], spec: DatasetSpec, observe: Observer
+) -> ValResults:
+    """Validates a model on a split, and writes the numbers and pictures into a folder."""
+    wishes, speed = parsed.settings, Speed()
+    split = open_split(trained, wishes, spec, observe)
+    folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+    for note in (*parsed.notes, *split.data.index.warnings, *said):
+        observe(Notice(note))
+    evaluation = split.validate(model, observe, speed).evaluation
+    write_text(folder.path / "metrics.json", _metrics_json(evaluation))
+    if wishes.plots:
+        drawn("The pictures", partial(_draw, folder.path, evaluation, model, split), observe)
+    observe(Notice(f"Written to {folder.path}"))
+    return ValResults(
+        save_dir=folder.path,
+        names=dict(enumerate(evaluation.names)),
+        metrics=evaluation.metrics,
+        per_class=evaluation.per_class,
+        fitness=_fitness_of(evaluation, trained),
+        evaluation=evaluation,
+        speed=speed.ms_per_image(evaluation.images),
+    )
+
+
+def _draw(folder: Path, evaluation: Evaluation, model: Detector, split: OpenedSplit) -> None:
+    draw_evaluation(folder, evaluation, sample_detections(model, split.data, split.arithmetic))
+
+
+def data_of(trained: Trained, given: object) -> object:
+    """What a model is validated on: the data that are given, else those it was trained on.
+
+    Raises SettingsError where nobody knows them.
+    """
+    if given or trained.data_yaml:
+        return given or trained.data_yaml
+    raise SettingsError(["data is missing; nothing says what these weights were trained on: write data=data.yaml."])
+
+
+def trained_of(source: ModelSource, purpose: str) -> Trained:
+    """Gives what is known of a model's weights. Raises ModelFileError where they can't be `purpose`."""
+    if source.loaded is None or source.checkpoint is not None:
+        return Trained.of(checkpoint_of(source, purpose))
+    names = source.class_names
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    note = (
+        "The weights were given in Python, without the settings they were trained with. Where nothing else is said,"
+        f" imgsz={defaults['imgsz']} is taken; the {len(names)} classes are called {', '.join(names[:3])} ..."
+    )
+    return Trained(names, defaults, None, None, note)
 
 
 def _false_alarms(evidence: Evidence, split: str) -> str:
@@ -90,9 +178,11 @@ def checkpoint_of(source: ModelSource, purpose: str) -> Checkpoint:
     return source.checkpoint
 
 
-def arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Observer) -> Arithmetic:
-    """The arithmetic that the checkpoint's numbers were made with, where this machine has it and no other is wished."""
-    stored = Arithmetic.from_plain(checkpoint.arithmetic)
+def arithmetic_of(trained: Trained, device: str | int | None, observe: Observer) -> Arithmetic:
+    """The arithmetic that the model's numbers were made with, where this machine has it and no other is wished."""
+    if trained.arithmetic is None:
+        return settle(device=device, amp=trained.settings["amp"], deterministic=trained.settings["deterministic"])
+    stored = Arithmetic.from_plain(trained.arithmetic)
     here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
     if here.device == stored.device:
         precision = precision_here(stored.precision, stored.device)
@@ -114,18 +204,41 @@ def arithmetic_of(checkpoint: Checkpoint, device: str | int | None, observe: Obs
     return chosen
 
 
-def _validation_set(
-    checkpoint: Checkpoint, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic
-) -> ValidationSet:
-    single = bool(checkpoint.settings["single_cls"])
-    if not single and spec.names != checkpoint.names:
+def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic) -> ValidationSet:
+    single = bool(trained.settings["single_cls"])
+    # Of weights that came without names only their number is known.
+    names = spec.names if trained.note and len(spec.names) == len(trained.names) else trained.names
+    if not single and spec.names != names:
         raise ModelFileError(
             f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
-            f" ({', '.join(checkpoint.names)}); validate on data with the same classes in the same order."
+            f" ({', '.join(names)}); validate on data with the same classes in the same order."
         )
     # A run says what counts in its data; its log is only repeated on the same.
-    bad_labels = wishes.bad_labels or checkpoint.settings.get("bad_labels", "refuse")
+    bad_labels = wishes.bad_labels or trained.settings.get("bad_labels", "refuse")
     index = open_index(wishes, spec, wishes.split, bad_labels, single_class=single)
-    side_px = wishes.imgsz or checkpoint.settings["imgsz"]
+    side_px = wishes.imgsz or trained.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
-    return ValidationSet(index, cache, workers_of(wishes, arithmetic), 2 * wishes.batch, checkpoint.names)
+    return ValidationSet(index, cache, workers_of(wishes, arithmetic), 2 * wishes.batch, names)
+
+
+def _fitness_of(evaluation: Evaluation, trained: Trained) -> float | None:
+    """By what made the run's epochs best; None where that can't be told of these numbers alone."""
+    try:
+        return fitness_by(trained.settings.get("fitness", DEFAULT), evaluation.names).of_evaluation(evaluation)
+    except SettingsError:
+        # A function in Python, or a class that these data don't have: the numbers stand without it.
+        return None
+
+
+def _metrics_json(evaluation: Evaluation) -> str:
+    return as_json(
+        {
+            "protocol": evaluation.protocol,
+            "metrics": evaluation.metrics,
+            "names": evaluation.names,
+            "per_class": evaluation.per_class,
+            "images": evaluation.images,
+            "truths": evaluation.truths,
+        },
+        indent=2,
+    )

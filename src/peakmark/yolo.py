@@ -7,44 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, NoReturn, overload
 
 import torch
 
-from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.asking import checked, read_data
+from peakmark.callbacks import Callback, Callbacks, Watch
 from peakmark.deploy.results import Results, ResultsList
-from peakmark.errors import Mistakes
+from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned
-from peakmark.machine.durable import write_text
+from peakmark.lacking import EXPORT, LackingError, told
+from peakmark.machine.devices import settle
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import ReadyPredictor
-from peakmark.nouns import ChangePlan, Evaluation
+from peakmark.model.size import ModelSize, parameters_by_layer, size_of
+from peakmark.nouns import ChangePlan
 from peakmark.pictures import artist
 from peakmark.predictions import find_objects
-from peakmark.record.folder import create_run_folder
-from peakmark.record.plain_json import as_json
 from peakmark.release.backup import Backup
 from peakmark.releases import check_backup, check_backup_of_resume
 from peakmark.report.console import ConsoleObserver
-from peakmark.report.painter import (
-    draw_evaluation,
-)
-from peakmark.results import TrainResults
+from peakmark.results import TrainResults, ValResults
 from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
-from peakmark.settings.parse import Parsed, parse
+from peakmark.settings.parse import parse
 from peakmark.train.ending import EndedRun
-from peakmark.train.pictures import drawn
 from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
-from peakmark.train.start import ModelSource, find_model
-from peakmark.train.validation import sample_detections
-from peakmark.validations import OpenedSplit, checkpoint_of, open_split
+from peakmark.train.start import ModelSource, find_model, find_weights
+from peakmark.validations import Trained, data_of, run_validation, trained_of
 
-M = TypeVar("M", bound=SettingsModel)
 Resume = bool | str | Path
 
 
@@ -54,16 +48,26 @@ class YOLO:
     `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
     """
 
-    def __init__(self, model: str | Path = "yolov8n.yaml") -> None:
+    task = "detect"
+
+    def __init__(self, model: str | Path = "yolov8n.yaml", task: str | None = None, verbose: bool = False) -> None:
         """Raises ModelFileError where `model` is no architecture, no checkpoint of ours and no other program's weights.
 
-        Another program's .pt can be fine-tuned from; its weights are read without running anything in it.
+        Another program's .pt can be fine-tuned from; its weights are read without running anything in it. `task` can
+        only be detect, the one that there is, or SettingsError is raised. `verbose` shows what `info` says.
         """
+        if task not in (None, self.task):
+            raise SettingsError([f"task={task}: Peakmark detects objects only; leave it out, or write task=detect."])
         self._file: str | Path = model
         self._found: ModelSource | None = find_model(model)
         self._model: Detector | None = None
         self._model_is_shared = False
         self._predictor = ReadyPredictor()
+        self._device: str | None = None
+        self._callbacks = Callbacks()
+        self._told: set[str] = set()
+        if verbose:
+            self.info()
 
     @classmethod
     def from_settings(
@@ -82,7 +86,7 @@ class YOLO:
             # Where it must be given and is not, the settings have said so.
             model = cls(name) if isinstance(name, str | Path) else None
         with found.gathered():
-            _read_data(given)
+            read_data(given)
         found.tell()
         assert model is not None
         return model
@@ -90,7 +94,7 @@ class YOLO:
     @property
     def names(self) -> dict[int, str]:
         """The classes by their numbers; empty for an architecture that has seen no data."""
-        return dict(enumerate(self._source.names))
+        return dict(enumerate(self._source.class_names))
 
     @property
     def model(self) -> Detector:
@@ -101,19 +105,101 @@ class YOLO:
     def _network(self) -> Detector:
         if self._model is None:
             source = self._source
-            self._model = build_detector(source.scale, len(source.names) or 80, seed=0)
+            self._model = build_detector(source.scale, source.classes or 80, seed=0)
             if source.weights is not None:
                 self._model.load_state_dict(source.weights)
         return self._model
 
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
-        """Puts `torch.load("best.pt")["model"]` into the network, which takes over its number of classes."""
-        classes = len(weights["head.cls.0.2.bias"])
-        if self._network().head.classes != classes:
-            self._model = build_detector(self._source.scale, classes, seed=0)
-        self._network().load_state_dict(weights)
-        self._predictor = ReadyPredictor()
+        """Takes `torch.load("best.pt", weights_only=True)["model"]` as its weights, and gives the model itself.
+
+        It takes over their number of classes; names and settings stay unknown where this is another number. Raises
+        ModelFileError where they are not those of this architecture.
+        """
+        held = self._model
+        self._take(self._source.with_weights(weights))
+        if held is not None and held.head.classes == self._source.classes:
+            held.load_state_dict(weights)  # whoever was given the network has these weights as well
+            self._model = held
         return self
+
+    def load(self, weights: str | Path) -> YOLO:
+        """Becomes the model of a checkpoint of the same architecture, and gives the model itself.
+
+        Raises ModelFileError where the file isn't one.
+        """
+        self._take(find_weights(weights, self._source.scale))
+        return self
+
+    def _take(self, source: ModelSource) -> None:
+        self._found, self._model, self._predictor = source, None, ReadyPredictor()
+
+    def info(self, detailed: bool = False, verbose: bool = True, imgsz: int = 640) -> ModelSize:
+        """Gives layers, parameters, gradients (parameters that train) and GFLOPs at `imgsz` px.
+
+        `verbose` shows them, `detailed` the parameters of each layer as well.
+        """
+        size = size_of(self._network(), imgsz)
+        if verbose or detailed:
+            with _watching(None) as observe:
+                lines = parameters_by_layer(self._network()) if detailed else ()
+                observe(Notice("\n".join([f"{self._source.scale.name}: {size}", *lines])))
+        return size
+
+    def fuse(self) -> YOLO:
+        """Gives the model itself: val and predict fuse a copy whenever its weights changed: nothing is left."""
+        self._tell(Notice("val and predict fuse the model by themselves: there is nothing left for fuse() to do."))
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains, validates and predicts unless device= says otherwise."""
+        return torch.device(settle(device=self._device, amp=False, deterministic=False).device)
+
+    def to(self, device: str | int | torch.device) -> YOLO:
+        """Trains, validates and predicts on this device from now on, unless device= says otherwise; gives itself.
+
+        Raises SettingsError where it is no device, and MachineError where this machine hasn't got it.
+        """
+        wish = str(device) if isinstance(device, torch.device) else device
+        named = parse(PredictSettings, {"model": "-", "device": wish}).settings.device
+        settle(device=named, amp=False, deterministic=False)
+        self._device = named
+        return self
+
+    def cpu(self) -> YOLO:
+        """`to("cpu")`"""
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> YOLO:
+        """`to` that GPU"""
+        return self.to(device)
+
+    def add_callback(self, event: str | type, function: Callback) -> None:
+        """Has a function called when something happens in a training or validation of this model.
+
+        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.callbacks.NAMES`), whose functions get a
+        `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get the event. Raises
+        SettingsError for a name that no run calls. An error in a function ends the run, which saves first.
+        """
+        self._callbacks.add(event, function)
+
+    def clear_callback(self, event: str | type) -> None:
+        """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
+        self._callbacks.clear(event)
+
+    def export(self, **settings: Any) -> NoReturn:
+        """Raises LackingError: it comes in a later version."""
+        raise LackingError(EXPORT)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only asked for what isn't there.
+        raise AttributeError(told(name), name=name, obj=self)
+
+    def __repr__(self) -> str:
+        source = self._source
+        classes = ", ".join(source.class_names[:8]) + (", ..." if source.classes > 8 else "")
+        return f"YOLO({source.name}: {source.scale.name}, {source.classes or 'no'} classes{classes and ': '}{classes})"
 
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
@@ -125,11 +211,11 @@ class YOLO:
         if resume is not False:
             own_run = self._source.name if self._source.weights is not None else None
             return self.resume(own_run if resume is True else resume, observer=observer, **settings)
-        parsed, spec = _checked(Settings, {**settings, "model": self._source.name})
+        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name})
         fitness = settings.get("fitness")
-        with _watching(observer) as observe, closing(Backup()) as backup:
+        with self._watched(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._source, spec, observe, artist(), backup, function)
+            ended = start_run(parsed, self._start, spec, observe, artist(), backup, function)
         return self._become(ended)
 
     def resume(
@@ -148,9 +234,9 @@ class YOLO:
         """
         folder, asked = run_to_resume(run, changes)
         agree = yes if callable(yes) else lambda plan: bool(yes)
-        wishes = wishes_of(changes, agree)
+        wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
-        with _watching(observer) as observe, closing(Backup()) as backup:
+        with self._watched(observer) as observe, closing(Backup()) as backup:
             ended = resume_run(folder, asked, wishes, observe, artist(), backup)
         return self._become(ended)
 
@@ -159,30 +245,20 @@ class YOLO:
         folder, asked = run_to_resume(run, changes)
         return plan_resume(folder, asked, wishes_of(changes, lambda plan: False))
 
-    def val(self, *, observer: Observer | None = None, **settings: Any) -> Evaluation:
+    def val(self, *, observer: Observer | None = None, **settings: Any) -> ValResults:
         """Validates the checkpoint, by default on the data it was trained on; gives the numbers that were logged.
 
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
-        checkpoint = checkpoint_of(self._source, "validated")
-        data_yaml = settings.get("data") or checkpoint.provenance["data"]["yaml"]
-        given = {**settings, "data": data_yaml, "model": self._source.name}
-        parsed, spec = _checked(ValSettings, given)
-        wishes = parsed.settings
-        with _watching(observer) as observe:
-            split = open_split(checkpoint, wishes, spec, observe)
-            folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
-            for note in (*parsed.notes, *split.data.index.warnings, *said):
-                observe(Notice(note))
-            evaluation = split.validate(self._network(), observe).evaluation
-            write_text(folder.path / "metrics.json", _metrics_json(evaluation))
-            if wishes.plots:
-                drawn("The pictures", partial(self._draw, folder.path, evaluation, split), observe)
-            observe(Notice(f"Written to {folder.path}"))
-        return evaluation
-
-    def _draw(self, folder: Path, evaluation: Evaluation, split: OpenedSplit) -> None:
-        draw_evaluation(folder, evaluation, sample_detections(self._network(), split.data, split.arithmetic))
+        trained = trained_of(self._source, "validated")
+        data = data_of(trained, settings.get("data"))
+        given = {**self._placed(settings), "data": data, "model": self._source.name}
+        parsed, spec = checked(ValSettings, given)
+        with self._watched(observer) as observe:
+            _say_what_is_guessed(trained, observe)
+            results = run_validation(self._network(), trained, parsed, spec, observe)
+            observe.validated(results.results_dict, results.save_dir)
+        return results
 
     @overload
     def predict(
@@ -200,17 +276,46 @@ class YOLO:
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
-        checkpoint = checkpoint_of(self._source, "used for prediction")
-        parsed = parse(PredictSettings, {**settings, "model": self._source.name})
-        observe = observer or _say_nothing
+        trained = trained_of(self._source, "used for prediction")
+        parsed = parse(PredictSettings, {**self._placed(settings), "model": self._source.name})
+        observe = observer or self._tell
+        _say_what_is_guessed(trained, observe)
         for note in parsed.notes:
             observe(Notice(note))
         results = find_objects(
-            source, checkpoint, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
+            source, trained, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
         )
         return results if stream else ResultsList(results)
 
     __call__ = predict
+
+    def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, with the device that `to` chose where they name none."""
+        return {**({} if self._device is None else {"device": self._device}), **settings}
+
+    @contextmanager
+    def _watched(self, observer: Observer | None) -> Iterator[Watch]:
+        with _watching(observer) as observe:
+            yield self._callbacks.watching(observe)
+
+    def _tell(self, event: Event) -> None:
+        """For a call that gives its results back: what is to be read besides is shown once, not at each of many."""
+        if isinstance(event, Notice) and event.text not in self._told:
+            self._told.add(event.text)
+            with _watching(None) as observe:
+                observe(event)
+
+    @property
+    def _start(self) -> ModelSource:
+        """What a training starts from: the network as it is, where somebody was given it and changed it."""
+        if self._model is None or not self._model_is_shared:
+            return self._source
+        now = {name: tensor.cpu() for name, tensor in self._model.state_dict().items()}
+        before = (
+            self._source.weights or build_detector(self._source.scale, self._model.head.classes, seed=0).state_dict()
+        )
+        same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
+        return self._source if same else self._source.with_weights(now)
 
     @property
     def _source(self) -> ModelSource:
@@ -233,31 +338,14 @@ class YOLO:
             metrics=best["metrics"] if best else {},
             fitness=best["fitness"] if best else None,
             summary=ended.summary,
+            names=dict(enumerate(ended.run.names)),
+            per_class=best["per_class"] if best else {},
+            evaluation=ended.evaluation,
+            speed=ended.speed,
         )
 
 
 # --- parts of the above ---------------------------------------------------------------------------------------------
-
-
-def _checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], DatasetSpec]:
-    """Checks settings and the data.yaml they name, and raises every mistake of both at once."""
-    found = Mistakes()
-    parsed: Parsed[M] | None = None
-    spec: DatasetSpec | None = None
-    with found.gathered():
-        parsed = parse(kind, given)
-        check_backup(parsed.settings)
-    with found.gathered():
-        spec = _read_data(given)
-    found.tell()
-    assert parsed is not None
-    assert spec is not None
-    return parsed, spec
-
-
-def _read_data(given: Mapping[str, Any]) -> DatasetSpec | None:
-    """Reads the data.yaml that settings name; None where they name none, which `parse` complains of where it must."""
-    return read_dataset(given["data"]) if given.get("data") else None
 
 
 @contextmanager
@@ -270,19 +358,6 @@ def _watching(observer: Observer | None) -> Iterator[Observer]:
         yield console
 
 
-def _say_nothing(event: Event) -> None:
-    """For a library call that gives its results back."""
-
-
-def _metrics_json(evaluation: Evaluation) -> str:
-    return as_json(
-        {
-            "protocol": evaluation.protocol,
-            "metrics": evaluation.metrics,
-            "names": evaluation.names,
-            "per_class": evaluation.per_class,
-            "images": evaluation.images,
-            "truths": evaluation.truths,
-        },
-        indent=2,
-    )
+def _say_what_is_guessed(trained: Trained, observe: Observer) -> None:
+    if trained.note:
+        observe(Notice(trained.note))

@@ -38,6 +38,9 @@ FACADE = (
     "validations",
     "predictions",
     "results",
+    "callbacks",
+    "lacking",
+    "asking",
 )
 ONE_ROOM = {"events": "nouns", **dict.fromkeys(FACADE, "yolo")}
 

@@ -162,6 +162,6 @@ def test_validating_on_other_classes_is_refused(model, write_set, tmp_path):
 
 def test_the_model_is_called_as_a_function(model, tiny_data):
     image = tiny_data.parent / "images/val/01.png"
-    called, predicted = model(image, conf=0.1), model.predict(image, conf=0.1)
+    called, predicted = model(image, conf=0.01), model.predict(image, conf=0.01)
     assert called[0].to_json() == predicted[0].to_json() != "[]"
-    assert [one.to_json() for one in model(image, conf=0.1, stream=True)] == [called[0].to_json()]
+    assert [one.to_json() for one in model(image, conf=0.01, stream=True)] == [called[0].to_json()]

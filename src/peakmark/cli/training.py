@@ -68,8 +68,8 @@ def val(context: typer.Context) -> None:
         model = peakmark.YOLO.from_settings(ValSettings, pairs)
         del pairs["model"]
         with ConsoleObserver(out()) as observer:
-            evaluation = model.val(observer=observer, **pairs)
-        show_evaluation(out(), evaluation)
+            results = model.val(observer=observer, **pairs)
+        show_evaluation(out(), results.evaluation)
 
 
 def predict(context: typer.Context) -> None:

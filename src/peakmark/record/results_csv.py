@@ -14,7 +14,7 @@ from typing import Any
 from peakmark.nouns import EpochRecord, History, Losses
 
 _LOSSES = {"box_loss": "box", "cls_loss": "cls", "dfl_loss": "dfl"}
-_FAMILIAR_METRICS = {
+FAMILIAR_METRICS = {
     "metrics/precision(B)": "precision",
     "metrics/recall(B)": "recall",
     "metrics/mAP50(B)": "map50",
@@ -57,7 +57,7 @@ def _row(record: EpochRecord, time_s: float, *, is_best: bool) -> dict[str, Any]
         "epoch": record.epoch + 1,
         "time": f"{time_s:.3f}",
         **_losses("train", record.train),
-        **{column: metrics.get(name) for column, name in _FAMILIAR_METRICS.items()},
+        **{column: metrics.get(name) for column, name in FAMILIAR_METRICS.items()},
         **_losses("val", record.validation),
         **{f"lr/pg{group}": lr for group, lr in enumerate(record.lr)},
         "fitness": record.fitness,
@@ -77,7 +77,7 @@ COLUMNS = (
     "epoch",
     "time",
     *_losses("train", None),
-    *_FAMILIAR_METRICS,
+    *FAMILIAR_METRICS,
     *_losses("val", None),
     *(f"lr/pg{group}" for group in range(_LR_GROUPS)),
     "fitness",

@@ -5,7 +5,7 @@ It must not know how the run went, only its state and its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,7 +36,7 @@ from peakmark.train.certainty import how_sure
 from peakmark.train.loop import ValidationStopped
 from peakmark.train.pictures import drawn
 from peakmark.train.start import trained_model
-from peakmark.train.validation import ValidationSet, validate_weights
+from peakmark.train.validation import Speed, ValidationSet, validate_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class EndedRun:
     evaluation: Evaluation | None
     """Of best.pt, read back from the disk; None where no epoch was validated, or the run was stopped to go on later."""
     summary: Summary
+    speed: Mapping[str, float]
+    """Of that evaluation, in ms an image; empty without one."""
 
     @property
     def history(self) -> History:
@@ -74,10 +76,10 @@ def bring_to_an_end(
     Whoever is asked to stop here may not have the time for it: the run ends as interrupted, and a resume completes it.
     """
     best = _read_best(run, folder, tell) if _is_over(outcome) else None
-    proof, certainty, averaging = None, None, None
+    proof, certainty, averaging, speed = None, None, None, Speed()
     try:
         if best and run.validation:
-            proof = _proof(run, best, run.validation, tell, stop)
+            proof = _proof(run, best, run.validation, tell, stop, speed)
         if _is_over(outcome) and run.fitness:
             certainty = how_sure(run.state.history, folder, run.fitness, tell, partial(_heed, stop))
         if best and proof and run.fitness and run.settings.average:
@@ -92,7 +94,8 @@ def bring_to_an_end(
         # Written after each epoch; again for a run whose last one was cut off between its state and its table.
         winner = best_record(run.state.history)
         write_text(folder.results_csv, render_results(run.state.history, winner.epoch if winner else None))
-    whole = EndedRun(folder, outcome, run, best, proof.evaluation if proof else None, summary)
+    took = speed.ms_per_image(proof.evaluation.images) if proof else {}
+    whole = EndedRun(folder, outcome, run, best, proof.evaluation if proof else None, summary, took)
     pictures = over and run.settings.plots and drawn("The pictures and the page", lambda: artist.draw(whole), tell)
     tell(ended(run, folder, outcome, text, summary, pictures=pictures))
     return whole
@@ -113,7 +116,9 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
         return None
 
 
-def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest) -> Validated:
+def _proof(
+    run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest, speed: Speed
+) -> Validated:
     """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit.
 
     Raises ValidationStopped where a signal asks for it.
@@ -121,7 +126,7 @@ def _proof(run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observ
     settings = run.settings
     gains = (settings.box, settings.cls, settings.dfl)
     validated = validate_weights(
-        trained_model(best), data, run.arithmetic, gains, progress=lambda images_done: _heed(stop)
+        trained_model(best), data, run.arithmetic, gains, progress=lambda images_done: _heed(stop), speed=speed
     )
     metrics = validated.evaluation.metrics
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.

@@ -10,6 +10,7 @@ Going on with a run is another thing: it restores the whole state, not only weig
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,13 +29,17 @@ from peakmark.model.transfer import transfer
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """An architecture, and what it came with, if anything: a checkpoint of ours or weights of another program."""
+    """An architecture, and what it came with, if anything: a checkpoint of ours or weights of another program.
+
+    With `loaded`, these weights take the place of those that it came with: a program handed them over.
+    """
 
     name: str
     """As the user wrote it."""
     scale: Scale
     checkpoint: Checkpoint | None = None
     foreign: ForeignModel | None = None
+    loaded: Mapping[str, torch.Tensor] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,9 +49,48 @@ class ModelSource:
 
     @property
     def weights(self) -> Mapping[str, torch.Tensor] | None:
+        if self.loaded is not None:
+            return self.loaded
         if self.checkpoint is not None:
             return self.checkpoint.model
         return self.foreign.weights if self.foreign else None
+
+    @property
+    def classes(self) -> int:
+        """How many its weights know; 0 for an architecture."""
+        return len(self.names) if self.loaded is None else classes_of(self.loaded)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As they are shown: of weights that came without names, class0, class1 ..."""
+        return self.names or tuple(f"class{number}" for number in range(self.classes))
+
+    def with_weights(self, weights: Mapping[str, torch.Tensor]) -> ModelSource:
+        """The same source with a copy of these weights; for another number of classes nobody knows their names.
+
+        Raises ModelFileError where they are not those of this architecture.
+        """
+        classes = classes_of(weights)
+        try:
+            Detector(self.scale, classes).load_state_dict(weights)
+        except RuntimeError as error:
+            words = " ".join(str(error).split())[:200]
+            raise ModelFileError(f"These weights are not those of a {self.scale.name}: {words}") from error
+        # The caller's may change later, while a training starts from them.
+        own = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        known = self if classes == len(self.names) else ModelSource(self.name, self.scale)
+        return dataclasses.replace(known, loaded=own)
+
+
+def classes_of(weights: Mapping[str, torch.Tensor]) -> int:
+    """How many classes a detector's state dict is for. Raises ModelFileError where it is no such state dict."""
+    bias = weights.get("head.cls.0.2.bias")
+    if not isinstance(bias, torch.Tensor):
+        raise ModelFileError(
+            "This is no state dict of a Peakmark detector: head.cls.0.2.bias is not in it. Of what torch.load gives for"
+            ' a checkpoint, take the entry ["model"].'
+        )
+    return len(bias)
 
 
 def find_model(name: str | Path) -> ModelSource:
@@ -78,6 +122,19 @@ def find_model(name: str | Path) -> ModelSource:
     return ModelSource(text, SCALES[checkpoint.architecture], checkpoint)
 
 
+def find_weights(file: str | Path, scale: Scale) -> ModelSource:
+    """Finds a file that holds weights of this architecture. Raises ModelFileError where it doesn't."""
+    found = find_model(file)
+    if found.weights is None:
+        raise ModelFileError(f"{file}: this is an architecture without weights; give a checkpoint.")
+    if found.scale != scale:
+        raise ModelFileError(
+            f"{file} is a {found.scale.name}, this model a {scale.name}. To train from what fits of other weights:"
+            f" train(pretrained={str(file)!r})."
+        )
+    return found
+
+
 def _did_you_mean(text: str) -> str:
     near = difflib.get_close_matches(Path(text).stem, SCALES, n=1, cutoff=0.7)
     return f" Did you mean {near[0]}.yaml?" if near else ""
@@ -95,8 +152,11 @@ def starting_model(
                 f"pretrained={pretrained}: this is an architecture without weights; give a checkpoint."
             )
         return model, ()
-    said = transfer(model, given.weights, old_names=given.names, new_names=names)
-    notes = [f"A new run from the weights of {given.name}: {said}"]
+    # Weights that came without names go class by class where there are as many, as load_state_dict does it.
+    nameless = not given.names and given.classes == len(names)
+    said = transfer(model, given.weights, old_names=names if nameless else given.names, new_names=names)
+    whose = "given in Python" if given.loaded is not None else f"of {given.name}"
+    notes = [f"A new run from the weights {whose}: {said}"]
     if given.foreign:
         notes.append(f"{given.name} is a file of another program: weights are imported, nothing in it was executed.")
     return model, tuple(notes)

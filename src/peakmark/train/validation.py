@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,28 @@ class ValidationSet:
         )
 
 
+class Speed:
+    """How long the parts of a validation take."""
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(("preprocess", "inference", "loss", "postprocess"), 0.0)
+        self.start()
+
+    def start(self) -> None:
+        """Counts from here on."""
+        self._counted_s = time.perf_counter()
+
+    def count(self, part: str) -> None:
+        """Counts the time since the last call as that of a part."""
+        now_s = time.perf_counter()
+        self._seconds[part] += now_s - self._counted_s
+        self._counted_s = now_s
+
+    def ms_per_image(self, images: int) -> dict[str, float]:
+        """preprocess (waiting for images), inference, loss, postprocess"""
+        return {part: 1000 * seconds / images for part, seconds in self._seconds.items()}
+
+
 def validate_weights(
     model: Detector,
     data: ValidationSet,
@@ -49,13 +72,28 @@ def validate_weights(
     *,
     thresholds: Thresholds = PROTOCOL_THRESHOLDS,
     progress: Callable[[int], None] | None = None,
+    speed: Speed | None = None,
 ) -> Validated:
-    """Validates a model; deterministic, and independent of workers and of how many images are read ahead."""
+    """Validates a model; deterministic, and independent of workers and of how many images are read ahead.
+
+    `speed` is told how long it took.
+    """
     predictor = Predictor(model, arithmetic, thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
+    clock = speed or Speed()
 
     def predict(batch: ValidationBatch) -> BatchPrediction:
+        clock.count("preprocess")
         (output,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
-        return BatchPrediction(tuple(predictor.detections(output)), detection_loss(output, batch.batch))
+        if speed is not None:
+            arithmetic.wait()  # a GPU's work would be counted as that of whoever first needs its outcome
+        clock.count("inference")
+        detections = tuple(predictor.detections(output))
+        clock.count("postprocess")
+        losses = detection_loss(output, batch.batch)
+        clock.count("loss")
+        return BatchPrediction(detections, losses)
+
+    clock.start()
 
     return validate(predict, data.batches(), data.names, gains=gains, progress=progress)
 

@@ -1,0 +1,42 @@
+"""What do people ask a model for that Peakmark doesn't have, and what do they do instead?"""
+
+from __future__ import annotations
+
+from peakmark.errors import PeakmarkError
+
+
+class LackingError(PeakmarkError, NotImplementedError):
+    """Something that users of the field know and Peakmark doesn't have."""
+
+
+EXPORT = (
+    "Exporting to other formats (ONNX, TensorRT, OpenVINO ...) comes in a later version of Peakmark. Until then predict"
+    ' with Peakmark; or take the network, a torch.nn.Module, from YOLO("best.pt").model; or the bare weights, the'
+    ' entry ["model"] of what torch.load gives for best.pt.'
+)
+
+INSTEAD = {
+    "track": "nothing follows objects yet; a tracker such as supervision.ByteTrack takes each frame's boxes from"
+    " predict(source, stream=True)",
+    "tune": "nothing searches settings; run train with each, and compare them with peakmark.compare",
+    "benchmark": "nothing compares formats, since none is exported yet",
+    "embed": "no features are given out; YOLO(...).model is the network, a torch.nn.Module",
+    "save": "copy best.pt, or write a small file of its weights with peakmark.strip(file, target)",
+    "trainer": "train() gives back what people read there: save_dir, best, last, metrics",
+    "validator": "val() gives back what people read there: box, results_dict, speed",
+    "predictor": "predict() gives back the results",
+    "metrics": "train() and val() give their numbers back",
+    "ckpt": "torch.load reads a checkpoint, peakmark.inspect(file) tells what it is",
+    "overrides": "settings are given to train, val and predict",
+    "half": "the precision follows from the machine; train(amp=False) computes in float32",
+    "float": "the precision follows from the machine; train(amp=False) computes in float32",
+    "reset_weights": 'make a new model: YOLO("yolov8n.yaml")',
+    "reset_callbacks": "clear_callback(name) takes the functions of one event away",
+}
+"""Attributes of the field's models that ours hasn't, and what to do instead."""
+
+
+def told(name: str) -> str:
+    """What to say of an attribute that isn't there."""
+    instead = f": {INSTEAD[name]}." if name in INSTEAD else "; docs/python.md lists what a model can do."
+    return f"A YOLO of Peakmark has no {name!r}{instead}"
