@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import itertools
 import os
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,7 @@ from peakmark.nouns import Batch, EpochRecord, HeadOutput, History, Losses, Loss
 
 if TYPE_CHECKING:
     from peakmark import TrainResults
+    from peakmark.model.detector import Detector
     from peakmark.settings.fields import Settings
 
 # The same examples every time: a run of the tests that fails by chance tells nothing. Others can be tried with
@@ -304,3 +308,105 @@ def _trained_module() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
         module(images).square().mean().backward()
         optimizer.step()
     return module, optimizer
+
+
+@pytest.fixture(scope="session")
+def write_foreign() -> Callable[..., Path]:
+    """Writes a model file as the peer's program does, and gives its path.
+
+    Its classes are stand-ins that hold what a file says of them and nothing else. `change` is handed the model before
+    it is written; what else is given goes into the file beside it.
+    """
+
+    def write(
+        path: Path,
+        model: Detector,
+        names: object,
+        change: Callable[[Any], object] = lambda made: None,
+        **beside: Any,
+    ) -> Path:
+        made = _foreign_detector(model, names)
+        changed = change(made)
+        made = changed if isinstance(changed, torch.nn.Module) else made
+        with pytest.MonkeyPatch.context() as patch:
+            # Pickling imports the outermost package.
+            patch.setitem(sys.modules, "ultralytics", types.ModuleType("ultralytics"))
+            for kind in {type(module) for module in made.modules()}:
+                if kind.__module__.startswith("ultralytics"):
+                    module = sys.modules.get(kind.__module__) or types.ModuleType(kind.__module__)
+                    patch.setitem(sys.modules, kind.__module__, module)
+                    patch.setattr(module, kind.__name__, kind, raising=False)
+            torch.save({"epoch": 3, "ema": None, "model": made.half(), "version": "8.0.0", **beside}, path)
+        return path
+
+    return write
+
+
+@functools.cache
+def foreign_kind(name: str) -> type[torch.nn.Module]:
+    """A class of the peer's program, by its name below `ultralytics.nn`: it computes nothing."""
+    module, _, short = f"ultralytics.nn.{name}".rpartition(".")
+    kind: type[torch.nn.Module] = type(short, (torch.nn.Module,), {"__module__": module})
+    return kind
+
+
+def _foreign(name: str, attributes: Mapping[str, Any], **children: torch.nn.Module) -> Any:
+    made = foreign_kind(name)()
+    made.__dict__.update(attributes)
+    for child_name, child in children.items():
+        made.add_module(child_name, child)
+    return made
+
+
+def _foreign_detector(model: Detector, names: object) -> Any:
+    """The layers of a detector as the peer's file describes them."""
+    from peakmark.model.foreign import foreign_names
+
+    layers = dict(model.layers())
+    sources = {11: [-1, 6], 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
+    made = []
+    for index in range(23):
+        layer = _foreign_layer(layers[index]) if index in layers else None
+        if layer is None:
+            joins = _foreign("modules.conv.Concat", {"d": 1})
+            layer = joins if index in sources else torch.nn.Upsample(None, 2, "nearest")
+        layer.__dict__.update(i=index, f=sources.get(index, -1), type=type(layer).__name__, np=0)
+        made.append(layer)
+    root = _foreign("tasks.DetectionModel", {"names": names, "inplace": True}, model=torch.nn.Sequential(*made))
+    state = model.state_dict()
+    root.load_state_dict(
+        {
+            theirs: state[ours].reshape(1, -1, 1, 1) if theirs.endswith("dfl.conv.weight") else state[ours]
+            for ours, theirs in foreign_names(model).items()
+        }
+    )
+    return root
+
+
+def _foreign_layer(module: torch.nn.Module) -> Any:
+    from peakmark.model import blocks, detector
+
+    nn = torch.nn
+    inside = {name: _foreign_layer(child) for name, child in module.named_children()}
+    if isinstance(module, blocks.ConvNormAct):
+        return _foreign("modules.conv.Conv", {}, conv=inside["conv"], bn=inside["norm"], act=inside["act"])
+    if isinstance(module, blocks.Bottleneck):
+        return _foreign("modules.block.Bottleneck", {"add": module.shortcut}, cv1=inside["conv1"], cv2=inside["conv2"])
+    if isinstance(module, blocks.C2f):
+        hidden = {"c": module.split.conv.out_channels // 2}
+        return _foreign("modules.block.C2f", hidden, cv1=inside["split"], cv2=inside["join"], m=inside["bottlenecks"])
+    if isinstance(module, blocks.SPPF):
+        return _foreign("modules.block.SPPF", {}, cv1=inside["reduce"], cv2=inside["join"], m=inside["pool"])
+    if isinstance(module, detector.Head):
+        said = {"nc": module.classes, "nl": 3, "reg_max": 16, "no": module.classes + 64}
+        dfl = _foreign("modules.block.DFL", {"c1": 16}, conv=nn.Conv2d(16, 1, 1, bias=False))
+        strides = {"stride": torch.tensor([8.0, 16.0, 32.0])}
+        return _foreign("modules.head.Detect", {**said, **strides}, cv2=inside["box"], cv3=inside["cls"], dfl=dfl)
+    if isinstance(module, nn.Conv2d):
+        shape = (module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding)
+        return nn.Conv2d(*shape, bias=module.bias is not None)  # type: ignore[arg-type]
+    if isinstance(module, nn.BatchNorm2d):
+        return nn.BatchNorm2d(module.num_features, eps=module.eps, momentum=module.momentum)
+    if isinstance(module, nn.Sequential | nn.ModuleList):
+        return type(module)(*inside.values()) if isinstance(module, nn.Sequential) else nn.ModuleList(inside.values())
+    return copy.deepcopy(module)

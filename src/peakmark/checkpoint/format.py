@@ -14,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from peakmark.checkpoint.kinds import check_kinds
 from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
@@ -130,9 +131,13 @@ def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
     own = {field.name: plain[field.name] for field in dataclasses.fields(Checkpoint)}
     own["position"] = position_from_plain(plain["position"])
     own["history"] = history_from_plain(plain["history"])
-    own["result_settings"] = tuple(plain["result_settings"])
-    own["names"] = tuple(plain["names"])
-    return Checkpoint(**own)
+    for name in ("result_settings", "names"):
+        if not isinstance(plain[name], list):
+            raise TypeError(f"{name} is no list")
+        own[name] = tuple(plain[name])
+    checkpoint = Checkpoint(**own)
+    check_kinds(checkpoint)
+    return checkpoint
 
 
 def position_from_plain(plain: Mapping[str, Any]) -> Position:

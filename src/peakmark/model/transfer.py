@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from peakmark.model.detector import Detector
+from peakmark.model.scales import SCALES
 
 
 @torch.no_grad()
@@ -39,6 +40,25 @@ def transfer(
     if len(known) == len(new_names):
         return f"{share}, the head for all {len(new_names)} classes."
     return f"{share}, the head for {len(known)} of {len(new_names)} classes, those whose names match."
+
+
+def misfit(weights: Mapping[str, torch.Tensor], architecture: str, classes: int) -> str | None:
+    """Says in words why weights are not those of an architecture for so many classes; None where they are."""
+    outputs = weights.get("head.cls.0.2.bias")
+    if outputs is None or outputs.shape != (classes,):
+        # Before a detector for as many classes is made: a file may name more of them than fit into memory.
+        return f"its weights are not those of a detector for the {classes:,} classes that it names"
+    with torch.device("meta"):
+        wanted = Detector(SCALES[architecture], classes).state_dict()
+    if weights.keys() != wanted.keys():
+        return f"its weights have other names than those of {architecture}"
+    for name, tensor in wanted.items():
+        if weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype:
+            return (
+                f"its {name} is {tuple(weights[name].shape)} of {weights[name].dtype}, where {architecture} has "
+                f"{tuple(tensor.shape)} of {tensor.dtype}"
+            )
+    return None
 
 
 def _class_output_names(model: Detector) -> set[str]:

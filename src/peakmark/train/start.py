@@ -24,7 +24,7 @@ from peakmark.errors import ModelFileError
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.foreign import ForeignModel, read_foreign_model
 from peakmark.model.scales import SCALES, Scale
-from peakmark.model.transfer import transfer
+from peakmark.model.transfer import misfit, transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ def find_model(name: str | Path) -> ModelSource:
     except ForeignFileError:
         foreign = read_foreign_model(path)
         return ModelSource(text, foreign.scale, foreign=foreign)
-    if checkpoint.architecture not in SCALES:
-        raise ModelFileError(f"model={text}: its architecture {checkpoint.architecture} is unknown to this version.")
+    _check_weights(checkpoint, f"model={text}")
     return ModelSource(text, SCALES[checkpoint.architecture], checkpoint)
 
 
@@ -162,8 +161,18 @@ def starting_model(
     return model, tuple(notes)
 
 
+def _check_weights(checkpoint: Checkpoint, said_of: str) -> None:
+    """A file may be whole and still not hold what it says: torch would end in an error of its own."""
+    if checkpoint.architecture not in SCALES:
+        raise ModelFileError(f"{said_of}: its architecture {checkpoint.architecture!a:.60} is unknown to this version.")
+    wrong = misfit(checkpoint.model, checkpoint.architecture, len(checkpoint.names))
+    if wrong:
+        raise ModelFileError(f"{said_of}: {wrong}. Peakmark didn't write it so; take another file of the run.")
+
+
 def trained_model(checkpoint: Checkpoint) -> Detector:
-    """Builds the model of a checkpoint with the weights that were validated."""
+    """Builds the model of a checkpoint with the weights that were validated. Raises ModelFileError as `find_model`."""
+    _check_weights(checkpoint, "The checkpoint")
     model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
     model.load_state_dict(checkpoint.model, assign=True)
     return model

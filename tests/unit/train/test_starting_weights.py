@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import types
+import dataclasses
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.foreign import foreign_names, read_foreign_model
@@ -27,48 +27,8 @@ def trained() -> Detector:
     return build_detector(SCALES["yolov8n"], len(NAMES), seed=5)
 
 
-@pytest.fixture
-def foreign_class() -> Iterator[type]:
-    """A class that can be pickled, as another program's would be; nothing of ours knows its module."""
-    module = types.ModuleType("another_program")
-    made: type = type("Module", (), {"__module__": "another_program"})
-    module.Module = made  # type: ignore[attr-defined]
-    sys.modules["another_program"] = module
-    yield made
-    del sys.modules["another_program"]
-
-
-def _foreign_module(kind: type, tensors: dict[str, torch.Tensor], names: object) -> Any:
-    """Builds the tree of modules that these names of tensors describe."""
-
-    def module() -> Any:
-        made = kind()
-        made.__dict__.update(_parameters={}, _buffers={}, _modules={})
-        return made
-
-    root = module()
-    root.names = names
-    for name, tensor in tensors.items():
-        *path, last = name.split(".")
-        place = root
-        for part in path:
-            place = place._modules.setdefault(part, module())
-        place._parameters[last] = tensor
-    return root
-
-
-def _foreign_file(path: Path, kind: type, model: Detector, names: object) -> Path:
-    table = foreign_names(model)
-    tensors = {table[name]: tensor for name, tensor in model.state_dict().items()}
-    tensors["model.22.dfl.conv.weight"] = tensors["model.22.dfl.conv.weight"].reshape(1, 16, 1, 1)
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    torch.save({"epoch": 3, "ema": None, "model": _foreign_module(kind, half, names)}, path)
-    return path
-
-
-def test_foreign_weights_come_in_under_our_names(tmp_path: Path, trained: Detector, foreign_class: type):
-    file = _foreign_file(tmp_path / "peer.pt", foreign_class, trained, {0: "cat", 1: "dog"})
-    del sys.modules["another_program"].Module
+def test_foreign_weights_come_in_under_our_names(tmp_path: Path, trained: Detector, write_foreign: Any):
+    file = write_foreign(tmp_path / "peer.pt", trained, {0: "cat", 1: "dog"})
     source = find_model(file)
     assert source.names == NAMES
     assert source.scale.name == "yolov8n"
@@ -79,8 +39,8 @@ def test_foreign_weights_come_in_under_our_names(tmp_path: Path, trained: Detect
         assert torch.equal(source.weights[name], expected), name
 
 
-def test_a_run_from_foreign_weights_says_so(tmp_path: Path, trained: Detector, foreign_class: type):
-    file = _foreign_file(tmp_path / "peer.pt", foreign_class, trained, ["cat", "dog"])
+def test_a_run_from_foreign_weights_says_so(tmp_path: Path, trained: Detector, write_foreign: Any):
+    file = write_foreign(tmp_path / "peer.pt", trained, ["cat", "dog"])
     for source, pretrained in ((find_model(file), None), (FRESH, str(file))):
         model, notes = starting_model(source, pretrained, ("dog", "bird"), seed=0)
         assert torch.equal(model.backbone.stem.conv.weight, trained.backbone.stem.conv.weight.half().float())
@@ -89,15 +49,15 @@ def test_a_run_from_foreign_weights_says_so(tmp_path: Path, trained: Detector, f
 
 
 @pytest.mark.parametrize("names", [None, {}, {1: "cat", 2: "dog"}, ["cat", 3], ["cat", "dog", "bird"]])
-def test_foreign_files_that_do_not_fit_are_refused(tmp_path: Path, trained: Detector, foreign_class: type, names: Any):
-    file = _foreign_file(tmp_path / "peer.pt", foreign_class, trained, names)
+def test_foreign_files_that_do_not_fit_are_refused(tmp_path: Path, trained: Detector, write_foreign: Any, names: Any):
+    file = write_foreign(tmp_path / "peer.pt", trained, names)
     with pytest.raises(ModelFileError, match=r"peer\.pt holds"):
         find_model(file)
 
 
-def test_a_foreign_file_without_a_detector_is_refused(tmp_path: Path, foreign_class: type):
-    torch.save({"model": foreign_class()}, tmp_path / "other.pt")
-    with pytest.raises(ModelFileError, match=r"other\.pt holds no YOLOv8 detector"):
+def test_a_foreign_file_without_a_detector_is_refused(tmp_path: Path):
+    torch.save({"model": torch.nn.Linear(2, 2)}, tmp_path / "other.pt")
+    with pytest.raises(ModelFileError, match=r"other\.pt holds a model of another program \('Linear'\)"):
         read_foreign_model(tmp_path / "other.pt")
     with zipfile.ZipFile(tmp_path / "list.pt", "w") as archive:
         archive.writestr("list/data.pkl", b"\x80\x02].")
@@ -145,3 +105,38 @@ def test_unknown_models_are_refused_with_a_remedy(
 def test_a_folder_is_refused(tmp_path: Path):
     with pytest.raises(ModelFileError, match="this is a folder"):
         find_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"architecture": "yolov8s"}, r"its backbone\.stem\.conv\.weight is .* where yolov8s has"),
+        ({"architecture": "yolov9"}, "its architecture 'yolov9' is unknown"),
+        ({"names": ("cat",)}, "not those of a detector for the 1 classes that it names"),
+        ({"names": ("x",) * 1_000_000}, "not those of a detector for the 1,000,000 classes that it names"),
+    ],
+)
+def test_a_checkpoint_that_does_not_hold_what_it_says_is_refused(
+    tmp_path: Path, trained: Detector, tiny_checkpoint: Checkpoint, changed: dict[str, Any], said: str
+):
+    weights = trained.state_dict()
+    whole = dataclasses.replace(tiny_checkpoint, model=weights, training_weights={}, optimizer={})
+    save(whole, tmp_path / "whole.pt")
+    assert find_model(tmp_path / "whole.pt").names == NAMES
+    save(dataclasses.replace(whole, **changed), tmp_path / "other.pt")
+    with pytest.raises(ModelFileError, match=said):
+        find_model(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_weights_of_another_type_or_fewer_are_refused(
+    tmp_path: Path, trained: Detector, tiny_checkpoint: Checkpoint, missing: bool
+):
+    weights = dict(trained.state_dict())
+    if missing:
+        del weights["backbone.stem.conv.weight"]
+    else:
+        weights["backbone.stem.conv.weight"] = weights["backbone.stem.conv.weight"].double()
+    save(dataclasses.replace(tiny_checkpoint, model=weights, training_weights={}, optimizer={}), tmp_path / "other.pt")
+    with pytest.raises(ModelFileError, match="have other names" if missing else "of torch.float64"):
+        find_model(tmp_path / "other.pt")

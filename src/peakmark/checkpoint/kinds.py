@@ -1,0 +1,68 @@
+"""Is every value that a file says of the kind that the program takes it for? Held against the types of the nouns.
+
+A digest proves that a file is as it was written, not that Peakmark wrote it. A text among the numbers would otherwise
+end some command, much later, in a traceback. It must not know which values make sense.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from functools import cache
+from typing import Any, Literal
+
+import torch
+
+_LARGEST = 1 << 63
+
+
+def check_kinds(noun: Any) -> None:
+    """Raises TypeError, naming the field, where a value in a dataclass is not of the type that it declares."""
+    for name, hint in _hints(typing.cast(Hashable, type(noun))).items():
+        if not _fits(getattr(noun, name), hint):
+            raise TypeError(f"{name} is not what it should be: {getattr(noun, name)!r:.60}")
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return _is_plain(value)
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
+    if origin is tuple:
+        # All tuples of nouns are of any length. Those of floats are the long ones: a value per class and epoch.
+        floats = isinstance(value, tuple) and parts[0] is float and all(type(item) is float for item in value)
+        return floats or (isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value))
+    if origin in (dict, Mapping):
+        return isinstance(value, dict) and all(_fits(k, parts[0]) and _fits(v, parts[1]) for k, v in value.items())
+    if dataclasses.is_dataclass(hint):
+        return isinstance(value, typing.cast(type, hint)) and all(
+            _fits(getattr(value, name), inner) for name, inner in _hints(typing.cast(type, hint)).items()
+        )
+    if hint in (int, float):
+        return _is_number(value) and (hint is float or isinstance(value, int))
+    return isinstance(value, types.NoneType if hint is None else hint)
+
+
+def _is_number(value: Any) -> bool:
+    """Whole numbers are those of a machine: a longer one can't be counted with, nor written down in a moment."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < _LARGEST
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str | int) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | bool | torch.Tensor | None) or _is_number(value)
