@@ -29,7 +29,9 @@ from peakmark.events import (
     TimeMeasured,
     ValidationProgress,
 )
+from peakmark.machine.notebook import in_notebook
 from peakmark.nouns import Losses, Position
+from peakmark.report.cell import cell_console
 from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
 from peakmark.report.position import position_in_words
@@ -38,6 +40,8 @@ from peakmark.report.time_table import time_table
 
 _LIVE_PAUSE_S = 0.1
 """Drawing faster than a person reads costs time that belongs to the steps."""
+_CELL_PAUSE_S = 0.5
+"""In a notebook all lines are sent again each time, maybe over a slow network."""
 _LOG_PAUSE_S = 30.0
 _ROWS_PER_HEADER = 20
 _BAR_CHARACTERS = 10
@@ -58,12 +62,17 @@ _OUTCOMES = {
 
 
 class ConsoleObserver:
-    """Draws the events of a run. Used in a `with`, it leaves a clean line behind whatever happens."""
+    """Draws the events of a run. Used in a `with`, it leaves a clean line behind whatever happens.
+
+    Without a console it draws on the terminal, or in the cell of a notebook, in one output of it.
+    """
 
     def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console or Console()
+        in_cell = console is None and in_notebook()
+        self._console = console or (cell_console() if in_cell else Console())
         self._clock = clock
         self._live = self._console.is_terminal and not self._console.is_dumb_terminal and not self._console.is_jupyter
+        self._live_pause_s = _CELL_PAUSE_S if in_cell else _LIVE_PAUSE_S
         self._line_is_drawn = False
         self._watcher_left = False
         self._next_draw_at = 0.0
@@ -260,7 +269,7 @@ class ConsoleObserver:
 
     def _draw(self, now: float, position: str, doing: str, rate: str, memory: str, left: str, patience: str) -> None:
         """Draws the live line, or writes a line into the log, and sets when the next may come."""
-        self._next_draw_at = now + (_LIVE_PAUSE_S if self._live else _LOG_PAUSE_S)
+        self._next_draw_at = now + (self._live_pause_s if self._live else _LOG_PAUSE_S)
         if not self._live:
             self._print("  ".join(part for part in (position, doing, rate, memory, left, patience) if part))
             return
