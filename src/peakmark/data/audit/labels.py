@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from peakmark.data.audit.findings import Box, Example, Finding, Severity, Shown, counted, finding
+from peakmark.data.audit.findings import MOST_EXAMPLES, Box, Example, Finding, Severity, Shown, counted, finding
 from peakmark.data.index import Index, SurveyedSplit
 from peakmark.data.split_notes import MANY_UNLABELLED, unlabelled
 from peakmark.geometry.boxes import xyxy_from_cxcywh
-from peakmark.nouns import FloatArray
+from peakmark.nouns import FloatArray, IntArray
 
 _SAME_PLACE = 0.9
 """IoU from which two boxes of an image mean the same object: closer than two people draw one."""
+
+_PAIRS_AT_A_TIME = 1 << 18
+"""Bounds the memory of a comparison to some 10 MB."""
 
 _WHOLE_SIDE = 0.97
 """Share of both sides from which a box is nearly the whole image."""
@@ -125,53 +127,91 @@ def _lines(split: SurveyedSplit) -> Iterator[Finding]:
 
 
 def _repeated(index: Index, names: Sequence[str]) -> Iterator[Finding]:
-    doubled: list[Example] = []
-    contradicting: list[Example] = []
-    for number, first, second, iou in boxes_in_one_place(index):
-        label = [names[c] for c in index.classes[[first, second]].tolist()]
-        same = label[0] == label[1]
-        what = f"two of {label[0]}" if same else f"{label[0]} and {label[1]}"
-        example = Example(f"{index.files[number]}: {what}, IoU {iou:.2f}", (show(index, number, (first, second)),))
-        (doubled if same else contradicting).append(example)
+    # Counted in arrays, and examples made of the first ones only: 10,000 boxes in one place are 50 million pairs.
+    examples: dict[bool, list[Example]] = {True: [], False: []}
+    counts = {True: 0, False: 0}
+    for number, first_P, second_P, iou_P in boxes_in_one_place(index):
+        same_P = index.classes[first_P] == index.classes[second_P]
+        for same in (True, False):
+            pairs = np.flatnonzero(same_P == same)
+            counts[same] += len(pairs)
+            for pair in pairs[: MOST_EXAMPLES - len(examples[same])].tolist():
+                first, second = int(first_P[pair]), int(second_P[pair])
+                label = [names[c] for c in index.classes[[first, second]].tolist()]
+                what = f"two of {label[0]}" if same else f"{label[0]} and {label[1]}"
+                text = f"{index.files[number]}: {what}, IoU {iou_P[pair]:.2f}"
+                examples[same].append(Example(text, (show(index, number, (first, second)),)))
     boxes = len(index.classes)
-    if doubled:
+    if doubled := counts[True]:
         yield finding(
             "doubled box",
-            _by_share(len(doubled), boxes),
-            f"{index.split}: {counted(len(doubled), 'object is', 'objects are')} labelled twice, by boxes that overlap"
+            _by_share(doubled, boxes),
+            f"{index.split}: {counted(doubled, 'object is', 'objects are')} labelled twice, by boxes that overlap"
             f" by {_SAME_PLACE:.0%} or more.",
             "Delete one of each two; a model finds the object once and the other counts as missed.",
+            examples[True],
             doubled,
         )
-    if contradicting:
+    if contradicting := counts[False]:
         yield finding(
             "same box, two classes",
-            _by_share(len(contradicting), boxes),
-            f"{index.split}: {counted(len(contradicting), 'object has', 'objects have')} two classes: equal boxes"
+            _by_share(contradicting, boxes),
+            f"{index.split}: {counted(contradicting, 'object has', 'objects have')} two classes: equal boxes"
             f" (IoU from {_SAME_PLACE}).",
             "Decide for one class of each; whichever the model says, the other counts as missed.",
+            examples[False],
             contradicting,
         )
 
 
-def boxes_in_one_place(index: Index) -> Iterator[tuple[int, int, int, float]]:
-    """Gives each two boxes of an image that mean the same place: number of the image, rows of the boxes, their IoU."""
+def boxes_in_one_place(index: Index) -> Iterator[tuple[int, IntArray, IntArray, FloatArray]]:
+    """Gives the pairs of boxes of an image that mean the same place: its number, rows of both boxes (P,), IoU (P,).
+
+    Some MB however many boxes an image has: one with very many comes in several parts. Ordered within a part.
+    """
     corners = xyxy_from_cxcywh(index.boxes_cxcywh_norm)
     bounds = index.offsets.tolist()
     for number in np.flatnonzero(np.diff(index.offsets) > 1).tolist():
         start = bounds[number]
-        iou = _pairwise_iou(corners[start : bounds[number + 1]])
-        for first, second in zip(*np.nonzero(np.triu(iou >= _SAME_PLACE, 1)), strict=True):
-            yield number, start + int(first), start + int(second), float(iou[first, second])
+        boxes = corners[start : bounds[number + 1]]
+        for first_P, second_P in _near_pairs(boxes):
+            iou_P = _iou(boxes[first_P], boxes[second_P])
+            alike = np.flatnonzero(iou_P >= _SAME_PLACE)
+            if len(alike):
+                alike = alike[np.argsort(first_P[alike] * len(boxes) + second_P[alike])]
+                yield number, start + first_P[alike], start + second_P[alike], iou_P[alike]
 
 
-def _pairwise_iou(boxes_xyxy: FloatArray) -> NDArray[np.float32]:
+def _near_pairs(boxes_xyxy: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
+    """Gives all pairs that can overlap enough, in parts; far too many to compare each with each.
+
+    With d between left or upper edges, the overlap is at most side - d wide or high, and so IoU at most 1 - d / side.
+    """
+    order = np.argsort(boxes_xyxy[:, 0], kind="stable")
+    left, top, right, bottom = boxes_xyxy[order].astype(np.float64).T
+    share = 1 - _SAME_PLACE + 1e-3
+    reach, reach_down = left + share * (right - left), share * (bottom - top)
+    rank = np.arange(len(order))
+    counts = np.searchsorted(left, reach, side="right") - rank - 1
+    parts = np.cumsum(counts) // _PAIRS_AT_A_TIME
+    for part in np.unique(parts):
+        rows = np.flatnonzero((parts == part) & (counts > 0))
+        ones = np.repeat(rows, counts[rows])
+        begins = np.cumsum(counts[rows]) - counts[rows]
+        others = ones + 1 + np.arange(len(ones)) - np.repeat(begins, counts[rows])
+        near = np.abs(top[ones] - top[others]) <= np.maximum(reach_down[ones], reach_down[others])
+        first, second = order[ones[near]], order[others[near]]
+        yield np.minimum(first, second), np.maximum(first, second)
+
+
+def _iou(some_xyxy: FloatArray, others_xyxy: FloatArray) -> FloatArray:
     # That of geometry.iou works on tensors; an audit must not wait for torch to load.
-    low = np.maximum(boxes_xyxy[:, None, :2], boxes_xyxy[None, :, :2])
-    high = np.minimum(boxes_xyxy[:, None, 2:], boxes_xyxy[None, :, 2:])
-    intersection = np.prod(np.maximum(high - low, 0), axis=2)
-    area = np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1)
-    iou: NDArray[np.float32] = intersection / (area[:, None] + area[None, :] - intersection)
+    low = np.maximum(some_xyxy[:, :2], others_xyxy[:, :2])
+    overlap = np.maximum(np.minimum(some_xyxy[:, 2:], others_xyxy[:, 2:]) - low, 0)
+    intersection = overlap[:, 0] * overlap[:, 1]
+    sides = [boxes[:, 2:] - boxes[:, :2] for boxes in (some_xyxy, others_xyxy)]
+    areas = [side[:, 0] * side[:, 1] for side in sides]
+    iou: FloatArray = intersection / (areas[0] + areas[1] - intersection)
     return iou
 
 
