@@ -14,11 +14,12 @@ import numpy as np
 from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
 from peakmark.data.audit.likeness import alike_pairs
 from peakmark.data.audit.pool import Pool
+from peakmark.nouns import FloatArray, IntArray
 
 _MANY_LEAKED = 0.02
 """Share of a validation or test split from which a leak is called high: it can then move a metric visibly."""
 
-_MANY_REPEATED = 0.05
+MANY_REPEATED = 0.05
 _SHOWN_OF_GROUP = 4
 
 _REMEDY_ACROSS = "Keep each in one split only; peakmark audit fix=split writes lists that do."
@@ -115,7 +116,7 @@ def _within(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str)
         extra = sum(len(group) - 1 for group in repeated)
         yield finding(
             kind,
-            "medium" if extra >= _MANY_REPEATED * len(index) else "low",
+            "medium" if extra >= MANY_REPEATED * len(index) else "low",
             f"{index.split}: {counted(extra, 'image is', 'images are')} {what} as another one of the split.",
             _REMEDY_WITHIN,
             (example_of(pool, group, kind) for group in repeated),
@@ -138,7 +139,12 @@ def _other_labels(pool: Pool, groups: Iterable[tuple[int, ...]]) -> Iterator[Fin
 def labels_of(pool: Pool, image: int) -> bytes:
     """Gives what tells an image's labels from another's; their order doesn't count."""
     entry = pool.index(image).entry(int(pool.row_N[image]))
-    rows = np.column_stack((entry.classes.astype(np.float64), entry.boxes_cxcywh_norm.astype(np.float64)))
+    return label_bytes(entry.classes, entry.boxes_cxcywh_norm)
+
+
+def label_bytes(classes: IntArray, boxes_cxcywh_norm: FloatArray) -> bytes:
+    """Gives what tells these labels from others; their order doesn't count."""
+    rows = np.column_stack((classes.astype(np.float64), boxes_cxcywh_norm.astype(np.float64)))
     order = np.lexsort(rows.T[::-1])
     return rows[order].tobytes()
 

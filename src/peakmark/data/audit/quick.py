@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from peakmark.data.audit.duplicates import MANY_REPEATED, label_bytes
 from peakmark.data.audit.findings import counted, worst_first
 from peakmark.data.audit.labels import check_boxes
 from peakmark.data.audit.size import check_size
@@ -22,7 +23,7 @@ from peakmark.errors import MachineError
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.machine.durable import write_text
 
-_VERSION = 1
+_VERSION = 2
 """Goes up whenever something else would be said of the same data."""
 
 
@@ -46,10 +47,27 @@ def _notes(train: Index, val: Index | None, names: Sequence[str]) -> tuple[str, 
     findings = [found for index in splits.values() for found in check_boxes(index, names)]
     findings += check_size(splits, names)
     notes = [found.text for found in worst_first(findings) if found.severity != "low"]
+    notes += [note for index in splits.values() for note in _within(index)]
     if val is not None and (leaked := int(np.isin(_digests(val), _digests(train)).sum())):
         images = counted(leaked, "image of val is", "images of val are")
         notes.insert(0, f"{images} in train too, as equal files ({leaked / len(val):.1%} of val).")
     return (*notes, "peakmark audit data=... shows where, and looks for more.") if notes else ()
+
+
+def _within(index: Index) -> Iterator[str]:
+    """Says of equal files in a split what an audit calls medium: that they are many, or labelled in different ways."""
+    _, inverse, counts = np.unique(_digests(index), return_inverse=True, return_counts=True)
+    extra = len(index) - len(counts)
+    if extra >= MANY_REPEATED * len(index):
+        images = counted(extra, "image is", "images are")
+        yield f"{index.split}: {images} the very same file as another one of the split; their objects count again."
+    labels: dict[int, set[bytes]] = {}
+    for row in np.flatnonzero(counts[inverse] > 1).tolist():
+        entry = index.entry(row)
+        labels.setdefault(int(inverse[row]), set()).add(label_bytes(entry.classes, entry.boxes_cxcywh_norm))
+    if differing := sum(len(ways) > 1 for ways in labels.values()):
+        images = counted(differing, "image is", "images are")
+        yield f"{index.split}: {images} there more than once with other labels each time."
 
 
 def _digests(index: Index) -> NDArray[np.bytes_]:

@@ -68,3 +68,17 @@ def test_the_same_data_are_looked_at_once(make_index: MakeIndex, monkeypatch, ow
     for file in (own_cache / "audit").iterdir():
         file.write_text("{damaged")
     assert quick_notes(train, val, NAMES) == said
+
+
+def test_equal_files_of_a_split_are_told_where_they_are_many_or_labelled_in_different_ways(make_index: MakeIndex):
+    def copied(index: Index, copies: int) -> Index:
+        digests = index.digests.copy()
+        digests[1 : 1 + 2 * copies : 2] = digests[0 : 2 * copies : 2]
+        return replace(index, digests=digests)
+
+    alike = distinct(make_index("train", [[0], [0], [1], [1]] * 100), 0)
+    assert quick_notes(copied(alike, 10), None, NAMES) == ()
+    many = quick_notes(copied(alike, 40), None, NAMES)
+    assert many[0].startswith("train: 40 images are the very same file as another one of the split")
+    differing = quick_notes(copied(sound(make_index, "train", 0), 3), None, NAMES)
+    assert differing[0] == "train: 3 images are there more than once with other labels each time."
