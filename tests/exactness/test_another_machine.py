@@ -16,7 +16,7 @@ def without_bfloat16(train, stop_at, monkeypatch):
     """A run in bfloat16, stopped after its first epoch, on a processor that has none of it from here on."""
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: True)
     monkeypatch.setattr("peakmark.machine.devices._mkldnn_has_bfloat16", lambda: True)
-    stopped = train(observer=stop_at(EpochEnded, 1))
+    stopped = train(observer=stop_at(EpochEnded, 1), threads=2)
     assert read(stopped.last).arithmetic["precision"] == "bfloat16"
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: False)
     monkeypatch.setattr("peakmark.machine.devices._mkldnn_has_bfloat16", lambda: False)
@@ -37,8 +37,11 @@ def test_a_precision_that_is_not_there_is_settled_again_and_said(without_bfloat1
     resumed = YOLO().resume(without_bfloat16.save_dir, observer=events.append)
     assert resumed.outcome == "finished"
     plan = next(event.plan for event in events if isinstance(event, ResumePlanned))
+    (threads,) = (part for part in plan.parts if part.part == "threads")
+    assert (threads.fate, threads.why[:51]) == ("carried over", "2, as the run began, though this process may use 1 ")
     (precision,) = (part for part in plan.parts if part.part == "precision")
     assert precision.why == "bfloat16 -> float32"
     assert "float32 rounds differently from bfloat16" in plan.inexact
     assert next(event.precision for event in events if isinstance(event, RunStarted)) == "float32"
-    assert read(resumed.last).arithmetic["precision"] == "float32"
+    arithmetic = read(resumed.last).arithmetic
+    assert (arithmetic["precision"], arithmetic["threads"]) == ("float32", 2)

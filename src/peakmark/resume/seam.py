@@ -65,7 +65,7 @@ class Seam:
     contradictions: tuple[Cause, ...] = ()
     """What in the state can't be true of a healthy run."""
     cores: int | None = None
-    """How many processors may be used here; None where that is not known."""
+    """How many threads a new run would take here; None where that is not known."""
     in_place: bool = True
 
     @property

@@ -16,7 +16,7 @@ from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler
-from peakmark.machine.cores import granted_cores
+from peakmark.machine.cores import default_threads
 from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.nouns import Cause, ChangePlan, Position
 from peakmark.record.folder import RunFolder
@@ -92,7 +92,7 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
     after = _side_after(before, checkpoint, old, new, data, wishes)
     _check_same_data(folder, checkpoint, data, wishes)
     found = contradictions_of(checkpoint, folder if in_place else None)
-    seam = Seam(folder.path, checkpoint.position, before, after, found, granted_cores(), in_place=in_place)
+    seam = Seam(folder.path, checkpoint.position, before, after, found, default_threads(), in_place=in_place)
     others = (before.train, before.val) != (after.train, after.val)
     files = changed_files(folder, data.train_index, data.val_index) if others else ()
     return Planned(folder, checkpoint, parsed, data, files, seam, plan(seam))
