@@ -35,4 +35,6 @@ class WhileItGoes:
 
     def __call__(self, event: Event) -> None:
         if self._goes_well:
+            # Meanwhile nothing: what is told of a failure comes by here as well.
+            self._goes_well = False
             self._goes_well = drawn("The pictures of training batches", lambda: self._draw(event), self._tell)

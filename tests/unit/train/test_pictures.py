@@ -60,3 +60,15 @@ def test_after_the_first_failure_nothing_is_drawn_while_it_goes():
         watch(EVENT)
     assert len(asked) == 2
     assert len(told) == 1
+
+
+def test_what_is_told_of_a_failure_is_not_drawn_in_its_turn():
+    told: list[Event] = []
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        watch(event)
+
+    watch = WhileItGoes(fails_with(ValueError("no")), tell)
+    watch(EVENT)
+    assert len(told) == 1
