@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from peakmark.checkpoint.format import Checkpoint
+from peakmark.data.audit.density import density_notes
 from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.evaluate.evidence import Evidence
@@ -73,19 +74,18 @@ class OpenedSplit:
 
     def validate(self, model: Detector, observe: Observer, speed: Speed | None = None) -> Validated:
         """Gives the numbers that the log gave, where data and machine are the same; `speed` is told what it took."""
-        wishes, trained = self.wishes, self.trained.settings
+        trained = self.trained.settings
         with self.arithmetic.in_force():
             validated = validate_weights(
                 model,
                 self.data,
                 self.arithmetic,
                 (trained["box"], trained["cls"], trained["dfl"]),
-                thresholds=Thresholds(wishes.conf, wishes.iou, wishes.max_det),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
             )
         if validated.evaluation.truths == 0:
-            observe(Notice(_false_alarms(validated.evidence, wishes.split), serious=True))
+            observe(Notice(_false_alarms(validated.evidence, self.wishes.split), serious=True))
         return validated
 
 
@@ -93,7 +93,8 @@ def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe
     """Opens the split. Raises ModelFileError where its classes are not the model's, and DataError."""
     arithmetic = arithmetic_of(trained, wishes.device, observe)
     data = _validation_set(trained, wishes, spec, arithmetic)
-    for note in (*spec.notes, f"{wishes.split}: {len(data.index):,} images, {data.index.contents}."):
+    contents = f"{wishes.split}: {len(data.index):,} images, {data.index.contents}."
+    for note in (*spec.notes, contents, *density_notes(data.index, data.thresholds.max_detections)):
         observe(Notice(note))
     return OpenedSplit(trained, wishes, data, arithmetic)
 
@@ -218,7 +219,17 @@ def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, ar
     index = open_index(wishes, spec, wishes.split, bad_labels, single_class=single)
     side_px = wishes.imgsz or trained.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
-    return ValidationSet(index, cache, workers_of(wishes, arithmetic), 2 * wishes.batch, names)
+    workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings)
+    return ValidationSet(index, cache, workers, 2 * wishes.batch, names, thresholds)
+
+
+def _thresholds(wishes: ValSettings, trained: Mapping[str, Any]) -> Thresholds:
+    """What is not wished otherwise is as in the training's validations, so that `val` repeats the log."""
+    return Thresholds(
+        confidence=trained["conf"] if wishes.conf is None else wishes.conf,
+        iou=trained["iou"] if wishes.iou is None else wishes.iou,
+        max_detections=trained["max_det"] if wishes.max_det is None else wishes.max_det,
+    )
 
 
 def _fitness_of(evaluation: Evaluation, trained: Trained) -> float | None:
@@ -235,6 +246,7 @@ def _metrics_json(evaluation: Evaluation) -> str:
         {
             "protocol": evaluation.protocol,
             "metrics": evaluation.metrics,
+            "coco": evaluation.coco,
             "names": evaluation.names,
             "per_class": evaluation.per_class,
             "images": evaluation.images,

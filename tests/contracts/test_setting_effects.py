@@ -10,14 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from peakmark import TrainResults
+from peakmark import YOLO, TrainResults
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode
 from peakmark.errors import DataError, MachineError, TrainingError
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.evidence_file import read as read_evidence
 from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped, TimeMeasured
 from peakmark.machine.devices import Arithmetic
 from peakmark.settings.description import describe
@@ -161,6 +164,36 @@ def check_fitness(train, trained, **_):
     assert fitness["map50"].fitness == metrics["map50"]
     assert fitness["map50_95"].fitness == metrics["map50_95"]
     assert fitness["classic"].fitness == pytest.approx(0.1 * metrics["map50"] + 0.9 * metrics["map50_95"])
+
+
+def evidence_of(train, trained, **settings: Any) -> tuple[Evidence, TrainResults]:
+    """What one epoch's validation left, from a model that finds something."""
+    start = {**QUICK, "val": True, "lr0": 1e-6, "imgsz": 64, "model": trained[0].best, "average": False}
+    results = train(**start, **settings)
+    evidence = read_evidence(results.save_dir / "evidence/epoch1.npz")
+    assert evidence is not None
+    return evidence, results
+
+
+def check_conf(train, trained, **_):
+    evidence, results = evidence_of(train, trained, conf=0.05)
+    assert 0.05 < evidence.scores_D.min() < 0.1
+    assert results.summary["protocol"].endswith("per image and class, conf=0.05")
+    assert read(results.last).history.segments[0].comparable.endswith(results.summary["protocol"])
+    repeated = YOLO(results.best).val(observer=lambda event: None, project=results.save_dir, plots=False)
+    assert (repr(repeated.metrics), repeated.protocol) == (repr(results.metrics), results.summary["protocol"])
+    otherwise = YOLO(results.best).val(observer=lambda event: None, project=results.save_dir, plots=False, conf=0.3)
+    assert otherwise.metrics != results.metrics
+
+
+def check_iou(train, trained, **_):
+    few, many = (evidence_of(train, trained, iou=iou)[0] for iou in (0.1, 0.9))
+    assert 0 < len(few.scores_D) < len(many.scores_D)
+
+
+def check_max_det(train, trained, **_):
+    evidence, _ = evidence_of(train, trained, max_det=2)
+    assert np.bincount(evidence.image_D).max() == 2
 
 
 def check_patience(train, **_):

@@ -18,7 +18,7 @@ _BEARING_ON_RECIPE = ("optimizer", "lr0", "momentum", "warmup_bias_lr", "weight_
 
 def as_today(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Gives the content of a file of any version that was, as the newest version has it."""
-    for version, step in enumerate((_from_1, _from_2, _from_3), start=1):
+    for version, step in enumerate((_from_1, _from_2, _from_3, _from_4), start=1):
         if plain["format_version"] == version:
             plain = step(plain)
     return plain
@@ -61,6 +61,12 @@ def _from_3(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     arithmetic = {**plain["arithmetic"], "compiled": False, "augmentation": "opencv"}
     plain = {**plain, "format_version": 4, "arithmetic": arithmetic}
     return _with_settings(plain, {"compile": False})
+
+
+def _from_4(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 4 validated all runs with the same thresholds."""
+    plain = {**plain, "format_version": 5}
+    return _with_settings(plain, {"conf": 0.001, "iou": 0.7, "max_det": 300})
 
 
 def _with_settings(plain: Mapping[str, Any], added: Mapping[str, Any]) -> Mapping[str, Any]:

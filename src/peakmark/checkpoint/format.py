@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from peakmark.checkpoint.kinds import check_kinds
-from peakmark.nouns import PROTOCOL, EpochRecord, History, Losses, Phase, Position, Segment
+from peakmark.nouns import EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 TIME_COLUMNS = ("train_s", "validation_s")
 """The parts of a record, or of the open epoch's sums, that differ between two runs of the same fold."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -120,10 +120,15 @@ def to_plain(checkpoint: Checkpoint) -> dict[str, Any]:
     return {key: _plain(value, key) for key, value in plain.items()}
 
 
-def comparable(val_fingerprint: str | None, side_px: int) -> str:
+def comparable(val_fingerprint: str | None, side_px: int, protocol: str) -> str:
     """What a validation is made of, in words: epochs of equal words can be compared."""
     data = f"validation data {val_fingerprint}" if val_fingerprint else "no validation data"
-    return f"{data}, {side_px} px rectangles, {PROTOCOL}"
+    return f"{data}, {side_px} px rectangles, {protocol}"
+
+
+def protocol_in(comparable: str) -> str:
+    """Gives the protocol of what `comparable` put together: what the numbers mean."""
+    return comparable.split(", ", 2)[2]
 
 
 def from_plain(plain: Mapping[str, Any]) -> Checkpoint:

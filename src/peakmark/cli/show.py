@@ -67,6 +67,12 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     for name, value in metrics.items():
         console.print(f"{name:<16} {value!r}", highlight=False, markup=False, soft_wrap=True)
     console.print()
+    # Compared as text: NaN, for a size of object that does not occur, equals itself there.
+    if any(repr(value) != repr(metrics[name]) for name, value in evaluation.coco.items()):
+        _line(console, Text("COCO's own figures, with its cap of 100 detections of an image and class:"))
+        for name, value in evaluation.coco.items():
+            console.print(f"{name:<16} {value!r}", highlight=False, markup=False, soft_wrap=True)
+        console.print()
     _line(console, Text(f"{evaluation.images} images, {evaluation.detections} detections. {evaluation.protocol}."))
 
 

@@ -78,6 +78,11 @@ class Index:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def image_of_truth(self) -> IntArray:
+        """(M,) the number of each truth's image"""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
     def path(self, number: int) -> Path:
         """Gives the absolute path of an image."""
         return self.folder / self.files[number]

@@ -45,9 +45,12 @@ def validate(
     names: Sequence[str],
     *,
     gains: tuple[float, float, float],
+    otherwise: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Validated:
     """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
+
+    `otherwise` is for the protocol: what `predict` does in another way than by default.
 
     The order of the images is that of their numbers, and how they are cut into batches changes no number as long as
     `predict` answers the same per image. `progress` is told after each batch how many images are done. Holds arrays
@@ -67,7 +70,7 @@ def validate(
     order = sorted(truths_by_number)
     truths, detections = [truths_by_number[n] for n in order], [found_by_number[n] for n in order]
     evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
-    return Validated(evaluation_from(evidence, names, losses.mean(gains)), evidence)
+    return Validated(evaluation_from(evidence, names, losses.mean(gains), otherwise), evidence)
 
 
 def _in_original(found: Detections, letterbox: Letterbox) -> Detections:

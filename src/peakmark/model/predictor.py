@@ -28,10 +28,15 @@ class Thresholds:
     iou: float
     """Overlap above which the weaker of two boxes of a class is dropped."""
     max_detections: int
+    """Of an image."""
 
-
-PROTOCOL_THRESHOLDS = Thresholds(confidence=0.001, iou=0.7, max_detections=300)
-"""What every logged number is made with."""
+    def unusual(self) -> tuple[str, ...]:
+        """Says what of them is another than in a usual validation, by the names of the settings."""
+        usual = (("conf", 0.001), ("iou", 0.7), ("max_det", 300))
+        own = (self.confidence, self.iou, self.max_detections)
+        return tuple(
+            f"{name}={value:g}" for (name, by_default), value in zip(usual, own, strict=True) if value != by_default
+        )
 
 
 class Predictor:

@@ -112,6 +112,9 @@ class Summary(TypedDict):
     """What makes an epoch best: the name and the formula."""
     protocol: str
     """What the metrics mean."""
+    coco: Mapping[str, float] | None
+    """The twelve figures of COCO of the best, where the metrics are without its cap of 100 detections of an image and
+    class; null where they are its own, and before the run's end."""
     names: tuple[str, ...]
     segments: tuple[Stretch, ...]
     """One more than the settings were changed at resumes; resumes that change nothing leave no trace in a run."""
@@ -143,6 +146,7 @@ def summarise(
     text: str,
     fitness: str,
     protocol: str,
+    coco: Mapping[str, float] | None,
     names: tuple[str, ...],
     settings: Mapping[str, Any],
     weights_bytes: int,
@@ -163,6 +167,7 @@ def summarise(
         "averaging": averaging,
         "fitness": fitness,
         "protocol": protocol,
+        "coco": coco,
         "names": names,
         "segments": tuple(
             Stretch(epoch=segment.from_epoch + 1, images=segment.from_images, reason=segment.reason)

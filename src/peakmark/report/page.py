@@ -114,6 +114,9 @@ def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
 
 def _protocol(summary: Mapping[str, Any]) -> list[str]:
     words = [f"Metrics by {summary['protocol']}."] if summary.get("protocol") else []
+    if coco := mapping(summary.get("coco")):
+        numbers = ", ".join(f"{name} {_number(value)}" for name, value in coco.items())
+        words.append(f"COCO's own figures, with its cap of 100 detections of an image and class: {numbers}.")
     if summary.get("fitness"):
         words.append(f"An epoch is best by {summary['fitness']}.")
     return words

@@ -11,7 +11,7 @@ from pathlib import Path
 from peakmark.nouns import ChangePlan, PlannedPart
 from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.expected import expected_shift
-from peakmark.resume.seam import AUGMENTATIONS, Seam, Side
+from peakmark.resume.seam import AUGMENTATIONS, THRESHOLDS, Seam, Side
 from peakmark.settings.difference import Change
 from peakmark.settings.recipe import window_images
 
@@ -195,12 +195,12 @@ def _data(seam: Seam) -> Iterator[PlannedPart]:
 
 def _best(seam: Seam) -> Iterator[PlannedPart]:
     before, after = seam.before, seam.after
-    if before.val != after.val or seam.changed("imgsz"):
+    if (before.val, before.protocol) != (after.val, after.protocol) or seam.changed("imgsz", *THRESHOLDS):
         yield PlannedPart(
             "best epoch",
             "re-initialised",
-            "validated on other data or at another size, earlier epochs can't be compared: best starts anew, and the"
-            " best so far is kept as epochN.pt",
+            f"validated {_validated_otherwise(seam)}, earlier epochs can't be compared: best starts anew, and the best"
+            " so far is kept as epochN.pt",
         )
     elif changed := seam.changed("fitness"):
         yield PlannedPart(
@@ -212,6 +212,13 @@ def _best(seam: Seam) -> Iterator[PlannedPart]:
         yield PlannedPart("best epoch", "carried over", "a function of the history")
     if changed := seam.changed("val", "val_period"):
         yield PlannedPart("validation", "changed", f"{_listed(changed)}: from the open epoch on")
+
+
+def _validated_otherwise(seam: Seam) -> str:
+    if seam.before.protocol != seam.after.protocol:
+        changed = seam.changed(*THRESHOLDS)
+        return f"with {_listed(changed)}" if changed else f"by another protocol ({seam.after.protocol})"
+    return "on other data or at another size"
 
 
 def _length(seam: Seam) -> Iterator[PlannedPart]:

@@ -17,6 +17,8 @@ from peakmark.settings.fields import AUGMENTATION, Settings
 from peakmark.settings.recipe import Recipe
 
 AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
+THRESHOLDS = ("conf", "iou", "max_det")
+"""What counts as a detection in a validation."""
 ADAM_PER_SGD = 10.0
 """Adam's steps are as long as its rate, SGD's are shortened by the gradient: 0.001 of one is like 0.01 of the other."""
 
@@ -39,6 +41,8 @@ class Side:
     train: str
     val: str | None
     """Fingerprints of the data."""
+    protocol: str | None = None
+    """What the numbers of a validation mean; None where nothing is to be compared."""
 
     @property
     def mosaic(self) -> float:
@@ -81,6 +85,8 @@ class Seam:
             for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
             if old != new and old and new
         )
+        if before.protocol != after.protocol and not self.changed(*THRESHOLDS):
+            data += (f"what is measured: {before.protocol} -> {after.protocol}",)
         return tuple(str(change) for change in self.changes if self.bears_on_result(change)) + data
 
     @property
@@ -105,7 +111,8 @@ class Seam:
         before, after = self.before, self.after
         return (
             any(self.bears_on_result(change) for change in self.changes)
-            or (before.train, before.val, before.horizon) != (after.train, after.val, after.horizon)
+            or (before.train, before.val, before.protocol) != (after.train, after.val, after.protocol)
+            or before.horizon != after.horizon
             or before.recipe != after.recipe
         )
 

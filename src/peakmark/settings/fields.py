@@ -58,6 +58,7 @@ _VERIFY = "check of the images when they are first seen: full decodes each one, 
 _BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
 _EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 _BEST_DEVICE = "the best there is"
+_AS_IN_ITS_TRAINING = "as in the training's validations"
 _BY_MACHINE = "by the machine: none on a few cores, up to 8 beside a GPU"
 
 
@@ -167,6 +168,12 @@ class Settings(SettingsModel):
         0.0, "imgsz varies from batch to batch by up to this share (True: 0.5)", AUGMENTATION, "result", ge=0, le=1
     )
 
+    conf: Real = setting(0.001, "least confidence of a detection in a validation", DETECTION, "result", ge=0, lt=1)
+    iou: Real = setting(
+        0.7, "overlap from which a validation drops the weaker of two boxes", DETECTION, "result", ge=0, le=1
+    )
+    max_det: Whole = setting(300, "most detections an image in a validation", DETECTION, "result", ge=1)
+
     box: Real = setting(7.5, "weight of the box loss", LOSS, "result", ge=0)
     cls: Real = setting(0.5, "weight of the class loss", LOSS, "result", ge=0)
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
@@ -233,9 +240,21 @@ class _OnASplit(SettingsModel):
 class ValSettings(_OnASplit):
     """The settings of a validation."""
 
-    conf: Real = setting(0.001, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
-    iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
-    max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
+    conf: Real | None = setting(
+        None, "least confidence of a detection", DETECTION, "result", unset=_AS_IN_ITS_TRAINING, ge=0, lt=1
+    )
+    iou: Real | None = setting(
+        None,
+        "overlap from which the weaker of two is dropped",
+        DETECTION,
+        "result",
+        unset=_AS_IN_ITS_TRAINING,
+        ge=0,
+        le=1,
+    )
+    max_det: Whole | None = setting(
+        None, "most detections an image", DETECTION, "result", unset=_AS_IN_ITS_TRAINING, ge=1
+    )
 
     batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
     device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)

@@ -26,6 +26,7 @@ import torch
 
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import comparable
+from peakmark.data.audit.density import density_notes
 from peakmark.data.audit.quick import quick_notes
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
@@ -36,6 +37,7 @@ from peakmark.data.plan import least_side
 from peakmark.data.split_notes import BadLabels
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
+from peakmark.evaluate.protocol import cap_for, most_of_a_class, protocol_in_words
 from peakmark.events import Observer
 from peakmark.machine.compiling import check_compiler
 from peakmark.machine.cores import granted_cores
@@ -43,7 +45,8 @@ from peakmark.machine.devices import Arithmetic, Augmentation, memory_in_use_byt
 from peakmark.machine.memory import available_bytes, keep_freed_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import STRIDES, Detector
-from peakmark.nouns import History, Segment
+from peakmark.model.predictor import Thresholds
+from peakmark.nouns import PROTOCOL, History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.capture import RunFacts, result_settings
 from peakmark.resume.state import RunState
@@ -78,12 +81,22 @@ class OpenData:
     val_index: Index | None
     fitness: Fitness | None
     """What makes an epoch best; None where nothing is validated."""
+    thresholds: Thresholds
+    """What counts as a detection in a validation."""
+
+    @property
+    def protocol(self) -> str:
+        """What the numbers of a validation mean."""
+        index = self.val_index
+        most = most_of_a_class(index.image_of_truth, index.classes) if index is not None else 0
+        return protocol_in_words(cap_for(most), self.thresholds.unusual())
 
     @property
     def warnings(self) -> tuple[str, ...]:
         found = quick_notes(self.train_index, self.val_index, self.names)
-        of_val = self.val_index.warnings if self.val_index else ()
-        return (*self.spec.notes, *self.train_index.warnings, *of_val, *found)
+        if self.val_index is not None:
+            found = (*self.val_index.warnings, *found, *density_notes(self.val_index, self.thresholds.max_detections))
+        return (*self.spec.notes, *self.train_index.warnings, *found)
 
     @property
     def val_fingerprint(self) -> str | None:
@@ -137,7 +150,7 @@ def prepare(
     if arithmetic.compiled:
         check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
-    state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint))
+    state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
     return put_together(settings, data, arithmetic, state, source.scale.name, notes)
 
 
@@ -182,7 +195,13 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
     assert train_index is not None
     train_index = train_index.first(settings.fraction)
     check_no_lone_value(settings, len(train_index))
-    return OpenData(spec, names, train_index, val_index, open_fitness(settings.fitness, names, val_index, function))
+    fitness = open_fitness(settings.fitness, names, val_index, function)
+    return OpenData(spec, names, train_index, val_index, fitness, thresholds_of(settings))
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """What counts as a detection in a run's validations."""
+    return Thresholds(settings.conf, settings.iou, settings.max_det)
 
 
 def check_no_lone_value(settings: Settings, images: int) -> None:
@@ -196,7 +215,7 @@ def check_no_lone_value(settings: Settings, images: int) -> None:
         )
 
 
-def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | None) -> Segment:
+def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | None, protocol: str = PROTOCOL) -> Segment:
     """The segment that a run begins with."""
     return Segment(
         from_epoch=0,
@@ -205,7 +224,7 @@ def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | Non
         reason="start",
         recipe=dataclasses.asdict(chosen),
         horizon=settings.epochs,
-        comparable=comparable(val_fingerprint, settings.imgsz),
+        comparable=comparable(val_fingerprint, settings.imgsz, protocol),
     )
 
 
@@ -291,7 +310,8 @@ def open_validation_set(
 ) -> ValidationSet:
     """Opens a split for the validations of a run."""
     images = open_images(index, settings, arithmetic)
-    return ValidationSet(index, images, workers_of(settings, arithmetic), 2 * settings.batch, names)
+    workers = workers_of(settings, arithmetic)
+    return ValidationSet(index, images, workers, 2 * settings.batch, names, thresholds_of(settings))
 
 
 def augmentation_of(settings: Settings) -> Augmentation:

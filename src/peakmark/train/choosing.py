@@ -16,7 +16,7 @@ from typing import Any
 
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.checkpoint.kept import kept_epochs
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError
@@ -25,7 +25,7 @@ from peakmark.events import Notice, Observer, ResumePlanned
 from peakmark.machine.disk import bytes_in
 from peakmark.machine.durable import clean_leftovers, write_text
 from peakmark.machine.lock import RunLock
-from peakmark.nouns import PROTOCOL, ChangePlan, EpochRecord, History, PlannedPart
+from peakmark.nouns import ChangePlan, EpochRecord, History, PlannedPart
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal
 from peakmark.record.results_csv import render as render_results
@@ -222,7 +222,8 @@ def _write_summary(
         outcome=before["outcome"],
         text=before["text"],
         fitness=f"{choice.fitness.formula.words} (COCO protocol)",
-        protocol=PROTOCOL,
+        protocol=protocol_in(changed.history.segments[-1].comparable),
+        coco=None,
         names=changed.names,
         settings=to_plain(settings),
         weights_bytes=bytes_in(folder.weights),

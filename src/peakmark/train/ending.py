@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from peakmark.checkpoint.digest import digests
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.checkpoint.reader import read
 from peakmark.errors import DataError, MachineError, ModelFileError
 from peakmark.evaluate.fitness import Fitness
@@ -19,7 +19,7 @@ from peakmark.events import Notice, Observer, Outcome, RunEnded, ValidationProgr
 from peakmark.machine.disk import bytes_in
 from peakmark.machine.durable import write_text
 from peakmark.machine.stopping import StopRequest
-from peakmark.nouns import PROTOCOL, Evaluation, History
+from peakmark.nouns import Evaluation, History
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
 from peakmark.record.summary import Averaging, Certainty, Summary, summarise
@@ -88,7 +88,8 @@ def bring_to_an_end(
         outcome = "interrupted"
     over = _is_over(outcome)
     text = _last_words(run, folder, outcome)
-    summary = summary_of(run, folder, outcome, text, certainty, averaging)
+    coco = proof.evaluation.coco if proof and proof.evidence.cap is None else None
+    summary = summary_of(run, folder, outcome, text, certainty, averaging, coco)
     write_text(folder.summary, render_summary(summary))
     if over:
         # Written after each epoch; again for a run whose last one was cut off between its state and its table.
@@ -233,6 +234,7 @@ def summary_of(
     text: str,
     certainty: Certainty | None = None,
     averaging: Averaging | None = None,
+    coco: Mapping[str, float] | None = None,
 ) -> Summary:
     settings, history = run.settings, run.state.history
     best = best_record(history)
@@ -245,7 +247,8 @@ def summary_of(
         outcome=outcome,
         text=text,
         fitness=f"{read_formula(settings.fitness).words} (COCO protocol)",
-        protocol=PROTOCOL,
+        protocol=protocol_in(history.segments[-1].comparable),
+        coco=coco,
         names=run.names,
         settings=to_plain(settings),
         weights_bytes=bytes_in(folder.weights),

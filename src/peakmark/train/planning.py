@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
@@ -145,6 +145,7 @@ def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:
         train=data["train"],
         # Not to validate any more, or to begin with it, is a change of its own and no change of data.
         val=data["val"] if old.val and new.val else None,
+        protocol=protocol_in(segment.comparable) if old.val and new.val else None,
     )
 
 
@@ -168,6 +169,7 @@ def _side_after(
         versions=versions_here(),
         train=data.train_index.fingerprint,
         val=data.val_fingerprint if old.val and new.val else None,
+        protocol=data.protocol if old.val and new.val else None,
     )
 
 

@@ -268,7 +268,7 @@ def _segment(planned: Planned, position: Position, history: History) -> Segment:
         recipe=dataclasses.asdict(after.recipe),
         horizon=after.horizon,
         # Where nothing is validated any more, there is nothing new that could not be compared.
-        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz)
+        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz, planned.data.protocol)
         if after.settings.val
         else history.segments[-1].comparable,
         rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,

@@ -16,7 +16,7 @@ from peakmark.events import Observer, ValidationProgress
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import PROTOCOL_THRESHOLDS, Predictor, Thresholds
+from peakmark.model.predictor import Predictor, Thresholds
 from peakmark.nouns import Detections, Evaluation, ImageArray, Samples, Truths, ValidationBatch
 from peakmark.resume.state import RunState
 from peakmark.train.loop import ValidationStopped
@@ -34,6 +34,7 @@ class ValidationSet:
     workers: int
     images_ahead: int
     names: tuple[str, ...]
+    thresholds: Thresholds
 
     def batches(self, first: int | None = None) -> Iterator[ValidationBatch]:
         """Gives all images, or the `first` so many of them."""
@@ -70,7 +71,6 @@ def validate_weights(
     arithmetic: Arithmetic,
     gains: tuple[float, float, float],
     *,
-    thresholds: Thresholds = PROTOCOL_THRESHOLDS,
     progress: Callable[[int], None] | None = None,
     speed: Speed | None = None,
 ) -> Validated:
@@ -78,7 +78,7 @@ def validate_weights(
 
     `speed` is told how long it took.
     """
-    predictor = Predictor(model, arithmetic, thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
+    predictor = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
     clock = speed or Speed()
 
     def predict(batch: ValidationBatch) -> BatchPrediction:
@@ -95,12 +95,13 @@ def validate_weights(
 
     clock.start()
 
-    return validate(predict, data.batches(), data.names, gains=gains, progress=progress)
+    otherwise = data.thresholds.unusual()
+    return validate(predict, data.batches(), data.names, gains=gains, otherwise=otherwise, progress=progress)
 
 
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
     """Detects in the first images of a set, for a picture; everything in px of the letterboxed images."""
-    detect = Predictor(model, arithmetic, PROTOCOL_THRESHOLDS, chunk=VALIDATION_CHUNK, one_class_per_box=True)
+    detect = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=True)
     found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
     for batch in data.batches(first=_SAMPLES):
         pixels = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]

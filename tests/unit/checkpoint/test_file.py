@@ -134,8 +134,8 @@ def test_a_foreign_pickle_is_refused_and_runs_nothing(tmp_path, as_zip):
 def test_another_version_is_refused(tiny_checkpoint, tmp_path):
     path = tmp_path / "new.pt"
     with open(path, "wb") as stream:
-        write({**to_plain(tiny_checkpoint), "format_version": 5}, stream)
-    with pytest.raises(ModelFileError, match=r"format version 5; this Peakmark reads versions 1 to 4.*newer one"):
+        write({**to_plain(tiny_checkpoint), "format_version": 6}, stream)
+    with pytest.raises(ModelFileError, match=r"format version 6; this Peakmark reads versions 1 to 5.*newer one"):
         read(path)
 
 

@@ -163,6 +163,7 @@ def test_page_of_what_the_record_room_writes(tmp_path, make_history):
         outcome="finished",
         text="All 4 epochs are done.",
         certainty=None,
+        coco=None,
         averaging=None,
         fitness="map50_95",
         protocol="COCO",

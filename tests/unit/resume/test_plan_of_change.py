@@ -39,6 +39,7 @@ def side(**changes: Any) -> Side:
         versions={"torch": "2.13.0"},
         train="t1",
         val="v1",
+        protocol="COCO",
     )
 
 
@@ -65,7 +66,7 @@ OTHER_VALUES: dict[str, Any] = {
     "warmup_bias_lr": 0.05, "clip_grad": 1.0, "freeze": (0, 1), "max_nonfinite": 9, "mosaic": 0.5, "close_mosaic": 3,
     "mixup": 0.3, "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
     "shear": 2.0, "perspective": 0.0005, "fliplr": 0.0, "flipud": 0.5, "multi_scale": 0.5, "box": 5.0, "cls": 1.0,
-    "dfl": 1.0, "amp": False, "deterministic": False, "compile": True,
+    "dfl": 1.0, "amp": False, "deterministic": False, "compile": True, "conf": 0.1, "iou": 0.5, "max_det": 500,
 }  # fmt: skip
 
 
@@ -94,6 +95,20 @@ def test_every_setting_that_bears_on_the_result_is_told_of(name):
     told = [each for each in made.parts if each.fate != "carried over" and each.part != "stopping"]
     about_stopping = ("patience", "min_delta", "stop_phase")
     assert told or (name in about_stopping and part(made, "stopping")), "nothing says what becomes of it"
+
+
+@pytest.mark.parametrize("name", ["conf", "iou", "max_det"])
+def test_other_thresholds_of_validation_begin_best_anew(name):
+    made = planned(replace(side(**{name: OTHER_VALUES[name]}), protocol="COCO, otherwise"))
+    assert part(made, "best epoch").fate == "re-initialised"
+    assert f"validated with {name}: " in part(made, "best epoch").why
+
+
+def test_a_run_that_was_measured_by_another_protocol_begins_best_anew_and_says_by_which():
+    """One of an earlier Peakmark, with more objects in an image than COCO counts."""
+    made = planned(replace(side(), protocol="COCO without its cap"))
+    assert "COCO without its cap" in part(made, "best epoch").why
+    assert made.changes == ("what is measured: COCO -> COCO without its cap",)
 
 
 @pytest.mark.parametrize("name", [n for n, each in describe(Settings).items() if each.bears_on == "execution"])

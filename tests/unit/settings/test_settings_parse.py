@@ -115,7 +115,7 @@ def test_a_wrong_value_is_named_with_what_is_right(name, value, says):
     ("kind", "name", "says"),
     [
         (Settings, "img-size", "its name is imgsz"),
-        (Settings, "conf", "belongs to peakmark val and peakmark predict"),
+        (Settings, "vid_stride", "belongs to peakmark predict"),
         (Settings, "hyp", "each hyperparameter is a setting of its own"),
         (Settings, "mosiac", "nearest one is mosaic"),
         (Settings, "qqqqqq", "none comes near it"),

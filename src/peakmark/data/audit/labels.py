@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from peakmark.data.audit.density import check_density
 from peakmark.data.audit.findings import MOST_EXAMPLES, Box, Example, Finding, Severity, Shown, counted, finding
 from peakmark.data.index import Index, SurveyedSplit
 from peakmark.data.split_notes import MANY_UNLABELLED, unlabelled
@@ -36,7 +37,7 @@ _STRONG_IMBALANCE = 500
 
 def check_labels(split: SurveyedSplit, names: Sequence[str]) -> list[Finding]:
     """Finds what is wrong with the labels and files of one split."""
-    return [*_files(split), *_lines(split), *check_boxes(split.index, names)]
+    return [*_files(split), *_lines(split), *check_boxes(split.index, names), *check_density(split.index)]
 
 
 def check_boxes(index: Index, names: Sequence[str]) -> list[Finding]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from peakmark.checkpoint.format import protocol_in
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
-from peakmark.nouns import PROTOCOL
 from peakmark.record.comparison import ComparedRun, Comparison, Measured
 from peakmark.release.comparison.metrics import Resampled, behind, evidence_of, resample
 from peakmark.release.comparison.runs import Run, read_runs
@@ -55,7 +55,7 @@ def compare_runs(
         ranked=not reasons,
         fitness=chosen,
         fitness_in_words=read_formula(chosen).words,
-        protocol=PROTOCOL,
+        protocol="; or ".join(dict.fromkeys(protocol_in(run.comparable) for run in order)),
         images=images.pop() if len(images) == 1 else None,
         runs=compared,
         settings=differing_settings(order),
