@@ -20,6 +20,9 @@ MOST_IMAGES = 16
 _SHEET_PX = 1920
 _LARGEST_CELL_PX = 960
 _PAIRS = 8
+_SHOWN_AT_LEAST = 15
+_SHOWN_PER_OBJECT = 2
+"""Boxes of an image that are drawn: beyond as many again as there are objects, they only hide it and each other."""
 _JPEG_QUALITY = 90
 
 
@@ -55,28 +58,32 @@ def draw_validation(
     """Draws val_batch<number>_labels.jpg, val_batch<number>_pred.jpg and, side by side, val_batch<number>.jpg.
 
     All boxes are in px of the images. Detections below `confidence` are left out: a validation keeps hundreds an image
-    that nobody would act on. Raises `MachineError` where it can't write.
+    that nobody would act on. Of a model that is sure of nothing yet, hundreds lie above it as well: of them the best
+    are drawn, and each image says how many of how many. Raises `MachineError` where it can't write.
     """
     shown = min(len(images), MOST_IMAGES)
     cell_px, columns = _cell_px(shown), _columns(shown)
-    kept = [_above(found, confidence) for found in detections[:shown]]
+    above = [_above(found, confidence) for found in detections[:shown]]
+    kept = [_best(found, len(true)) for found, true in zip(above, truths, strict=False)]
+    said = [_what_is_shown(*pair, confidence) for pair in zip(kept, above, strict=True)]
+    found_in = [f"{title}: {words}" for title, words in zip(titles, said, strict=False)]
     left = [_with_truths(image, true, names, cell_px) for image, true in zip(images, truths, strict=True)][:shown]
     right = [_with_detections(image, found, names, cell_px) for image, found in zip(images[:shown], kept, strict=True)]
     files = tuple(folder / f"val_batch{number}{kind}.jpg" for kind in ("_labels", "_pred", ""))
     _write(contact_sheet(left, list(titles[:shown]), columns=columns, cell_px=cell_px), files[0])
-    _write(contact_sheet(right, list(titles[:shown]), columns=columns, cell_px=cell_px), files[1])
-    _write(_side_by_side(left[:_PAIRS], right[:_PAIRS], titles, confidence), files[2])
+    _write(contact_sheet(right, found_in, columns=columns, cell_px=cell_px), files[1])
+    _write(_side_by_side(left[:_PAIRS], right[:_PAIRS], titles, said), files[2])
     return files
 
 
 def _side_by_side(
-    left: Sequence[ImageArray], right: Sequence[ImageArray], titles: Sequence[str], confidence: float
+    left: Sequence[ImageArray], right: Sequence[ImageArray], titles: Sequence[str], said: Sequence[str]
 ) -> ImageArray:
     pictures: list[ImageArray] = []
     headings: list[str] = []
-    for truth, found, title in zip(left, right, titles, strict=False):
+    for truth, found, title, words in zip(left, right, titles, said, strict=False):
         pictures += [truth, found]
-        headings += [f"labelled: {title}", f"found, confidence from {confidence:.2f}"]
+        headings += [f"labelled: {title}", f"found: {words}"]
     columns = 4 if len(left) > 1 else 2
     return contact_sheet(pictures, headings, columns=columns, cell_px=_SHEET_PX // columns)
 
@@ -100,6 +107,18 @@ def _gain(image: ImageArray, fitted: ImageArray) -> np.float32:
 def _above(found: Detections, confidence: float) -> Detections:
     keep = found.scores >= confidence
     return Detections(found.boxes_xyxy_px[keep], found.scores[keep], found.classes[keep])
+
+
+def _best(found: Detections, objects: int) -> Detections:
+    best = np.argsort(-found.scores, kind="stable")[: max(_SHOWN_AT_LEAST, _SHOWN_PER_OBJECT * objects)]
+    return Detections(found.boxes_xyxy_px[best], found.scores[best], found.classes[best])
+
+
+def _what_is_shown(kept: Detections, above: Detections, confidence: float) -> str:
+    digits = 3 if confidence < 0.01 else 2
+    if len(kept) == len(above):
+        return f"confidence from {confidence:.{digits}f}"
+    return f"best {len(kept)} of {len(above)} from confidence {confidence:.{digits}f}"
 
 
 def _columns(images: int) -> int:

@@ -10,6 +10,7 @@ import torch
 
 from peakmark.drawing.boxes import class_colour
 from peakmark.nouns import Batch, Detections, Truths
+from peakmark.report import samples
 from peakmark.report.samples import draw_train_batch, draw_validation
 
 
@@ -74,3 +75,33 @@ def test_validation_shows_truths_beside_detections_from_a_confidence_on(tmp_path
 
 def test_validation_without_images_is_no_problem(tmp_path):
     assert all(file.exists() for file in draw_validation([], [], [], ("a",), [], tmp_path, confidence=0.25))
+
+
+def test_of_hundreds_of_detections_the_best_are_drawn_and_their_number_is_said(tmp_path, monkeypatch):
+    """After few epochs the best confidence is near 0, and every image is covered with boxes."""
+    titles: list[list[str]] = []
+    drawn: list[np.ndarray | None] = []
+
+    def sheet(images: list[np.ndarray], names: list[str], **_: int) -> np.ndarray:
+        titles.append(names)
+        return np.zeros((9, 9, 3), np.uint8)
+
+    def draw(image: np.ndarray, *_: object, scores: np.ndarray | None = None) -> np.ndarray:
+        drawn.append(scores)
+        return image
+
+    monkeypatch.setattr(samples, "contact_sheet", sheet)
+    monkeypatch.setattr(samples, "draw_boxes", draw)
+    scores = np.linspace(0.001, 0.2, 300, dtype=np.float32)
+    found = Detections(np.tile(np.array([10, 10, 50, 50], np.float32), (300, 1)), scores, np.zeros(300, np.int64))
+    truths = [Truths(np.zeros((n, 4), np.float32), np.zeros(n, np.int64)) for n in (1, 40)]
+    images = [np.zeros((60, 100, 3), np.uint8)] * 2
+    draw_validation(images, truths, [found, found], ("a",), ["x.jpg", "y.jpg"], tmp_path, confidence=0.001)
+    kept = [each for each in drawn if each is not None]
+    assert [len(each) for each in kept] == [15, 80]
+    assert all(each.min() >= np.sort(scores)[-len(each)] for each in kept)
+    assert titles[1] == ["x.jpg: best 15 of 300 from confidence 0.001", "y.jpg: best 80 of 300 from confidence 0.001"]
+    assert titles[2][1::2] == [
+        "found: best 15 of 300 from confidence 0.001",
+        "found: best 80 of 300 from confidence 0.001",
+    ]
