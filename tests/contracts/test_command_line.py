@@ -35,7 +35,7 @@ TRAIN = {
     "warmup_bias_lr": "None", "clip_grad": "10", "freeze": "[]", "max_nonfinite": "3", "mosaic": "1",
     "close_mosaic": "10", "mixup": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",
     "translate": "0.1", "scale": "0.5", "shear": "0", "perspective": "0", "fliplr": "0.5", "flipud": "0",
-    "multi_scale": "0", "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",
+    "multi_scale": "0", "conf": "0.001", "iou": "0.7", "max_det": "300", "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",
     "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
     "profile": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",
@@ -43,7 +43,7 @@ TRAIN = {
 }  # fmt: skip
 VAL = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
-    "conf": "0.001", "iou": "0.7", "max_det": "300",
+    "conf": "None", "iou": "None", "max_det": "None",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
     "exist_ok": "False", "plots": "True",
 }  # fmt: skip

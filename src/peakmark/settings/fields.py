@@ -5,15 +5,12 @@ What a setting does is not known here, only what it means; that it has its effec
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator
+from typing import Literal
 
 from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
     Checkpoint,
-    Classes,
     Device,
     Layers,
     Optimizer,
@@ -26,40 +23,43 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
+from peakmark.settings.fields_of_use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.formula import DEFAULT
-from peakmark.settings.formula_text import as_setting
-from peakmark.settings.requirements import as_requirements
-
-# The groups of the help, in its order.
-INPUT = "Model and data"
-LENGTH = "How long, and which epoch is best"
-OPTIMISATION = "Optimisation"
-AUGMENTATION = "Augmentation"
-LOSS = "Weights of the loss"
-MACHINE = "Machine"
-OUTPUT = "What is kept"
-DETECTION = "Detections"
-SEAM = "How the run is gone on with"
-REQUIREMENTS = "What is required"
-
-Fitness = Annotated[str, BeforeValidator(as_setting)]
-Requirements = Annotated[tuple[str, ...], BeforeValidator(as_requirements)]
-StopPhase = Literal["close", "now"]
-Verify = Literal["full", "fast"]
-BadLabels = Literal["refuse", "drop", "drop_image"]
-
-_DEVICE = "where it runs: cpu, cuda, cuda:1 or just the GPU's number"
-_WORKERS = "threads that prepare images (0: prepared by the main thread)"
-_CACHE = (
-    "where decoded images are kept: auto, False, ram (or True), disk; device keeps them on the GPU, where they are then"
-    " augmented as well (not measured on a GPU yet)"
+from peakmark.settings.shared_words import (
+    AUGMENTATION,
+    BAD_LABELS,
+    BEST_DEVICE,
+    BY_MACHINE,
+    CACHE,
+    DETECTION,
+    DEVICE,
+    EXIST_OK,
+    INPUT,
+    LENGTH,
+    LOSS,
+    MACHINE,
+    OPTIMISATION,
+    OUTPUT,
+    SEAM,
+    VERIFY,
+    WORKERS,
+    BadLabels,
+    Fitness,
+    StopPhase,
+    Verify,
 )
-_VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
-_BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
-_EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
-_BEST_DEVICE = "the best there is"
-_AS_IN_ITS_TRAINING = "as in the training's validations"
-_BY_MACHINE = "by the machine: none on a few cores, up to 8 beside a GPU"
+
+__all__ = [
+    "AUGMENTATION",
+    "AuditSettings",
+    "CompareSettings",
+    "GateSettings",
+    "PredictSettings",
+    "PromoteSettings",
+    "ResumeSettings",
+    "Settings",
+    "ValSettings",
+]
 
 
 class Settings(SettingsModel):
@@ -74,7 +74,7 @@ class Settings(SettingsModel):
     )
     imgsz: Whole = setting(640, "side of the square images, a multiple of 32", INPUT, "result", unit="px", ge=32)
     fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
-    bad_labels: BadLabels = setting("refuse", _BAD_LABELS, INPUT, "content")
+    bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -178,7 +178,7 @@ class Settings(SettingsModel):
     cls: Real = setting(0.5, "weight of the class loss", LOSS, "result", ge=0)
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
 
-    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
+    device: Device | None = setting(None, DEVICE, MACHINE, "execution", unset=BEST_DEVICE)
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
     threads: Whole | None = setting(
         None,
@@ -190,14 +190,14 @@ class Settings(SettingsModel):
     )
     deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
     compile: bool = setting(False, "compile the network for this machine before its first step", MACHINE, "result")
-    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
-    cache: Cache = setting("auto", _CACHE, MACHINE, "execution")
+    workers: Whole | None = setting(None, WORKERS, MACHINE, "execution", unit="threads", unset=BY_MACHINE, ge=0)
+    cache: Cache = setting("auto", CACHE, MACHINE, "execution")
     profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")
-    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
+    verify: Verify = setting("full", VERIFY, MACHINE, "execution")
 
     project: Text = setting("runs/detect", "folder that the run's folder lies in", OUTPUT, "output")
     name: Text = setting("train", "name of the run's folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
     keep: Whole = setting(
         3, "keep the weights of the best n epochs (1: only best.pt)", OUTPUT, "output", unit="epochs", ge=1
     )
@@ -221,88 +221,6 @@ class Settings(SettingsModel):
         unset="no copy",
     )
     plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
-
-
-class _OnASplit(SettingsModel):
-    """A model and what it is validated on."""
-
-    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
-    data: Text | None = setting(
-        None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
-    )
-    split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
-    bad_labels: BadLabels | None = setting(None, _BAD_LABELS, INPUT, "content", unset="as the model was trained")
-    imgsz: Whole | None = setting(
-        None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
-    )
-
-
-class ValSettings(_OnASplit):
-    """The settings of a validation."""
-
-    conf: Real | None = setting(
-        None, "least confidence of a detection", DETECTION, "result", unset=_AS_IN_ITS_TRAINING, ge=0, lt=1
-    )
-    iou: Real | None = setting(
-        None,
-        "overlap from which the weaker of two is dropped",
-        DETECTION,
-        "result",
-        unset=_AS_IN_ITS_TRAINING,
-        ge=0,
-        le=1,
-    )
-    max_det: Whole | None = setting(
-        None, "most detections an image", DETECTION, "result", unset=_AS_IN_ITS_TRAINING, ge=1
-    )
-
-    batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
-    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
-    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
-    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
-
-    project: Text = setting("runs/detect", "folder that the validation's folder lies in", OUTPUT, "output")
-    name: Text = setting("val", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
-    plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
-
-
-class PredictSettings(SettingsModel):
-    """The settings of a prediction. Where the images come from is an argument of its own, not a setting."""
-
-    model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
-    imgsz: Whole | None = setting(
-        None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
-    )
-    vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
-
-    conf: Real = setting(0.25, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
-    iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
-    max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
-    classes: Classes = setting(None, "keep only these, e.g. [0,2]", DETECTION, "result", unset="all classes")
-
-    batch: Whole | None = setting(
-        None,
-        "images looked at together, of one shape",
-        MACHINE,
-        "execution",
-        unit="images",
-        unset="8 of several images, 1 of one or a video",
-        ge=1,
-    )
-    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
-
-    save: bool = setting(False, "write copies with the boxes drawn in", OUTPUT, "output")
-    save_txt: bool = setting(False, "write the detections as YOLO label files", OUTPUT, "output")
-    save_conf: bool = setting(False, "add the confidence to the label files", OUTPUT, "output")
-    save_json: bool = setting(False, "write the detections as JSON", OUTPUT, "output")
-    save_csv: bool = setting(False, "write the detections as CSV", OUTPUT, "output")
-    line_width: Whole | None = setting(
-        None, "width of the drawn boxes", OUTPUT, "output", unit="px", unset="by the size of the image", ge=1
-    )
-    project: Text = setting("runs/detect", "folder that the prediction's folder lies in", OUTPUT, "output")
-    name: Text = setting("predict", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
 
 
 class ResumeSettings(SettingsModel):
@@ -337,7 +255,7 @@ class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
     data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
-    bad_labels: BadLabels = setting("refuse", _BAD_LABELS, INPUT, "content")
+    bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
     fix: Literal["split"] | None = setting(
         None,
         "split writes lists of a split in which nothing is torn apart; the data stay",
@@ -347,7 +265,7 @@ class AuditSettings(SettingsModel):
     )
     project: Text = setting("runs/detect", "folder that the audit's folder lies in", OUTPUT, "output")
     name: Text = setting("audit", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
 
 
 class CompareSettings(SettingsModel):
@@ -362,7 +280,7 @@ class CompareSettings(SettingsModel):
     )
     project: Text = setting("runs/detect", "folder that the comparison's folder lies in", OUTPUT, "output")
     name: Text = setting("compare", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, _EXIST_OK, OUTPUT, "output")
+    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
 
 
 class PromoteSettings(SettingsModel):
@@ -380,22 +298,3 @@ class PromoteSettings(SettingsModel):
     )
     whole: bool = setting(False, "release the training state too, so that a run can go on from it", OUTPUT, "output")
     unfinished: bool = setting(False, "release the best epoch of a run that isn't over", OUTPUT, "output")
-
-
-class GateSettings(_OnASplit):
-    """What a model must reach, and on which data."""
-
-    require: Requirements = setting(
-        REQUIRED, "what must hold, e.g. map50_95>=0.5,recall[RBC]>=0.9", REQUIREMENTS, "result"
-    )
-    at: Literal["value", "lower"] = setting(
-        "value",
-        "lower judges the end of the 95 % interval that speaks against the model",
-        REQUIREMENTS,
-        "result",
-    )
-
-    batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
-    device: Device | None = setting(None, _DEVICE, MACHINE, "execution", unset=_BEST_DEVICE)
-    workers: Whole | None = setting(None, _WORKERS, MACHINE, "execution", unit="threads", unset=_BY_MACHINE, ge=0)
-    verify: Verify = setting("full", _VERIFY, MACHINE, "execution")
