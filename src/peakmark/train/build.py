@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -62,6 +59,7 @@ from peakmark.train.keeper import DiskKeeper
 from peakmark.train.loop import Loop
 from peakmark.train.network import CompiledNetwork, Network, PlainNetwork
 from peakmark.train.optimizer import build_optimizer
+from peakmark.train.provenance import provenance
 from peakmark.train.start import ModelSource, starting_model
 from peakmark.train.step import Stepper, freeze
 from peakmark.train.stopwatch import NOT_TIMED, Profile, Stopwatch
@@ -264,29 +262,6 @@ def open_index(
         single_class=single_class,
         background_is_enough=isinstance(settings, ValSettings),
     )
-
-
-def versions() -> dict[str, str]:
-    """The libraries that compute; another version of one may round differently."""
-    computing = ("peakmark", "torch", "numpy", "opencv-python-headless")
-    return {"python": platform.python_version(), **{name: version(name) for name in computing}}
-
-
-def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -> dict[str, Any]:
-    """Where a run's results come from: data by fingerprint, and the libraries that computed them."""
-    return {
-        "versions": versions(),
-        "data": {
-            "yaml": str(spec.yaml),
-            "train": train_index.fingerprint,
-            "train_images": len(train_index),
-            "val": val_index.fingerprint if val_index else None,
-            "val_images": len(val_index) if val_index else 0,
-        },
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parent": None,
-        "lineage": [],
-    }
 
 
 def workers_of(settings: Settings | ValSettings, arithmetic: Arithmetic) -> int:

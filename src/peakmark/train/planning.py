@@ -30,9 +30,9 @@ from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.build import OpenData, augmentation_of, check_no_lone_value, open_data
-from peakmark.train.build import versions as versions_here
 from peakmark.train.data_files import changed_files
 from peakmark.train.judging import check_same_function
+from peakmark.train.provenance import versions as versions_here
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
