@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import cv2
 import numpy as np
@@ -115,18 +115,57 @@ class Results:
         parts = [f"{count} {_in_number(self.names[number], count)}" for number, count in sorted(counts.items())]
         return ", ".join(parts) or "no detections"
 
-    def plot(self, line_width: int | None = None, labels: bool = True, conf: bool = True) -> ImageArray:
-        """Gives a copy of the picture with the boxes, BGR; `labels` draws names, `conf` the confidence behind them."""
+    @overload
+    def plot(
+        self,
+        line_width: int | None = None,
+        labels: bool = True,
+        conf: bool = True,
+        boxes: bool = True,
+        img: ImageArray | None = None,
+        pil: Literal[False] = False,
+    ) -> ImageArray: ...
+    @overload
+    def plot(
+        self,
+        line_width: int | None = None,
+        labels: bool = True,
+        conf: bool = True,
+        boxes: bool = True,
+        img: ImageArray | None = None,
+        *,
+        pil: Literal[True],
+    ) -> Image.Image: ...
+    def plot(
+        self,
+        line_width: int | None = None,
+        labels: bool = True,
+        conf: bool = True,
+        boxes: bool = True,
+        img: ImageArray | None = None,
+        pil: bool = False,
+    ) -> ImageArray | Image.Image:
+        """Gives a copy of the picture with the boxes, BGR, or with `pil` as a PIL image.
+
+        `labels` draws names, `conf` the confidence behind them. `img` (BGR, of the same size) is drawn on in place of
+        the picture. Raises `DataError` where it has another size.
+        """
+        ground = self.orig_img if img is None else img
+        if ground.shape != (*self.orig_shape, 3):
+            wanted = f"{self.orig_shape[0]} x {self.orig_shape[1]} x 3"
+            raise DataError(f"plot(img=...): an array of shape {ground.shape} can't stand for a picture of {wanted}.")
         # Lowest confidence first: what is drawn last lies on top.
-        boxes = self.boxes.numpy().data[::-1]
+        drawn = self.boxes.numpy().data[::-1] if boxes else np.zeros((0, 6), np.float32)
         annotated = draw_boxes(
-            np.asarray(cv2.cvtColor(self.orig_img, cv2.COLOR_BGR2RGB), dtype=np.uint8),
-            boxes[:, :4],
-            boxes[:, 5].astype(np.int64),
+            np.asarray(cv2.cvtColor(ground, cv2.COLOR_BGR2RGB), dtype=np.uint8),
+            drawn[:, :4],
+            drawn[:, 5].astype(np.int64),
             [self.names[number] if labels else "" for number in sorted(self.names)],
-            scores=boxes[:, 4] if labels and conf else None,
+            scores=drawn[:, 4] if labels and conf else None,
             line_width_px=line_width,
         )
+        if pil:
+            return Image.fromarray(annotated)
         return np.asarray(cv2.cvtColor(annotated, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
     def save(self, filename: str | Path | None = None) -> str:
@@ -149,8 +188,7 @@ class Results:
             notebook.show(self)
             return
         has_screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        image = Image.fromarray(cv2.cvtColor(self.plot(), cv2.COLOR_BGR2RGB))
-        if not has_screen or not ImageShow.show(image, title=self.origin.text):
+        if not has_screen or not ImageShow.show(self.plot(pil=True), title=self.origin.text):
             raise MachineError("There is no screen here to show a picture on: write it to a file with save().")
 
     def save_crop(self, save_dir: str | Path, file_name: str | Path | None = None) -> list[str]:
@@ -164,27 +202,27 @@ class Results:
         files = write_crops(Path(save_dir), stem, self.orig_img, boxes.xyxy, classes, self.names)
         return [str(file) for file in files]
 
-    def summary(self, normalize: bool = False) -> list[dict[str, Any]]:
+    def summary(self, normalize: bool = False, decimals: int = _DECIMALS) -> list[dict[str, Any]]:
         """Gives a plain dictionary for each box; `normalize` gives coordinates in 0..1 instead of px."""
         coordinates = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
         return [
             {
                 "name": self.names[int(number)],
                 "class": int(number),
-                "confidence": round(score, _DECIMALS),
-                "box": {key: round(x, _DECIMALS) for key, x in zip(("x1", "y1", "x2", "y2"), box, strict=True)},
+                "confidence": round(score, decimals),
+                "box": {key: round(x, decimals) for key, x in zip(("x1", "y1", "x2", "y2"), box, strict=True)},
             }
             for box, score, number in zip(coordinates, self.boxes.conf.tolist(), self.boxes.cls.tolist(), strict=True)
         ]
 
-    def to_json(self, normalize: bool = False) -> str:
+    def to_json(self, normalize: bool = False, decimals: int = _DECIMALS) -> str:
         """Gives `summary` as JSON."""
-        return json.dumps(self.summary(normalize), indent=2, ensure_ascii=False)
+        return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
 
     tojson = to_json
     """Its older name."""
 
-    def to_df(self, normalize: bool = False) -> Any:
+    def to_df(self, normalize: bool = False, decimals: int = _DECIMALS) -> Any:
         """Gives `summary` as a pandas.DataFrame: name, class, confidence, x1, y1, x2, y2; a row a box.
 
         Raises `MachineError` where pandas, which Peakmark itself doesn't need, is not installed.
@@ -195,16 +233,16 @@ class Results:
             raise MachineError("to_df() needs pandas: pip install pandas; or take summary() or to_csv().") from error
         rows = [
             (found["name"], found["class"], found["confidence"], *found["box"].values())
-            for found in self.summary(normalize)
+            for found in self.summary(normalize, decimals)
         ]
         return pandas.DataFrame(rows, columns=_COLUMNS)
 
-    def to_csv(self, normalize: bool = False) -> str:
+    def to_csv(self, normalize: bool = False, decimals: int = _DECIMALS) -> str:
         """Gives `summary` as a table with a header; one line a box."""
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(_COLUMNS)
-        for found in self.summary(normalize):
+        for found in self.summary(normalize, decimals):
             rows.writerow([found["name"], found["class"], found["confidence"], *found["box"].values()])
         return text.getvalue()
 

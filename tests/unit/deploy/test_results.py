@@ -331,3 +331,22 @@ def test_supervision_takes_results_as_they_are(results, nothing):
         assert taken.tracker_id is None
         assert taken.mask is None
     assert len(supervision.Detections.from_ultralytics(nothing)) == 0
+
+
+def test_plot_on_another_picture_without_boxes_or_as_a_pil_image(results):
+    white = np.full((100, 200, 3), 255, np.uint8)
+    on_white = results.plot(img=white)
+    assert (on_white[30, 30] == 255).all()
+    assert (on_white != 255).any()
+    assert (white == 255).all()
+    assert (results.plot(boxes=False) == results.orig_img).all()
+    assert (np.asarray(results.plot(pil=True))[..., ::-1] == results.plot()).all()
+    with pytest.raises(DataError, match=r"\(50, 200, 3\) can't stand for a picture of 100 x 200 x 3"):
+        results.plot(img=white[:50])
+
+
+def test_decimals_of_text():
+    found = make_results([[1.23456, 2, 30, 40]], [0.98765], [0])
+    assert found.summary(decimals=2)[0]["confidence"] == 0.99
+    assert '"x1": 1.235' in found.to_json(decimals=3)
+    assert found.to_csv(decimals=1).splitlines()[1] == "RBC,0,1.0,1.2,2.0,30.0,40.0"
