@@ -165,7 +165,7 @@ def history_to_plain(history: History) -> dict[str, Any]:
 def history_from_plain(plain: Mapping[str, Any]) -> History:
     """The inverse of `history_to_plain`."""
     return History(
-        records=tuple(_record_from_plain(record) for record in plain["records"]),
+        records=tuple(record_from_plain(record) for record in plain["records"]),
         segments=tuple(Segment(**{**segment, "gone": tuple(segment["gone"])}) for segment in plain["segments"]),
     )
 
@@ -192,7 +192,8 @@ def _record_to_plain(record: EpochRecord) -> dict[str, Any]:
     }
 
 
-def _record_from_plain(plain: Mapping[str, Any]) -> EpochRecord:
+def record_from_plain(plain: Mapping[str, Any]) -> EpochRecord:
+    """Gives one record of a history. Raises as `from_plain` does."""
     per_class, validation = plain["per_class"], plain["validation"]
     return EpochRecord(
         **{

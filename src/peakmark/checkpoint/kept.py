@@ -11,24 +11,45 @@ from typing import Any
 
 from peakmark.checkpoint.catalogue import read_to_go_on
 from peakmark.checkpoint.format import TIME_COLUMNS, Checkpoint
+from peakmark.checkpoint.reader import check_whole, read_own_record
 from peakmark.errors import ModelFileError
 from peakmark.nouns import EpochRecord, History
 
 
 def kept_epochs(folder: Path, history: History) -> dict[int, Path]:
-    """Gives the files that hold weights as an epoch of `history` ended with them, by that epoch (0-based).
+    """Gives the files that say that they hold weights as an epoch of `history` ended with them, by epoch (0-based).
 
-    Only files of the very same run count: their last record is that epoch's. Damaged and stripped ones do not.
+    Only files of the very same run count: their last record is that epoch's. Stripped ones don't, nor those that are
+    damaged in what they say; of a damage to their weights `kept_epoch` knows, which reads all of a file.
     """
-    found: dict[int, Path] = {}
+    return {epoch: paths[0] for epoch, paths in _claims(folder, history).items()}
+
+
+def kept_epoch(folder: Path, history: History, epoch: int) -> Path | None:
+    """Gives a file that holds the weights of an epoch (0-based) of `history` and is whole, if there is one."""
+    return next((path for path in _claims(folder, history).get(epoch, ()) if is_whole(path)), None)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every byte of a file of ours is as it was written."""
+    try:
+        check_whole(path)
+    except ModelFileError:
+        return False
+    return True
+
+
+def _claims(folder: Path, history: History) -> dict[int, list[Path]]:
+    """Without the weights: two hundred files are listed in the time that two take to be read."""
+    records = {record.epoch: record for record in history.records}
+    found: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("[!.]*.pt")):
         try:
-            checkpoint = read_to_go_on(path)
+            own = read_own_record(path)
         except ModelFileError:
             continue
-        for record in history.records:
-            if _holds(checkpoint, record):
-                found.setdefault(record.epoch, path)
+        if own is not None and own.epoch in records and _alike(own, records[own.epoch]):
+            found.setdefault(own.epoch, []).append(path)
     return found
 
 

@@ -14,11 +14,19 @@ from typing import Any, BinaryIO
 
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.earlier import as_today
-from peakmark.checkpoint.format import FORMAT, FORMAT_VERSION, STATISTICS, Checkpoint, from_plain, position_from_plain
+from peakmark.checkpoint.format import (
+    FORMAT,
+    FORMAT_VERSION,
+    STATISTICS,
+    Checkpoint,
+    from_plain,
+    position_from_plain,
+    record_from_plain,
+)
 from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
 from peakmark.errors import ModelFileError
 from peakmark.machine.torch_file import ForeignClassesError, TorchFile, UnreadableError, opened
-from peakmark.nouns import Position
+from peakmark.nouns import EpochRecord, Position
 
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"
@@ -63,6 +71,32 @@ def read_weights_epoch(path: Path) -> int | None:
     """Reads only which epoch (0-based) ended in a checkpoint's weights, None within one; as `read_position` does."""
     epoch = _said_by(path).get("weights_epoch")
     return epoch if isinstance(epoch, int) else None
+
+
+def read_own_record(path: Path) -> EpochRecord | None:
+    """Reads only the record of the epoch that ended in a checkpoint's weights, as `read_position` does.
+
+    None within an epoch, for a stripped file, and where the history has no such record.
+    """
+    plain = _said_by(path)
+    try:
+        epoch = plain["weights_epoch"]
+        if epoch is None or not plain["training_weights"]:
+            return None
+        own = [record for record in plain["history"]["records"] if record["epoch"] == epoch]
+        return record_from_plain(own[0]) if own else None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _incomplete(path, error) from error
+
+
+def check_whole(path: Path) -> None:
+    """Holds every byte of a file of ours against its digest. Raises ModelFileError as `read` does."""
+    try:
+        with opened(path) as stream:
+            _check_kind(path, stream)
+            _check_digest(path, stream)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def bytes_in(folder: Path) -> int:
-    """Adds up the files in a folder, one that has several names counted once; 0 where there is no folder."""
+    """Adds up the files in a folder, one that has several names counted once; 0 where there is no folder.
+
+    On a disk that shares equal content between files they take less than that.
+    """
     found = [path.stat() for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in found}.values())
 

@@ -6,8 +6,11 @@ the folder is flushed, since a rename that lives in memory only is lost with the
 - the process is killed, or the machine loses power, while the file is written: the staged name is torn, the target is
   still the previous good file;
 - it happens between writing and renaming: the same;
-- it happens between two names of one file: each name is a whole file, the old or the new one;
+- it happens between two names of one content: each name is a whole file, the old or the new one;
 - the disk is full or fails: the staged file is taken away and a `MachineError` says so.
+
+Names never share a file, as hard links would: whoever writes into one of them in place would write into all of them.
+Where the disk can share what is in them until one is written to (Btrfs, XFS and others), they take the room of one.
 
 It must not know what is in the files.
 """
@@ -16,8 +19,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,7 +35,9 @@ _SPARE_BYTES = 1 << 20
 """Left free beyond what a file needs: the folder entry, the journal and the table beside it want a little as well."""
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_CLONE = 0x40049409
+"""Linux's FICLONE, which Python 3.11 has no name for: shares the content of two files until one is written to."""
+_NO_CLONES = {errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.EBADF}
 _NAME_IS_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _REMEDIES = {
     errno.ENOSPC: "Free some space there, or choose a folder on another disk.",
@@ -84,16 +91,17 @@ def write_durably(
     *,
     expected_bytes: int = 0,
 ) -> int:
-    """Writes one file under all the names in `targets`, in this order, and gives its size in bytes.
+    """Writes the same file under all the names in `targets`, in this order, and gives the size of one in bytes.
 
-    The previous files stand until then. `verify` reads the staged file and raises if it isn't what it should be; no
-    name changes then. `expected_bytes` is about what the file will need; too little free space is said before anything
-    is written. Raises `MachineError`, and whatever `write` and `verify` raise.
+    The previous files stand until then. `verify` reads a staged file and raises if it isn't what it should be; its
+    name doesn't change then. `expected_bytes` is about what one file will need; too little free space is said before
+    anything is written. Raises `MachineError`, and whatever `write` and `verify` raise.
     """
     staged = stage(targets[0])
     try:
         with _explained(targets[0]):
-            check_free_space(staged.parent, expected_bytes)
+            # Beside what stands lie the staged file and, for a further name, a copy of it.
+            check_free_space(staged.parent, expected_bytes * min(2, len(targets)))
             with open(staged, "xb") as stream:
                 write(stream)
                 size_bytes = stream.tell()
@@ -101,7 +109,7 @@ def write_durably(
         if verify is not None:
             with _explained(targets[0]):
                 verify(staged)
-        publish(staged, *targets)
+        publish(staged, *targets, verify=verify)
         return size_bytes
     finally:
         # Gone already where it was published. An error here would hide the one that matters.
@@ -120,16 +128,16 @@ def stage(target: Path) -> Path:
     return target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex}{_STAGED_MARK}{target.suffix[-10:]}")
 
 
-def publish(temporary: Path, *targets: Path) -> None:
-    """Moves a finished file to its names, in this order: one file under several names where the disk has hard links.
+def publish(temporary: Path, *targets: Path, verify: Callable[[Path], None] | None = None) -> None:
+    """Moves a finished file to its names, in this order: to the last one itself, to the others a copy each.
 
-    Flushes the file first (whoever wrote it may not have) and the folders after. `temporary` must lie on the same disk
-    as the targets; it is gone afterwards. Raises `MachineError`.
+    Flushes the file first (whoever wrote it may not have) and the folders after; `verify` reads each copy before it
+    gets its name. `temporary` must lie on the same disk as the targets; it is gone afterwards. Raises `MachineError`.
     """
     with _explained(targets[0]), open(temporary, "rb") as stream:
         os.fsync(stream.fileno())
     for target in targets[:-1]:
-        _publish_another(temporary, target)
+        _publish_copy(temporary, target, verify)
     with _explained(targets[-1]):
         _make_folder(targets[-1].parent)
         os.replace(temporary, targets[-1])
@@ -138,9 +146,9 @@ def publish(temporary: Path, *targets: Path) -> None:
             _flush_folder(folder)
 
 
-def link(existing: Path, target: Path) -> None:
-    """Gives a file that is whole another name, which replaces what had it in one move. Raises `MachineError`."""
-    _publish_another(existing, target)
+def copy(existing: Path, target: Path) -> None:
+    """Copies a file that is whole to another name, which replaces what had it in one move. Raises `MachineError`."""
+    _publish_copy(existing, target, None)
     with _explained(target.parent):
         _flush_folder(target.parent)
 
@@ -228,27 +236,43 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _publish_another(temporary: Path, target: Path) -> None:
-    """Gives `temporary` a further name, by a link or a flushed copy, that replaces `target` in one move."""
+def _publish_copy(temporary: Path, target: Path, verify: Callable[[Path], None] | None) -> None:
+    """Gives `target` a flushed copy of `temporary`, which replaces it in one move."""
     another = stage(target)
-    with _explained(target):
-        try:
-            _link_or_copy(temporary, another)
-            os.replace(another, target)
-        finally:
-            with contextlib.suppress(OSError):
-                another.unlink(missing_ok=True)
-
-
-def _link_or_copy(source: Path, copy: Path) -> None:
     try:
-        os.link(source, copy)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        with open(source, "rb") as reading, open(copy, "xb") as writing:
+        with _explained(target):
+            copied = _clone_or_copy(temporary, another)
+        if copied and verify is not None:
+            with _explained(target):
+                verify(another)
+        with _explained(target):
+            os.replace(another, target)
+    finally:
+        with contextlib.suppress(OSError):
+            another.unlink(missing_ok=True)
+
+
+def _clone_or_copy(source: Path, copy: Path) -> bool:
+    """Says whether the bytes were written a second time, instead of shared."""
+    with open(source, "rb") as reading, open(copy, "xb") as writing:
+        shared = _clone(reading, writing)
+        if not shared:
             shutil.copyfileobj(reading, writing, 1 << 20)
-            _flush(writing)
+        _flush(writing)
+    return not shared
+
+
+def _clone(source: BinaryIO, copy: BinaryIO) -> bool:
+    """Shares the content of `source` with an empty file until one of them is written to; False where that can't be."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(copy.fileno(), _CLONE, source.fileno())
+    except OSError as error:
+        if error.errno not in _NO_CLONES:
+            raise
+        return False
+    return True
 
 
 def _flush(stream: BinaryIO) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint, protocol_in
-from peakmark.checkpoint.kept import kept_epochs
+from peakmark.checkpoint.kept import kept_epoch, kept_epochs
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
@@ -100,6 +100,11 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
     before = {record.epoch: record.fitness for record in history.records}
     best, was_best = best_record(judged), best_record(history)
     ranked = sorted(candidates(judged), key=lambda record: (record is not best, -fitness_of(record), record.epoch))
+    for record in ranked:
+        # Read in full down to the first that is whole: what would be best must be, and the others are listed only.
+        if record.epoch in kept and kept_epoch(folder.weights, history, record.epoch) is not None:
+            break
+        kept.pop(record.epoch, None)
     return Choice(
         folder=folder,
         checkpoint=checkpoint,

@@ -24,12 +24,18 @@ def checkpoint_bytes(state: RunState, recipe: Recipe) -> int:
 
 
 def files_kept(settings: Settings) -> tuple[int, str]:
-    """Counts the files that the run ends with at most, and names them; one that has two names is one file."""
+    """Counts the files that the run ends with at most, and names them; best.pt is a file of its own beside its epoch's.
+
+    So is last.pt: names that shared one file would all be lost to whoever writes into one of them in place.
+    """
     files, named = 1, ["last.pt"]
     if settings.val:
+        files += 1
+        named.append("best.pt")
         best = min(settings.keep, -(-settings.epochs // settings.val_period))
-        files += best
-        named.append("best.pt" if best == 1 else f"the best {best} epochs (keep={settings.keep})")
+        if settings.keep > 1:
+            files += best
+            named.append(f"the best {best} epochs (keep={settings.keep})")
     if settings.save_period:
         every = settings.epochs // settings.save_period
         files += every

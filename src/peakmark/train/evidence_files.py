@@ -40,7 +40,7 @@ def take_evidence_along(source: RunFolder, target: RunFolder, history: History) 
     """Gives a branch the evidence of the epochs that it has in common with the run it comes from."""
     for record in filter(_was_validated, history.records):
         if source.evidence_file(record.epoch).is_file():
-            durable.link(source.evidence_file(record.epoch), target.evidence_file(record.epoch))
+            durable.copy(source.evidence_file(record.epoch), target.evidence_file(record.epoch))
 
 
 def _was_validated(record: EpochRecord) -> bool:

@@ -18,14 +18,14 @@ from peakmark.checkpoint.catalogue import Found, has_files, newest_good, read_to
 from peakmark.checkpoint.difference import differing_parts
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.format import comparable
-from peakmark.checkpoint.kept import kept_epochs
+from peakmark.checkpoint.kept import is_whole, kept_epoch, kept_epochs
 from peakmark.checkpoint.reader import read_position
 from peakmark.checkpoint.writer import save
 from peakmark.data.dataset import read_dataset
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.evaluate.fitness import Fitness
 from peakmark.events import Observer, ResumePlanned
-from peakmark.machine.durable import clean_leftovers, write_bytes, write_text
+from peakmark.machine.durable import clean_leftovers, copy, write_bytes, write_text
 from peakmark.machine.lock import RunLock
 from peakmark.machine.numerics import undisturbed
 from peakmark.nouns import ChangePlan, History, PlannedPart, Position, Segment
@@ -36,14 +36,14 @@ from peakmark.record.settings_yaml import read_origins, with_changes
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.resume.capture import RunFacts, capture
 from peakmark.resume.diagnosis import restored_wrong
-from peakmark.resume.segments import better_but_gone, judged_again, segment_begins
+from peakmark.resume.segments import better_but_gone, segment_begins
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
-from peakmark.train.best_weights import keep_best_by_its_epoch, keep_epochs, mend_best
+from peakmark.train.best_weights import judged_by_kept, keep_best_by_its_epoch, keep_epochs, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
 from peakmark.train.data_files import write_data_files
 from peakmark.train.ending import Artist, EndedRun
@@ -133,7 +133,9 @@ def _branch(
         save(planned.checkpoint, folder.last)
         for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
             by_period = planned.folder.epoch_file(epoch).exists()
-            save(read_to_go_on(path), folder.epoch_file(epoch) if by_period else folder.best_epoch_file(epoch))
+            whole = path if is_whole(path) else kept_epoch(planned.folder.weights, planned.checkpoint.history, epoch)
+            if whole is not None:
+                copy(whole, folder.epoch_file(epoch) if by_period else folder.best_epoch_file(epoch))
         take_evidence_along(planned.folder, folder, planned.checkpoint.history)
         settings_before = planned.checkpoint.settings
         write_text(folder.settings_yaml, render_settings(settings_before, _origins(planned.folder, settings_before)))
@@ -245,10 +247,8 @@ def _change(planned: Planned, folder: RunFolder, state: RunState) -> list[str]:
 def _judge_again(fitness: Fitness, folder: RunFolder, state: RunState) -> Iterator[str]:
     """Gives every epoch its value by a new fitness, and says what can't be best by it."""
     text = fitness.formula.text
-    state.history = judged_again(
-        state.history,
-        lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch)),
-        kept_epochs(folder.weights, state.history),
+    state.history = judged_by_kept(
+        folder, state.history, lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
     )
     if unjudged := [str(r.epoch + 1) for r in state.history.records if r.metrics is not None and r.fitness is None]:
         which = f"epoch{'s' if len(unjudged) > 1 else ''} {', '.join(unjudged)}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,11 +33,14 @@ def test_a_written_file_is_readable_for_the_group_as_any_other(tmp_path):
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_one_file_under_several_names(tmp_path):
-    first, second = tmp_path / "last.pt", tmp_path / "other" / "best.pt"
-    durable.write_durably((first, second), lambda stream: stream.write(b"x" * 10))
-    assert first.read_bytes() == second.read_bytes() == b"x" * 10
-    assert first.stat().st_ino == second.stat().st_ino
+def test_one_content_under_several_names(tmp_path):
+    names = tmp_path / "best.pt", tmp_path / "other" / "epoch1.pt", tmp_path / "last.pt"
+    durable.write_durably(names, lambda stream: stream.write(b"x" * 10))
+    durable.copy(names[0], tmp_path / "copy.pt")
+    for name in (*names, tmp_path / "copy.pt"):
+        assert name.read_bytes() == b"x" * 10
+        # As a careless `torch.save` onto a weights file does: it must spoil that one only.
+        name.write_bytes(b"spoiled")
 
 
 def test_names_of_one_file_are_written_apart_again(tmp_path):
@@ -48,15 +53,57 @@ def test_names_of_one_file_are_written_apart_again(tmp_path):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
-def test_without_hard_links_names_are_copies(tmp_path, monkeypatch, number):
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENOTTY, errno.EXDEV, errno.EINVAL])
+def test_where_nothing_can_be_shared_names_are_copies(tmp_path, monkeypatch, number):
     def refuse(*_):
-        raise OSError(number, "no links here")
+        raise OSError(number, "no clones here")
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
     targets = (tmp_path / "a", tmp_path / "b")
     durable.write_durably(targets, lambda stream: stream.write(b"x"))
     assert [target.read_bytes() for target in targets] == [b"x", b"x"]
+    assert leftovers(tmp_path) == []
+
+
+def test_what_can_be_shared_is_not_written_again(tmp_path, monkeypatch):
+    """A stand-in for a disk that clones; the bytes are the system's matter, and that no second copy follows is ours."""
+    cloned = []
+
+    def clone(copy, request, source):
+        assert request == 0x40049409
+        cloned.append(os.pwrite(copy, os.pread(source, 100, 0), 0))
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    monkeypatch.setattr(shutil, "copyfileobj", lambda *_: pytest.fail("copied as well"))
+    targets = (tmp_path / "a", tmp_path / "b")
+    durable.write_durably(targets, lambda stream: stream.write(b"weights"))
+    assert [target.read_bytes() for target in targets] == [b"weights", b"weights"]
+    assert cloned == [len(b"weights")]
+
+
+def test_a_full_disk_is_no_reason_to_copy_instead(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    with pytest.raises(MachineError, match="Free some space"):
+        durable.write_durably((tmp_path / "a", tmp_path / "b"), lambda stream: stream.write(b"x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_reads_back_wrong_gets_no_name(tmp_path):
+    checked = []
+
+    def refuse_the_second(staged: Path) -> None:
+        checked.append(staged)
+        if len(checked) == 2:
+            raise MachineError("the disk is failing")
+
+    (tmp_path / "best.pt").write_bytes(b"old")
+    targets = (tmp_path / "best.pt", tmp_path / "last.pt")
+    with pytest.raises(MachineError, match="failing"):
+        durable.write_durably(targets, lambda stream: stream.write(b"new"), refuse_the_second)
+    assert (tmp_path / "best.pt").read_bytes() == b"old"
     assert leftovers(tmp_path) == []
 
 

@@ -13,12 +13,12 @@ from peakmark.train.disk_use import files_kept
 @pytest.mark.parametrize(
     ("wishes", "files", "named"),
     [
-        ({}, 4, "last.pt, the best 3 epochs (keep=3)"),
+        ({}, 5, "last.pt, best.pt, the best 3 epochs (keep=3)"),
         ({"keep": 1}, 2, "last.pt, best.pt"),
-        ({"epochs": 2}, 3, "last.pt, the best 2 epochs (keep=3)"),
+        ({"epochs": 2}, 4, "last.pt, best.pt, the best 2 epochs (keep=3)"),
         ({"val": False}, 1, "last.pt"),
-        ({"val_period": 40, "keep": 5}, 4, "last.pt, the best 3 epochs (keep=5)"),
-        ({"save_period": 30}, 7, "last.pt, the best 3 epochs (keep=3), 3 of save_period=30"),
+        ({"val_period": 40, "keep": 5}, 5, "last.pt, best.pt, the best 3 epochs (keep=5)"),
+        ({"save_period": 30}, 8, "last.pt, best.pt, the best 3 epochs (keep=3), 3 of save_period=30"),
     ],
 )
 def test_files_are_counted_and_named(wishes, files, named):
@@ -31,10 +31,11 @@ def test_the_weights_take_what_was_said(train, optimizer):
     results = train(epochs=2, keep=2, optimizer=optimizer, observer=told.append, save_period=1)
     (started,) = [event for event in told if isinstance(event, RunStarted)]
     (ended,) = [event for event in told if isinstance(event, RunEnded)]
-    assert "last.pt, the best 2 epochs (keep=2), 2 of save_period=1" in started.kept
-    # Both epochs have three names, and last.pt is the second.
+    assert "last.pt, best.pt, the best 2 epochs (keep=2), 2 of save_period=1" in started.kept
+    # Both epochs have two names, last.pt and best.pt are copies of one of them: no two names share a file.
     files = {path.stat().st_ino: path.stat().st_size for path in results.last.parent.iterdir()}
-    assert len(files) == 2
+    assert len(files) == 6
+    assert "up to 6 files of" in started.kept
     assert ended.weights_bytes == results.summary["weights_bytes"] == sum(files.values())
     size_bytes = results.last.stat().st_size
     assert f"files of {size_bytes / 1e6:.0f} MB" in started.kept
