@@ -10,12 +10,14 @@ from peakmark.errors import Mistakes
 from peakmark.releases import check_backup
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.parse import Parsed, parse
+from peakmark.settings.settings_file import with_file
 
 M = TypeVar("M", bound=SettingsModel)
 
 
 def checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], DatasetSpec]:
     """Checks settings and the data.yaml they name, and raises every mistake of both at once."""
+    given = with_file(kind, given)
     found = Mistakes()
     parsed: Parsed[M] | None = None
     spec: DatasetSpec | None = None

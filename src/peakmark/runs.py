@@ -23,8 +23,10 @@ from peakmark.record.journal import read as read_journal
 from peakmark.record.unfinished import newest_unfinished
 from peakmark.resume.diagnosis import Resumption, look_back
 from peakmark.selection.best import best_record
+from peakmark.settings.familiar import in_our_names
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
+from peakmark.settings.settings_file import with_file
 from peakmark.train.planning import Wishes, contradictions_of
 from peakmark.train.replay import Replayed
 from peakmark.train.replay import replay as run_again
@@ -105,8 +107,10 @@ def run_to_resume(given: str | Path | None, changes: Mapping[str, Any]) -> tuple
 
 def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> Wishes:
     """Tells apart how to go on from what of the run is to change. Raises every mistake of both at once."""
+    given = with_file(Settings, given) if given.get("cfg") else given
     how = {name: value for name, value in given.items() if _is_about_resuming(name)}
-    changes = {name: value for name, value in given.items() if name not in how}
+    # Under our names: what a resume has to look at anew is told by the names of the settings that change.
+    changes = in_our_names(Settings, {name: value for name, value in given.items() if name not in how})
     found = Mistakes()
     settings = ResumeSettings()
     with found.gathered():

@@ -31,8 +31,10 @@ from peakmark.report.console import ConsoleObserver
 from peakmark.results import TrainResults, ValResults
 from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.familiar import in_our_names
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
+from peakmark.settings.settings_file import with_file
 from peakmark.train.ending import EndedRun
 from peakmark.train.resumption import plan_resume, resume_run
 from peakmark.train.session import start_run
@@ -77,7 +79,8 @@ class YOLO:
 
         Raises every mistake in settings, model and data at once, those in `mistakes` (found before) among them.
         """
-        name = given.get("model", kind.model_fields["model"].default)
+        given = with_file(kind, given)
+        name = in_our_names(kind, given).get("model", kind.model_fields["model"].default)
         found = Mistakes(mistakes)
         with found.gathered():
             check_backup(parse(kind, given).settings)
@@ -208,10 +211,12 @@ class YOLO:
         this checkpoint, or with the newest that was stopped; a path names one. Raises SettingsError with every mistake
         at once, and other PeakmarkErrors; what stands on disk then still stands.
         """
+        observer = _heeding_verbose(observer, settings)
         if resume is not False:
             own_run = self._source.name if self._source.weights is not None else None
             return self.resume(own_run if resume is True else resume, observer=observer, **settings)
-        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name})
+        given = with_file(Settings, self._placed(settings))
+        parsed, spec = checked(Settings, {**given, "model": self._source.name})
         fitness = settings.get("fitness")
         with self._watched(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None
@@ -232,6 +237,7 @@ class YOLO:
         the run's newest state branches into a new folder. `changes`: settings that get another value from here on, and
         those of `ResumeSettings`. `yes` agrees to a plan with dangers in it, or is asked. Raises as `train` does.
         """
+        observer = _heeding_verbose(observer, changes)
         folder, asked = run_to_resume(run, changes)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
@@ -250,9 +256,10 @@ class YOLO:
 
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
+        observer = _heeding_verbose(observer, settings)
         trained = trained_of(self._source, "validated")
-        data = data_of(trained, settings.get("data"))
-        given = {**self._placed(settings), "data": data, "model": self._source.name}
+        given = with_file(ValSettings, self._placed(settings))
+        given |= {"data": data_of(trained, given.get("data")), "model": self._source.name}
         parsed, spec = checked(ValSettings, given)
         with self._watched(observer) as observe:
             _say_what_is_guessed(trained, observe)
@@ -276,8 +283,10 @@ class YOLO:
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
+        observer = _heeding_verbose(observer, settings, quiet=self._tell)
         trained = trained_of(self._source, "used for prediction")
-        parsed = parse(PredictSettings, {**self._placed(settings), "model": self._source.name})
+        given = with_file(PredictSettings, self._placed(settings))
+        parsed = parse(PredictSettings, {**given, "model": self._source.name})
         observe = observer or self._tell
         _say_what_is_guessed(trained, observe)
         for note in parsed.notes:
@@ -346,6 +355,22 @@ class YOLO:
 
 
 # --- parts of the above ---------------------------------------------------------------------------------------------
+
+
+def _heeding_verbose(
+    observer: Observer | None, settings: dict[str, Any], quiet: Observer | None = None
+) -> Observer | None:
+    """Takes `verbose=False` out of the settings: without an observer only what is serious is told then."""
+    if settings.get("verbose") is not False:
+        return observer
+    del settings["verbose"]
+    return observer or quiet or _tell_what_is_serious
+
+
+def _tell_what_is_serious(event: Event) -> None:
+    if isinstance(event, Notice) and event.serious:
+        with _watching(None) as observe:
+            observe(event)
 
 
 @contextmanager

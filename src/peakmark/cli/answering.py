@@ -17,22 +17,32 @@ from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
 from peakmark.errors import PeakmarkError, SettingsError
 from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.familiar import flags_of
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""
 
 
-def run_and_pairs(words: list[str]) -> tuple[str | None, dict[str, str]]:
-    named, pairs = runs_and_pairs(words)
+def run_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[str | None, dict[str, str]]:
+    named, pairs = runs_and_pairs(words, kind)
     if len(named) > 1:
         raise SettingsError([f"More than one run is named: {', '.join(named)}. Settings are written key=value."])
     return next(iter(named), None), pairs
 
 
-def runs_and_pairs(words: list[str]) -> tuple[list[str], dict[str, str]]:
+def runs_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[list[str], dict[str, str]]:
     """Takes the runs' folders out of the words; a folder may have an equals sign in its name."""
-    named = [word for word in words if not word.startswith("-") and ("=" not in word or Path(word).exists())]
-    return named, read_pairs([word for word in words if word not in named])
+    flags = flags_of(kind)
+    named, rest = [], []
+    awaits_value = False
+    for word in words:
+        is_value = awaits_value and not word.startswith("-")
+        if not is_value and not word.startswith("-") and word not in flags and ("=" not in word or Path(word).exists()):
+            named.append(word)
+        else:
+            rest.append(word)
+        awaits_value = word.startswith("-") and "=" not in word and word.lstrip("-").replace("-", "_") not in flags
+    return named, read_pairs(rest, flags)
 
 
 def help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:

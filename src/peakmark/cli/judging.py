@@ -16,6 +16,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
 from peakmark.errors import TrainingError
 from peakmark.report.console import ConsoleObserver
+from peakmark.settings.familiar import flags_of
 from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
 
 EXIT_NOT_PASSED = 1
@@ -45,7 +46,7 @@ def audit(
     if help_wanted(context, AuditSettings, "peakmark audit data=data.yaml fix=split", _AUDIT):
         return
     with told_plainly():
-        pairs = read_pairs(context.args)
+        pairs = read_pairs(context.args, flags_of(AuditSettings))
         with ConsoleObserver(err()) as observer:
             found = peakmark.audit(observer=observer, **pairs)
         show_audit(out(), found, as_json=json)
@@ -60,7 +61,7 @@ def compare(
     if help_wanted(context, CompareSettings, "peakmark compare runs/detect/train runs/detect/train2", _COMPARE):
         return
     with told_plainly():
-        runs, pairs = runs_and_pairs(context.args)
+        runs, pairs = runs_and_pairs(context.args, CompareSettings)
         with ConsoleObserver(err()) as observer:
             comparison = peakmark.compare(*runs, observer=observer, **pairs)
         show_comparison(out(), comparison, as_json=json)
@@ -75,7 +76,7 @@ def gate(
     if help_wanted(context, GateSettings, 'peakmark gate model=best.pt data=data.yaml require="map50_95>=0.5"', _GATE):
         return
     with told_plainly():
-        pairs = read_pairs(context.args)
+        pairs = read_pairs(context.args, flags_of(GateSettings))
         with ConsoleObserver(err()) as observer:
             verdict = peakmark.gate(observer=observer, **pairs)
         show_verdict(out(), verdict, as_json=json)

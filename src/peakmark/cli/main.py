@@ -17,6 +17,23 @@ import peakmark
 
 __all__ = ["app", "run"]
 
+_OTHER_TASK = "it detects boxes and does no other task"
+_LACKING = {
+    "track": "objects are found in each frame by itself; peakmark predict source=video.mp4 does that",
+    "export": "it comes in a later version; until then the network is YOLO(file).model, a torch.nn.Module",
+    "benchmark": "peakmark val says the speed as well as the numbers",
+    "tune": "start a run for each setting, and hold them against each other with peakmark compare",
+    "detect": "write what it should do, e.g. peakmark train or peakmark predict",
+    **dict.fromkeys(("segment", "classify", "pose", "obb", "semantic"), _OTHER_TASK),
+    "checks": "peakmark --version says the version, and the start of a training what it runs on",
+    "settings": "there are no settings beside those of a command; peakmark train --help lists them",
+    "cfg": "peakmark train --help lists the settings and their defaults",
+    "copy-cfg": "a run's settings.yaml holds all its settings; peakmark train cfg=settings.yaml reads it",
+    "version": "write peakmark --version",
+    "help": "write peakmark --help",
+}
+"""Words of the field that are no commands here, and what to do instead."""
+
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -79,6 +96,10 @@ class _LoadedWhenTyped(TyperGroup):
     """Puts the command that was typed in the place of its line in the help."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] == "detect" and len(args) > 1:
+            args = args[1:]  # as the field writes it: detect train ...
+        if args[0] in _LACKING and args[0] not in self.commands:
+            ctx.fail(f"{args[0]} is no command of Peakmark: {_LACKING[args[0]]}.")
         word = {name: word for words in _PANELS.values() for name, word in words.items()}.get(args[0])
         if word is not None:
             self.add_command(_load(args[0], word), args[0])

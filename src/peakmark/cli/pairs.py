@@ -6,7 +6,7 @@ It must not know which keys exist.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import PurePath
 
 from peakmark.errors import SettingsError
@@ -14,17 +14,23 @@ from peakmark.errors import SettingsError
 _KEY_OF_SUFFIX = {".yaml": "data", ".yml": "data", ".pt": "model", ".jpg": "source", ".png": "source", ".mp4": "source"}
 
 
-def read_pairs(arguments: Sequence[str]) -> dict[str, str]:
-    """Splits every argument at its first `=`. Raises SettingsError with a sentence for each that can't be."""
+def read_pairs(arguments: Sequence[str], flags: Container[str] = frozenset()) -> dict[str, str]:
+    """Splits every argument at its first `=`; `--epochs 3` and `--epochs=3` are read as epochs=3.
+
+    `flags` are the names that may stand alone, which switches them on: `exist_ok`, `--exist-ok`. Raises SettingsError
+    with a sentence for each argument that can't be read.
+    """
     pairs: dict[str, str] = {}
     violations: list[str] = []
     rest = deque(arguments)
     while rest:
         argument = rest.popleft()
-        key, _, value = argument.partition("=")
-        if not key or not value or key.startswith("-"):
-            violations.append(_no_pair(argument, rest))
-        elif key in pairs:
+        try:
+            key, value = _pair(argument, rest, flags)
+        except ValueError as error:
+            violations.append(str(error))
+            continue
+        if key in pairs:
             violations.append(f"{key} is given twice, as {pairs[key]} and as {value}; keep one of them.")
         else:
             pairs[key] = value
@@ -33,21 +39,39 @@ def read_pairs(arguments: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def _pair(argument: str, rest: deque[str], flags: Container[str]) -> tuple[str, str]:
+    """Reads one pair; takes what belongs to it out of `rest`. Raises ValueError with a sentence."""
+    dashed = argument.startswith("-") and not argument.startswith("-=")
+    name, equals, value = argument.partition("=")
+    key = name.lstrip("-").replace("-", "_") if dashed else name
+    if not key:
+        raise ValueError(f"{argument} has no name before the equals sign; write e.g. epochs=100.")
+    if equals and value:
+        return key, value
+    if dashed and not equals and rest and not _is_a_word_of_its_own(rest[0], flags):
+        return key, rest.popleft()
+    if not equals and key in flags:
+        return key, "True"
+    raise ValueError(_no_pair(argument, rest))
+
+
+def _is_a_word_of_its_own(word: str, flags: Container[str]) -> bool:
+    """Whether a word can't be the value of the one before it. -1 can."""
+    return "=" in word or word in flags or (word.startswith("-") and not word[1:2].isdigit())
+
+
 def _no_pair(argument: str, rest: deque[str]) -> str:
     """Says how to write what was typed; takes its value out of `rest`, so that it gets no complaint of its own."""
-    name, equals, value = argument.lstrip("-").partition("=")
+    name = argument.lstrip("-").removesuffix("=")
     suffix = PurePath(name).suffix.lower()
-    if not equals and suffix in _KEY_OF_SUFFIX:
+    if "=" not in argument and suffix in _KEY_OF_SUFFIX:
         return f"{argument} stands alone; was {_KEY_OF_SUFFIX[suffix]}={argument} meant?"
+    value = ""
     if rest and rest[0] == "=":
         rest.popleft()
-    if not value and rest and "=" not in rest[0] and not rest[0].startswith("--"):
+    if rest and "=" not in rest[0] and not rest[0].startswith("--") and not argument.startswith("-"):
         value = rest.popleft()
     key = name.replace("-", "_")
-    if not key:
-        return f"{argument} has no name before the equals sign; write e.g. epochs=100."
     if not value:
         return f"{argument} has no value; write {key}=... or leave it out."
-    return (
-        f"{argument.removesuffix('=' + value)} {value}: settings are written without dashes or spaces: {key}={value}."
-    )
+    return f"{argument} {value}: settings are written without spaces: {key}={value}."

@@ -19,6 +19,7 @@ from peakmark.errors import SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
 from peakmark.report.console import ConsoleObserver
+from peakmark.settings.familiar import flags_of, without_model
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 
 
@@ -28,12 +29,12 @@ def train(context: typer.Context) -> None:
     if help_wanted(context, Settings, example, "resume=True, or resume=FOLDER, is peakmark resume (which see)."):
         return
     with told_plainly():
-        pairs = read_pairs(context.args)
+        pairs = read_pairs(context.args, flags_of(Settings))
         run = _run_that_train_resumes(pairs)
         if run is not None:
             _resume(run or None, pairs, yes=False)
         model = peakmark.YOLO.from_settings(Settings, pairs)
-        pairs.pop("model", None)
+        pairs = without_model(Settings, pairs)
         with ConsoleObserver(out()) as observer:
             watched = _Ending(observer)
             model.train(observer=watched, **pairs)
@@ -49,7 +50,7 @@ def resume(
     if help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
         return
     with told_plainly():
-        run, pairs = run_and_pairs(context.args)
+        run, pairs = run_and_pairs(context.args, Settings)
         if dry_run:
             planned = peakmark.YOLO().plan_resume(run, **pairs)
             ConsoleObserver(out())(planned)
@@ -64,9 +65,9 @@ def val(context: typer.Context) -> None:
     ):
         return
     with told_plainly():
-        pairs = read_pairs(context.args)
+        pairs = read_pairs(context.args, flags_of(ValSettings))
         model = peakmark.YOLO.from_settings(ValSettings, pairs)
-        del pairs["model"]
+        pairs = without_model(ValSettings, pairs)
         with ConsoleObserver(out()) as observer:
             results = model.val(observer=observer, **pairs)
         show_evaluation(out(), results.evaluation)
@@ -77,11 +78,11 @@ def predict(context: typer.Context) -> None:
     if help_wanted(context, PredictSettings, "peakmark predict model=best.pt source=images/ save=True", _SOURCE):
         return
     with told_plainly():
-        pairs = read_pairs(context.args)
+        pairs = read_pairs(context.args, flags_of(PredictSettings))
         source = pairs.pop("source", None)
         missing = () if source else (f"source is missing; {_SOURCE}",)
         model = peakmark.YOLO.from_settings(PredictSettings, pairs, mistakes=missing)
-        del pairs["model"]
+        pairs = without_model(PredictSettings, pairs)
         with ConsoleObserver(out()) as observer:
             for result in model.predict(source, stream=True, observer=observer, **pairs):
                 out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)

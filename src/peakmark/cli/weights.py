@@ -74,7 +74,7 @@ def promote(context: typer.Context) -> None:
     if help_wanted(context, PromoteSettings, "peakmark promote runs/detect/train to=s3://models", _PROMOTE):
         return
     with told_plainly():
-        run, pairs = run_and_pairs(context.args)
+        run, pairs = run_and_pairs(context.args, PromoteSettings)
         if run is None:
             raise SettingsError(["No run is named; write its folder: peakmark promote runs/detect/train to=..."])
         show_release(out(), peakmark.promote(run, **pairs))

@@ -22,6 +22,7 @@ Matrix = NDArray[np.float64]
 
 _MOST_TILT = 0.9
 """How far towards the horizon, 1, perspective may tilt a corner of the canvas."""
+_LEAST_GAIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def _draw_warp(settings: Settings, rng: np.random.Generator, base_px: int, side_
     """Draws the map from the canvas to the result: centre, perspective, rotate and scale, shear, place, flip."""
     tilt = rng.uniform(-settings.perspective, settings.perspective, 2)
     angle = math.radians(rng.uniform(-settings.degrees, settings.degrees))
-    gain = rng.uniform(1 - settings.scale, 1 + settings.scale) * side_px / base_px
+    # At scale=1 an image could shrink to nothing, and its map would have no inverse.
+    gain = max(_LEAST_GAIN, rng.uniform(1 - settings.scale, 1 + settings.scale)) * side_px / base_px
     shear_x, shear_y = np.tan(np.radians(rng.uniform(-settings.shear, settings.shear, 2)))
     place = rng.uniform(0.5 - settings.translate, 0.5 + settings.translate, 2) * side_px
     flip_x, flip_y = rng.random() < settings.fliplr, rng.random() < settings.flipud

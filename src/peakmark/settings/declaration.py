@@ -5,6 +5,7 @@ It must not know any particular setting; those are in `fields.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
@@ -61,6 +62,14 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    # 1e2 is 100, on a command line as in Python; 2.5 stays what it is, and is refused.
+    if isinstance(value, str) and "e" in value.lower():
+        with contextlib.suppress(ValueError, OverflowError):
+            return int(number) if (number := float(value)).is_integer() else value
+    return _number(value)
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -68,11 +77,20 @@ def _text(value: Any) -> Any:
 
 
 def _device(value: Any) -> Any:
-    if isinstance(value, list | tuple) or (isinstance(value, str) and "," in value):
-        raise ValueError("names more than one device; a run uses one, e.g. device=0 or device=cpu")
-    text = str(value).strip().lower()
-    if text == "cpu":
-        return text
+    if value is None or (isinstance(value, str) and not value.strip(" []()")):
+        return None
+    items = value.strip(" []()").split(",") if isinstance(value, str) else value
+    if isinstance(items, list | tuple):
+        if len(items) != 1:
+            raise ValueError("names more than one device; a run uses one, e.g. device=0 or device=cpu")
+        value = items[0]
+    text = str(value).strip().strip("'\"").lower()
+    if text in ("cpu", "cpu:0"):
+        return "cpu"
+    if text == "mps" or text.startswith("mps:"):
+        raise ValueError(
+            "is Apple's GPU, on which no run has been checked to be exact; write device=cpu, which is exact there too"
+        )
     number = "0" if text == "cuda" else text.removeprefix("cuda:")
     if not number.isdecimal():
         raise ValueError("is no device; write cpu, cuda, cuda:1 or the number of a GPU")
@@ -103,8 +121,6 @@ def _off_below_zero(value: Any) -> Any:
 
 
 def _checkpoint(value: Any) -> Any:
-    if value is True:
-        raise ValueError("doesn't say which weights; name a checkpoint file (nothing is downloaded)")
     return None if value is False else _text(value)
 
 
@@ -116,8 +132,15 @@ def _place(value: Any) -> Any:
     return os.path.abspath(os.path.expanduser(text))
 
 
+def _items(value: Any) -> Iterable[Any]:
+    """What a list holds, or a text such as `0,2`; anything else is one item."""
+    if isinstance(value, str) and "," in value:
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value if isinstance(value, list | tuple | range | set) else (value,)
+
+
 def _indices(value: Any, what: str) -> tuple[int, ...]:
-    items: Iterable[Any] = value if isinstance(value, list | tuple | range | set) else (value,)
+    items: Iterable[Any] = _items(value)
     try:
         numbers = sorted({int(str(item)) for item in items})
     except ValueError:
@@ -131,7 +154,7 @@ def _layers(value: Any) -> Any:
     if value is None or value is False:
         return ()
     count_or_list = _indices(value, "layer numbers")
-    is_count = not isinstance(value, list | tuple | range | set)
+    is_count = not isinstance(value, list | tuple | range | set) and not (isinstance(value, str) and "," in value)
     layers = tuple(range(count_or_list[0])) if is_count else count_or_list
     if layers and layers[-1] > LAST_LAYER_TO_FREEZE:
         raise ValueError(
@@ -141,13 +164,21 @@ def _layers(value: Any) -> Any:
 
 
 def _classes(value: Any) -> Any:
-    return None if value is None else _indices(value, "class numbers")
+    """Numbers come as numbers, in their order; names as they are: which class has which name is known elsewhere."""
+    if value is None:
+        return None
+    items = [str(item).strip().strip("'\"") for item in _items(value)]
+    if all(item.lstrip("-").isdecimal() for item in items):
+        return _indices(items, "class numbers")
+    if not all(items) or any(isinstance(item, float | bool) for item in _items(value)):
+        raise ValueError("is no list of classes such as [0,2] or [cat,dog]")
+    return tuple(int(item) if item.isdecimal() else item for item in dict.fromkeys(items))
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 Real = Annotated[float, BeforeValidator(_number)]
 Text = Annotated[str, BeforeValidator(_text)]
-Device = Annotated[str, BeforeValidator(_device)]
+Device = Annotated[str | None, BeforeValidator(_device)]
 Cache = Annotated[CacheMode, BeforeValidator(_cache)]
 Optimizer = Annotated[Literal["auto", "SGD", "Adam", "AdamW"], BeforeValidator(_optimizer)]
 ShareOfSize = Annotated[float, BeforeValidator(_share_of_size)]
@@ -157,4 +188,5 @@ Place = Annotated[str, BeforeValidator(_place)]
 """A folder, made absolute, or a URL that fsspec knows."""
 Layers = Annotated[tuple[int, ...], BeforeValidator(_layers)]
 """freeze=10 is written out as (0, 1, ... 9), and None as ()."""
-Classes = Annotated[tuple[int, ...] | None, BeforeValidator(_classes)]
+Classes = Annotated[tuple[int | str, ...] | None, BeforeValidator(_classes)]
+"""Numbers or names, or both."""

@@ -159,9 +159,9 @@ class Settings(SettingsModel):
     hsv_v: Real = setting(0.4, "brightness changed by up to this share", AUGMENTATION, "result", ge=0, le=1)
     degrees: Real = setting(0.0, "rotation up to, both ways", AUGMENTATION, "result", unit="degrees", ge=0, le=180)
     translate: Real = setting(0.1, "shift up to, both ways", AUGMENTATION, "result", unit="of the side", ge=0, le=1)
-    scale: Real = setting(0.5, "size changed by up to this share", AUGMENTATION, "result", ge=0, lt=1)
+    scale: Real = setting(0.5, "size changed by up to this share", AUGMENTATION, "result", ge=0, le=1)
     shear: Real = setting(0.0, "shear up to, both ways", AUGMENTATION, "result", unit="degrees", ge=0, lt=90)
-    perspective: Real = setting(0.0, "perspective up to", AUGMENTATION, "result", unit="per px", ge=0, le=0.001)
+    perspective: Real = setting(0.0, "perspective up to", AUGMENTATION, "result", unit="per px", ge=0, le=0.01)
     fliplr: Real = setting(0.5, "chance of a left-right flip", AUGMENTATION, "result", ge=0, le=1)
     flipud: Real = setting(0.0, "chance of an upside-down flip", AUGMENTATION, "result", ge=0, le=1)
     multi_scale: ShareOfSize = setting(

@@ -93,7 +93,9 @@ class PredictSettings(SettingsModel):
     conf: Real = setting(0.25, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
     iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
     max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
-    classes: Classes = setting(None, "keep only these, e.g. [0,2]", DETECTION, "result", unset="all classes")
+    classes: Classes = setting(
+        None, "keep only these, by number or name, e.g. [0,2]", DETECTION, "result", unset="all classes"
+    )
 
     batch: Whole | None = setting(
         None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from peakmark.errors import SettingsError
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written, describe
-from peakmark.settings.familiar import unknown
+from peakmark.settings.familiar import translated
 from peakmark.settings.rules import Adjustment, Note, Violation, findings
 
 M = TypeVar("M", bound=SettingsModel)
@@ -38,8 +38,10 @@ def parse(kind: type[M], given: Mapping[str, Any], base: M | None = None) -> Par
     What isn't given is as in `base`, the settings of a run that is gone on with, or else at its default. Raises
     SettingsError with a sentence for every mistake: unknown names, wrong values, values that can't stand together.
     """
-    known = {name: _value(raw) for name, raw in given.items() if name in kind.model_fields}
-    violations = [unknown(kind, name, raw) for name, raw in given.items() if name not in kind.model_fields]
+    typed = translated(kind, given)
+    values = {name: _value(raw) for name, raw in typed.values.items()}
+    known = {name: value for name, value in values.items() if value is not None or _may_be_none(kind, name)}
+    violations = list(typed.violations)
     settings, wrong = _checked(kind, {**dict(base or ()), **known})
     violations += wrong
     found = list(findings(settings, known.keys()))
@@ -49,8 +51,14 @@ def parse(kind: type[M], given: Mapping[str, Any], base: M | None = None) -> Par
     adjusted = {finding.name: finding.value for finding in found if isinstance(finding, Adjustment)}
     origins: dict[str, Origin] = {name: "given" if name in known else "default" for name in kind.model_fields}
     origins.update(dict.fromkeys(adjusted, "adjusted"))
-    notes = tuple(finding.text for finding in found if isinstance(finding, Note | Adjustment))
+    notes = (*typed.notes, *(finding.text for finding in found if isinstance(finding, Note | Adjustment)))
     return Parsed(settings.model_copy(update=adjusted), origins, notes)
+
+
+def _may_be_none(kind: type[SettingsModel], name: str) -> bool:
+    """Whether None is a value of its own; elsewhere it stands for the default, as people write it."""
+    field = kind.model_fields[name]
+    return field.is_required() or field.default is None or type(None) in get_args(field.annotation)
 
 
 def _value(raw: Any) -> Any:
@@ -61,6 +69,12 @@ def _value(raw: Any) -> Any:
     if text.startswith("[") and text.endswith("]"):
         return [item.strip() for item in text[1:-1].split(",") if item.strip()]
     return {"none": None, "null": None, "true": True, "false": False}.get(text.lower(), text)
+
+
+_HINTS: Mapping[str, str] = {
+    "batch": "; it is not chosen by free memory, or the same run would be another one on another machine",
+}
+"""What is to be said beside the range of a setting that people know with another one."""
 
 
 def _checked(kind: type[M], values: Mapping[str, Any]) -> tuple[M, list[str]]:
@@ -87,6 +101,6 @@ def _sentence(kind: type[SettingsModel], mistake: ErrorDetails) -> str:
             return f"{written} {mistake['ctx']['error']}."
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             unit = f" ({description.unit})" if description.unit else ""
-            return f"{written} is out of range; {name} is {description.allowed}{unit}."
+            return f"{written} is out of range; {name} is {description.allowed}{unit}{_HINTS.get(name, '')}."
         case _:
             return f"{written} can't be used; {name} is {description.allowed}."

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +104,13 @@ def find_model(name: str | Path) -> ModelSource:
     if path.suffix in (".yaml", ".yml"):
         raise ModelFileError(
             f"model={text}: not one of the architectures that are built in: {', '.join(f'{n}.yaml' for n in SCALES)}."
-            f"{_did_you_mean(text)}"
+            f"{_of_another_kind(text) or _did_you_mean(text)}"
         )
     if not path.exists():
         raise ModelFileError(
-            f"model={text}: there is no such file.{_did_you_mean(text)} Nothing is downloaded: give the path of a"
-            " checkpoint such as runs/detect/train/weights/best.pt, or an architecture such as yolov8n.yaml."
+            f"model={text}: there is no such file.{_of_another_kind(text) or _did_you_mean(text)} Nothing is"
+            " downloaded: give the path of a checkpoint such as runs/detect/train/weights/best.pt, or an architecture"
+            " such as yolov8n.yaml."
         )
     if path.is_dir():
         raise ModelFileError(f"model={text}: this is a folder; give the checkpoint in it, such as weights/best.pt.")
@@ -132,6 +134,25 @@ def find_weights(file: str | Path, scale: Scale) -> ModelSource:
             f" train(pretrained={str(file)!r})."
         )
     return found
+
+
+_TASKS = {"seg": "segmentation", "pose": "poses", "cls": "classification", "obb": "turned boxes"}
+_FAMILIES = re.compile(
+    r"(yolo_?(v?(3|4|5|6|7|9|10|11|12|13|26)|x|r|_?nas|world|e)|rt-?detr|(mobile|fast)?sam)", re.IGNORECASE
+)
+
+
+def _of_another_kind(text: str) -> str:
+    """Says what a known name stands for that is no YOLOv8 detector: a nearest name would be another model."""
+    stem = Path(text).stem.lower()
+    base, dash, variant = stem.partition("-")
+    if dash and variant in _TASKS and base in SCALES:
+        return f" It is a model of {_TASKS[variant]}; Peakmark trains detectors: {base}.yaml is the one of this size."
+    if dash and base in SCALES:
+        return f" It is another architecture than {base}.yaml, which Peakmark doesn't have."
+    if _FAMILIES.match(stem):
+        return " It is another family of models; Peakmark trains YOLOv8 detectors, such as yolov8n.yaml."
+    return ""
 
 
 def _did_you_mean(text: str) -> str:

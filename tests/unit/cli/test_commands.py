@@ -63,7 +63,7 @@ class _Facade:
 
     def val(self, observer=None, **settings):
         self._called("val", None, settings)
-        return _evaluation()
+        return SimpleNamespace(evaluation=_evaluation())
 
     def predict(self, source, stream=False, observer=None, **settings):
         self._called("predict", None, {"source": source, "stream": stream, **settings})
@@ -133,9 +133,25 @@ def test_a_defect_keeps_its_traceback(facade):
 
 
 def test_what_is_no_pair_never_reaches_the_facade(facade, capsys):
-    code, out, err = _run(capsys, "train", "--epochs", "3")
+    code, out, err = _run(capsys, "train", "epochs", "3")
     assert (code, out, facade.calls) == (2, "", [])
-    assert "settings are written without dashes or spaces: epochs=3" in err
+    assert "settings are written without spaces: epochs=3" in err
+
+
+def test_a_command_may_be_written_as_the_field_writes_it(facade, capsys):
+    assert _run(capsys, "detect", "train", "--img", "64", "exist_ok", "weights=best.pt")[0] == 0
+    assert facade.calls[-1] == ("train", {"img": "64", "exist_ok": "True"})
+
+
+@pytest.mark.parametrize(
+    ("word", "says"), [("track", "found in each frame"), ("export", "later version"), ("segment", "boxes")]
+)
+def test_a_command_that_is_lacking_is_named_as_lacking(word, says, capsys):
+    code, _, err = _run(capsys, word, "model=best.pt")
+    assert code == 2
+    assert f"{word} is no command of Peakmark" in " ".join(err.split())
+    assert says in err
+    assert "Did you mean" not in err
 
 
 def test_resume_hands_on_the_run_and_its_changes(facade, capsys):

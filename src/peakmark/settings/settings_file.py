@@ -1,0 +1,81 @@
+"""What does a file of settings ask for? `cfg=args.yaml`, of another trainer or of a run, line by line in our words.
+
+It must not know what a setting does. What is given beside the file counts before what stands in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from peakmark.errors import SettingsError
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.description import as_written
+from peakmark.settings.familiar import COMMANDS, in_our_names, translated
+
+_LARGEST_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file of settings that has been read: its lines are settings now."""
+
+    path: str
+    became: Mapping[str, str]
+    """What became of each line, by the name that stands in it."""
+
+    def __str__(self) -> str:
+        width = max(map(len, self.became), default=0)
+        lines = [f"  {name.ljust(width)}  {words}" for name, words in self.became.items()]
+        return "\n".join((f"What became of the lines of {self.path}:", *lines))
+
+
+def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts the settings of the file that `cfg=` names beside those that were given, which count before them.
+
+    Raises SettingsError where it is no file of settings, and for each of its lines that can't be taken.
+    """
+    path = given.get("cfg")
+    if path is None or isinstance(path, ReadFile):
+        return dict(given)
+    lines = _lines(Path(str(path)).expanduser(), path)
+    typed = translated(kind, {name: value for name, value in lines.items() if value is not None})
+    ours = in_our_names(kind, given)
+    became, wrong = {}, []
+    for name, value in lines.items():
+        if value is None:
+            became[name] = "empty: the default"
+        elif name in typed.became and typed.became[name] not in typed.violations:
+            became[name] = f"{as_written(value)}: {typed.became[name]}"
+        elif _is_of_another_command(kind, name):
+            became[name] = f"{as_written(value)}: left out, it belongs to another command"
+        else:
+            wrong.append(f"{path}: {typed.became[name]} Change or remove the line.")
+        if set(in_our_names(kind, {name: value})) & ours.keys():
+            became[name] = f"{as_written(value)}: what is given beside the file counts"
+    if wrong:
+        raise SettingsError(wrong)
+    return {**typed.values, **ours, "cfg": ReadFile(str(path), became)}
+
+
+def _is_of_another_command(kind: type[SettingsModel], name: str) -> bool:
+    return any(name in other.model_fields for other in COMMANDS.values() if other is not kind) or name == "source"
+
+
+def _lines(path: Path, given: Any) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsError([f"cfg={given}: there is no such file; give a file of settings such as args.yaml."])
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise SettingsError([f"cfg={given}: this is too large for a file of settings."])
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SettingsError([f"cfg={given}: this can't be read as YAML ({reason})."]) from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise SettingsError([f"cfg={given}: this holds no settings; a line is written as epochs: 100."])
+    return content
