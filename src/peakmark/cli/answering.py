@@ -16,6 +16,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
 from peakmark.errors import PeakmarkError, SettingsError
+from peakmark.report.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar import flags_of
 
@@ -75,8 +76,8 @@ def say(text: str) -> None:
 
 
 def out() -> Console:
-    return Console()
+    return Terminal()
 
 
 def err() -> Console:
-    return Console(stderr=True)
+    return Terminal(stderr=True)

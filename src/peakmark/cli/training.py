@@ -15,12 +15,14 @@ import peakmark
 from peakmark.cli.answering import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_evaluation
+from peakmark.deploy.results import Results
 from peakmark.errors import SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
 from peakmark.report.console import ConsoleObserver
 from peakmark.settings.familiar import flags_of, without_model
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.shown import as_shown
 
 
 def train(context: typer.Context) -> None:
@@ -85,7 +87,15 @@ def predict(context: typer.Context) -> None:
         pairs = without_model(PredictSettings, pairs)
         with ConsoleObserver(out()) as observer:
             for result in model.predict(source, stream=True, observer=observer, **pairs):
-                out().print(f"{result.path}: {result.verbose()}", highlight=False, markup=False, soft_wrap=True)
+                out().print(as_shown(_found_in_words(result)), highlight=False, markup=False, soft_wrap=True)
+
+
+def _found_in_words(result: Results) -> str:
+    """A line that can be told from those of other frames, with what the picture took."""
+    took_ms = sum(result.speed.values())
+    frame = f", frame {result.origin.index + 1}" if result.origin.kind == "video" else ""
+    of = f" of {result.origin.count}" if frame and result.origin.count else ""
+    return f"{result.path}{frame}{of}: {result.verbose()}, {took_ms:.1f} ms"
 
 
 _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."

@@ -31,6 +31,7 @@ from peakmark.drawing.boxes import draw_boxes
 from peakmark.errors import DataError, MachineError
 from peakmark.machine import durable, notebook
 from peakmark.nouns import ImageArray
+from peakmark.shown import as_cell, as_shown
 
 _DECIMALS = 5
 """Of a px or a confidence in text: finer than float32 holds for a picture of 1000 px."""
@@ -217,7 +218,7 @@ class Results:
 
     def to_json(self, normalize: bool = False, decimals: int = _DECIMALS) -> str:
         """Gives `summary` as JSON."""
-        return json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False)
+        return as_shown(json.dumps(self.summary(normalize, decimals), indent=2, ensure_ascii=False), lines=True)
 
     tojson = to_json
     """Its older name."""
@@ -243,7 +244,7 @@ class Results:
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(_COLUMNS)
         for found in self.summary(normalize, decimals):
-            rows.writerow([found["name"], found["class"], found["confidence"], *found["box"].values()])
+            rows.writerow([as_cell(found["name"]), found["class"], found["confidence"], *found["box"].values()])
         return text.getvalue()
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:

@@ -16,6 +16,7 @@ from peakmark.deploy.frames import SavedName
 from peakmark.deploy.results import Results
 from peakmark.errors import MachineError
 from peakmark.machine import durable
+from peakmark.shown import as_cell, as_shown
 
 _CSV_COLUMNS = ("image", "frame", "name", "class", "confidence", "x1", "y1", "x2", "y2")
 
@@ -39,7 +40,7 @@ class JsonTable:
             "height": height,
             "detections": result.summary(),
         }
-        self._text.write(self._separator + json.dumps(picture, ensure_ascii=False))
+        self._text.write(self._separator + as_shown(json.dumps(picture, ensure_ascii=False)))
         self._separator = ",\n"
 
     def finish(self) -> None:
@@ -63,7 +64,14 @@ class CsvTable:
         """Appends a line for each box of the picture; the frame number stays empty for what is no video."""
         for found in result.summary():
             box = found["box"].values()
-            row = (result.path, _frame_number(result), found["name"], found["class"], found["confidence"], *box)
+            row = (
+                as_cell(result.path),
+                _frame_number(result),
+                as_cell(found["name"]),
+                found["class"],
+                found["confidence"],
+                *box,
+            )
             self._text.write(_csv_line(row))
 
     def finish(self) -> None:

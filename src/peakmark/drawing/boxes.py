@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.drawing.colours import class_colour, text_colour_on
+from peakmark.shown import as_shown
 
 __all__ = ["class_colour", "contact_sheet", "draw_boxes"]
 
@@ -133,7 +134,7 @@ def _draw_text(picture: Image, text: str, x: int, y: int, height_px: int, colour
     """Writes `text` with its upper left corner at (x, y); `height_px` includes what hangs below the line."""
     scale = _font_scale(height_px)
     _, hanging = cv2.getTextSize("Ag", _FONT, scale, 1)
-    cv2.putText(picture, text, (x, y + height_px - hanging), _FONT, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(picture, as_shown(text), (x, y + height_px - hanging), _FONT, scale, colour, 1, cv2.LINE_AA)
 
 
 def _shortened(text: str, width_px: int, height_px: int) -> str:
@@ -147,7 +148,8 @@ def _shortened(text: str, width_px: int, height_px: int) -> str:
 
 
 def _text_width(text: str, height_px: int) -> int:
-    (width, _), _ = cv2.getTextSize(text, _FONT, _font_scale(height_px), 1)
+    # A lone surrogate ends the process in OpenCV, and a line break has no width there.
+    (width, _), _ = cv2.getTextSize(as_shown(text), _FONT, _font_scale(height_px), 1)
     return int(width)
 
 

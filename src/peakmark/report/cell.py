@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from peakmark.machine.notebook import OutputBox
+from peakmark.report.terminal import Terminal
 
 _WIDTH = 110
 _PAGE = '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;margin:0">{code}</pre>'
@@ -21,7 +22,7 @@ _CLEARED = "\r\x1b[2K"
 
 def cell_console() -> Console:
     """Gives a console whose lines, the live one among them, stand in one output of the cell that runs."""
-    return Console(
+    return Terminal(
         file=cast(IO[str], _Cell()),
         force_terminal=True,
         force_jupyter=False,

@@ -36,6 +36,7 @@ from peakmark.report.epoch_table import columns_for, header, row
 from peakmark.report.pace import Pace, as_clock
 from peakmark.report.position import position_in_words
 from peakmark.report.resume_table import print_plan, print_verdict
+from peakmark.report.terminal import Terminal
 from peakmark.report.time_table import time_table
 
 _LIVE_PAUSE_S = 0.1
@@ -69,7 +70,7 @@ class ConsoleObserver:
 
     def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         in_cell = console is None and in_notebook()
-        self._console = console or (cell_console() if in_cell else Console())
+        self._console = console or (cell_console() if in_cell else Terminal())
         self._clock = clock
         self._live = self._console.is_terminal and not self._console.is_dumb_terminal and not self._console.is_jupyter
         self._live_pause_s = _CELL_PAUSE_S if in_cell else _LIVE_PAUSE_S

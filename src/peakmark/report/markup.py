@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from peakmark.shown import as_shown
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #282828; background: #f6f6f4; margin: 0; }
 main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 60px; }
@@ -57,12 +59,14 @@ code { overflow-wrap: anywhere; font-size: .95em; }
 
 def html_page(title: str, body: str) -> str:
     """Gives a whole page of sections that are HTML already; it needs no network and runs no script."""
-    return (
+    page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)} · Peakmark</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
+    # A name that is no UTF-8 can't be written to a file, and control characters are no HTML.
+    return as_shown(page, lines=True)
 
 
 def html_table(head: Iterable[str], rows: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from peakmark.drawing.colours import class_colour
 from peakmark.machine.durable import write_bytes
+from peakmark.shown import as_shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,6 +94,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     for text in figure.findobj(Text):
         # Two dollar signs in a class name would be read as a formula, and may end in an exception.
         text.set_parse_math(False)
+        text.set_text(as_shown(text.get_text(), lines=True))
     rendered = io.BytesIO()
     with warnings.catch_warnings():
         # A name in a script that matplotlib's font lacks shows as boxes; a warning per glyph helps nobody.
