@@ -5,7 +5,7 @@ Every image is looked at, every label line read, and what is found is written do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Audit:
     images: dict[str, int]
     """Per split, those that can be read."""
     objects: dict[str, int]
-    fingerprints: dict[str, str]
+    fingerprints: dict[str, str] = field(repr=False)
     findings: tuple[Finding, ...]
     """Worst first."""
     folder: Path

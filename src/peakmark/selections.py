@@ -6,7 +6,7 @@ It composes what the rooms below offer and computes nothing itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from peakmark.errors import ModelFileError
@@ -25,7 +25,7 @@ class Selection:
     run: Path
     fitness: str
     fitness_before: str
-    epochs: tuple[RatedEpoch, ...]
+    epochs: tuple[RatedEpoch, ...] = field(repr=False)
     """The best first."""
     best_before: int | None
     """What was best until now (0-based)."""

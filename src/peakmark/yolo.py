@@ -42,6 +42,8 @@ from peakmark.train.start import ModelSource, find_model, find_weights
 from peakmark.validations import Trained, data_of, run_validation, trained_of
 
 Resume = bool | str | Path
+_MOST_TOLD = 1000
+"""Sentences that are remembered, so that a server of many pictures doesn't grow."""
 
 
 class YOLO:
@@ -310,6 +312,8 @@ class YOLO:
     def _tell(self, event: Event) -> None:
         """For a call that gives its results back: what is to be read besides is shown once, not at each of many."""
         if isinstance(event, Notice) and event.text not in self._told:
+            if len(self._told) == _MOST_TOLD:
+                self._told.clear()
             self._told.add(event.text)
             with _watching(None) as observe:
                 observe(event)

@@ -6,7 +6,7 @@ Numbers of epochs are 1-based here: people and pipelines read them. It must not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,13 @@ class Comparison:
     protocol: str
     images: int | None
     """That were validated, where that is the same for all."""
-    runs: tuple[ComparedRun, ...]
+    runs: tuple[ComparedRun, ...] = field(repr=False)
     """Ranked: the best first, those without numbers last."""
-    settings: tuple[Difference, ...]
-    surroundings: tuple[Difference, ...]
+    settings: tuple[Difference, ...] = field(repr=False)
+    surroundings: tuple[Difference, ...] = field(repr=False)
     """Data, model, machine and libraries."""
-    seeds: tuple[SeedGroup, ...]
-    sameness: tuple[str, ...]
+    seeds: tuple[SeedGroup, ...] = field(repr=False)
+    sameness: tuple[str, ...] = field(repr=False)
     """Of runs with equal settings and seed: whether they are the same bit for bit, or where they part and why."""
     notes: tuple[str, ...]
     folder: Path | None = None

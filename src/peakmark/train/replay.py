@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from peakmark.checkpoint.catalogue import read_to_go_on
@@ -53,7 +53,7 @@ class Replayed:
     """What was shown, in words: the run's own file, or only a second computation here."""
     difference: str | None
     """Where the first one is: step, part, tensor."""
-    losses: tuple[Losses, ...]
+    losses: tuple[Losses, ...] = field(repr=False)
     """After each step: the means of its epoch so far."""
     inexact: tuple[str, ...]
     """Why this machine can't be expected to make the same bits as the file's; empty where it can."""

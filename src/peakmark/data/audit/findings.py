@@ -6,7 +6,7 @@ This file must not know how anything is found.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +52,7 @@ class Finding:
     remedy: str
     count: int
     """Cases; of them at most 200 are among the examples."""
-    examples: tuple[Example, ...] = ()
+    examples: tuple[Example, ...] = field(default=(), repr=False)
 
 
 def finding(
