@@ -22,11 +22,16 @@ class SplitContents:
     objects: int
     background_by_empty_file: int
     without_label_file: int
+    background_by_dropped_lines: int = 0
+    """Images of which no label line could be used."""
 
     def __str__(self) -> str:
         parts = [f"{self.with_objects:,} with objects ({self.objects:,} in all)"]
         parts.append(f"{self.background_by_empty_file:,} background by an empty label file")
-        return ", ".join([*parts, f"{self.without_label_file:,} without a label file"])
+        parts.append(f"{self.without_label_file:,} without a label file")
+        if self.background_by_dropped_lines:
+            parts.append(f"{self.background_by_dropped_lines:,} whose label lines were all left out")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

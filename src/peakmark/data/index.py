@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
-from peakmark.data.listing import Listing, label_folders, labels_beside, labels_without_image, list_images
-from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes, unlabelled
+from peakmark.data.listing import Listing, label_folders, list_images, stray_labels
+from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
 from peakmark.data.survey import Progress, Survey, survey_files
 from peakmark.data.survey_store import load_survey, save_survey, survey_file
 from peakmark.errors import DataError, MachineError
@@ -71,6 +71,8 @@ class Index:
     verify: Verify
     labelled: NDArray[np.bool_]
     """(N,) whether an image has a label file, be it empty"""
+    rows: tuple[int, int] = (0, 0)
+    """How many of the split's good label lines are boxes, and how many polygons."""
     bad_labels: BadLabels = "refuse"
     dropped: tuple[tuple[str, int], ...] = ()
     """Each image that had bad label lines, and how many, where `bad_labels` lets the index do without them."""
@@ -136,12 +138,15 @@ class Index:
     def contents(self) -> SplitContents:
         """Counts the images with objects and those without."""
         has_objects = np.diff(self.offsets) > 0
+        had_bad_lines = {file for file, _ in self.dropped}
+        emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects
         return SplitContents(
             images=len(self),
             with_objects=int(has_objects.sum()),
             objects=len(self.classes),
-            background_by_empty_file=int((self.labelled & ~has_objects).sum()),
+            background_by_empty_file=int((self.labelled & ~has_objects & ~emptied).sum()),
             without_label_file=int((~self.labelled).sum()),
+            background_by_dropped_lines=int(emptied.sum()),
         )
 
     def file_digests(self) -> Iterator[tuple[str, str, str]]:
@@ -265,8 +270,7 @@ def survey_split(
         warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
     ignored = {str(source) for sources in spec.splits.values() for source in sources}
     folders = label_folders(listing.files)
-    orphans = labels_without_image(folders, ignored)
-    beside = labels_beside((survey.files[row] for row in unlabelled(survey)), folders)
+    orphans, beside = stray_labels(folders, ignored)
     warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
     index = _index_from(survey, spec, split, verify, tuple(warnings), bad_labels)
     index = index.as_single_class() if single_class else index
@@ -298,6 +302,7 @@ def _index_from(
         warnings=warnings,
         verify=verify,
         labelled=survey.has_label_file,
+        rows=(int(survey.row_kinds[:, 0].sum()), int(survey.row_kinds[:, 2].sum())),
         bad_labels=bad_labels,
         dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
     )

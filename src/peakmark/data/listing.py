@@ -75,35 +75,29 @@ def label_folders(files: Iterable[str]) -> dict[str, str]:
     return {folder: label_folder(folder) for folder in dict.fromkeys(os.path.dirname(file) for file in files)}
 
 
-def labels_without_image(folders: Mapping[str, str], ignored: Collection[str]) -> list[str]:
-    """Lists label files whose folder of images has no image of their name. `ignored`: .txt files known as no labels."""
+def stray_labels(folders: Mapping[str, str], ignored: Collection[str]) -> tuple[list[str], list[str]]:
+    """Lists label files without an image of their name, and those beside images whose labels lie elsewhere.
+
+    `folders`: that of `label_folders`; `ignored`: .txt files known as no labels.
+    """
     orphans: list[str] = []
+    beside: list[str] = []
     for images, labels in folders.items():
         if not (os.path.isdir(images) and os.path.isdir(labels)):
             continue
-        stems = {stem for stem, suffix in map(os.path.splitext, os.listdir(images)) if suffix.lower() in IMAGE_SUFFIXES}
-        for name in sorted(os.listdir(labels)):
-            stem, suffix = os.path.splitext(name)
-            file = os.path.join(labels, name)
-            if suffix.lower() == ".txt" and stem not in stems and name != _NOT_LABELS and file not in ignored:
-                orphans.append(file)
-    return orphans
+        names = os.listdir(images)
+        stems = {stem for stem, suffix in map(os.path.splitext, names) if suffix.lower() in IMAGE_SUFFIXES}
+        orphans += [file for stem, file in _label_files(labels, os.listdir(labels), ignored) if stem not in stems]
+        if labels != images:
+            beside += [file for stem, file in _label_files(images, names, ignored) if stem in stems]
+    return orphans, beside
 
 
-def labels_beside(files: Iterable[str], folders: Mapping[str, str]) -> list[str]:
-    """Lists the label files of these images that lie beside them, where their folder has its labels elsewhere."""
-    names_of: dict[str, frozenset[str]] = {}
-    found: list[str] = []
-    for file in files:
-        folder, name = os.path.split(file)
-        if folders[folder] == folder:
-            continue
-        if folder not in names_of:
-            names_of[folder] = frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
-        beside = os.path.splitext(name)[0] + ".txt"
-        if beside in names_of[folder] and beside != _NOT_LABELS:
-            found.append(os.path.join(folder, beside))
-    return found
+def _label_files(folder: str, names: Iterable[str], ignored: Collection[str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(name for name in names if name[-4:].lower() == ".txt"):
+        file = os.path.join(folder, name)
+        if name != _NOT_LABELS and file not in ignored:
+            yield os.path.splitext(name)[0], file
 
 
 def _walk(folder: Path, hidden: list[str], others: list[str]) -> list[str]:

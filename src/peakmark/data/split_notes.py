@@ -122,6 +122,19 @@ def _mixed_rows(survey: Survey, folders: Mapping[str, str]) -> str:
     )
 
 
+def rows_of_other_kinds(train: tuple[int, int], val: tuple[int, int]) -> tuple[str, ...]:
+    """Tells where one split has boxes and the other polygons: measured against each other, and seldom meant so.
+
+    Each split's good lines that are boxes, and those that are polygons.
+    """
+    boxes, polygons = zip(train, val, strict=True)
+    if not (any(boxes) and any(polygons) and 0 in boxes and 0 in polygons):
+        return ()
+    kinds = ("boxes", "polygons") if boxes[0] else ("polygons", "boxes")
+    said = f"The labels of train are {kinds[0]}, those of val {kinds[1]}"
+    return (f"{said}; of a polygon the box around it is taken.",)
+
+
 def bad_lines_refused(split: str, survey: Survey) -> str:
     """Says which label lines can't be used, how many they are, and how to go on without them."""
     bad_lines = [line for of_file in survey.bad_lines.values() for line in of_file]

@@ -31,7 +31,7 @@ from peakmark.data.device_images import DeviceImages
 from peakmark.data.index import Index, build_index
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.data.plan import least_side
-from peakmark.data.split_notes import BadLabels
+from peakmark.data.split_notes import BadLabels, rows_of_other_kinds
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.evaluate.protocol import cap_for, most_of_a_class, protocol_in_words
@@ -93,7 +93,9 @@ class OpenData:
     def warnings(self) -> tuple[str, ...]:
         found = quick_notes(self.train_index, self.val_index, self.names)
         if self.val_index is not None:
-            found = (*self.val_index.warnings, *found, *density_notes(self.val_index, self.thresholds.max_detections))
+            rows = rows_of_other_kinds(self.train_index.rows, self.val_index.rows)
+            dense = density_notes(self.val_index, self.thresholds.max_detections)
+            found = (*self.val_index.warnings, *rows, *found, *dense)
         return (*self.spec.notes, *self.train_index.warnings, *found)
 
     @property

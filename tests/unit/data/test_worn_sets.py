@@ -14,8 +14,12 @@ from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.images import ImageFacts, Verify, probe
 from peakmark.data.index import build_index
 from peakmark.data.labels import ParsedLabels, read_labels
+from peakmark.data.split_notes import rows_of_other_kinds
 from peakmark.errors import DataError
 from peakmark.events import SplitContents
+from peakmark.settings.fields import Settings
+from peakmark.settings.parse import parse
+from peakmark.train.build import open_data
 
 MakeDataset = Callable[..., DatasetSpec]
 WriteImage = Callable[..., None]
@@ -47,6 +51,8 @@ def test_label_files_beside_images_are_told_where_labels_lie_elsewhere(make_data
     (warning,) = build_index(spec, "train").warnings
     assert warning.startswith("train: 1 label files lie beside their images and are not used")
     assert f"are in {tmp_path / 'labels/train'}: {moved}. Move them there." in warning
+    (tmp_path / "labels/train/03.txt").write_text("")  # now there are two, and they contradict each other
+    assert build_index(spec, "train").warnings == (warning,)
 
 
 def test_capital_letters_of_a_label_files_ending_make_no_difference(make_dataset: MakeDataset, tmp_path: Path):
@@ -120,6 +126,12 @@ def test_bad_lines_are_left_out_counted_and_part_of_the_fingerprint(make_dataset
     clean = build_index(spec, "train")
     assert len({clean.fingerprint, lines.fingerprint, images.fingerprint}) == 3
     assert build_index(spec, "train", bad_labels="drop").fingerprint == clean.fingerprint
+
+
+def test_an_image_whose_lines_are_all_left_out_is_counted_apart(make_dataset: MakeDataset):
+    index = build_index(make_dataset(labels={0: "", 1: "9 .5 .5 .1 .1\n"}), "train", bad_labels="drop")
+    assert index.contents == SplitContents(3, 1, 1, 1, 0, background_by_dropped_lines=1)
+    assert str(index.contents).endswith("0 without a label file, 1 whose label lines were all left out")
 
 
 def test_dropped_lines_are_remembered(make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch):
@@ -201,3 +213,20 @@ def test_an_index_of_an_earlier_version_is_not_used(
     monkeypatch.setattr(survey_module, "probe", look)
     build_index(spec, "train")
     assert len(looks) == 3
+
+
+def test_boxes_in_one_split_and_polygons_in_the_other_are_told(make_dataset: MakeDataset, tmp_path: Path):
+    make_dataset()
+    (tmp_path / "images/val").symlink_to(tmp_path / "images/train")
+    (tmp_path / "labels/val").mkdir()
+    for number in range(3):
+        (tmp_path / f"labels/val/{number:02d}.txt").write_text("0 .1 .1 .2 .1 .2 .2 .1 .2\n")
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat, dog]\n")
+    spec = read_dataset(tmp_path / "data.yaml")
+    train, val = build_index(spec, "train"), build_index(spec, "val")
+    said = "The labels of train are boxes, those of val polygons; of a polygon the box around it is taken."
+    settings = parse(Settings, {"data": str(tmp_path / "data.yaml"), "imgsz": 64}).settings
+    assert said in open_data(settings, spec, None).warnings
+    assert rows_of_other_kinds(train.rows, val.rows) == (said,)
+    assert rows_of_other_kinds(train.rows, train.rows) == rows_of_other_kinds((0, 0), val.rows) == ()
+    assert rows_of_other_kinds((1, 1), val.rows) == ()  # that train is mixed is told by itself
