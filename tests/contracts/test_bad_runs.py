@@ -237,7 +237,7 @@ def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
 
 
 def test_a_validation_whose_pictures_can_not_be_drawn_still_gives_its_numbers(trained, runs, monkeypatch):
-    monkeypatch.setattr("peakmark.yolo.draw_evaluation", _fails)
+    monkeypatch.setattr("peakmark.validations.draw_evaluation", _fails)
     told: list[Any] = []
     evaluation = YOLO(trained[0].best).val(project=runs, observer=told.append)
     assert evaluation.metrics["map50_95"] == trained[0].metrics["map50_95"]
