@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from peakmark.checkpoint.kinds import check_kinds
+from peakmark.checkpoint.kinds import check_kinds, check_optimizer
 from peakmark.nouns import EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
@@ -142,6 +142,7 @@ def from_plain(plain: Mapping[str, Any]) -> Checkpoint:
         own[name] = tuple(plain[name])
     checkpoint = Checkpoint(**own)
     check_kinds(checkpoint)
+    check_optimizer(checkpoint.optimizer)
     return checkpoint
 
 

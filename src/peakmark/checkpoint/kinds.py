@@ -25,6 +25,25 @@ def check_kinds(noun: Any) -> None:
             raise TypeError(f"{name} is not what it should be: {getattr(noun, name)!r:.60}")
 
 
+def check_optimizer(state: Mapping[str, Any]) -> None:
+    """Raises TypeError where an optimizer's state is not built as torch's `state_dict()` builds it, or empty."""
+    if not state:
+        return
+    groups, of_parameters = state.get("param_groups"), state.get("state")
+    built = (
+        isinstance(groups, list)
+        and all(isinstance(group, dict) and _are_numbers(group.get("params")) for group in groups)
+        and isinstance(of_parameters, dict)
+        and all(type(number) is int and isinstance(moments, dict) for number, moments in of_parameters.items())
+    )
+    if not built:
+        raise TypeError("optimizer is not what it should be: not built as torch builds its state")
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(number) is int for number in value)
+
+
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)

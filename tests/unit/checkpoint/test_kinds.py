@@ -36,6 +36,10 @@ def _put(tree: Any, path: tuple[Any, ...], value: Any) -> None:
         (("history", "records", 1, "per_class"), {"map50": ("a",)}, "history"),
         (("history", "segments", 0, "reason"), 5, "history"),
         (("weights_epoch",), 1.0, "weights_epoch"),
+        (("optimizer", "param_groups", 0), 3, "optimizer"),
+        (("optimizer", "param_groups", 0, "params"), [{}], "optimizer"),
+        (("optimizer", "state"), [], "optimizer"),
+        (("optimizer", "state", 0), None, "optimizer"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(tmp_path, tiny_checkpoint, path, value, named):
