@@ -101,6 +101,12 @@ def test_a_text_list_is_relative_to_its_folder_else_to_the_working_directory(tmp
     assert names(list_file) == ["far.png", "near.png", "abs.png"]
 
 
+def test_a_text_list_may_begin_with_a_byte_order_mark(tmp_path):
+    write_image(tmp_path / "a.png")
+    (tmp_path / "all.txt").write_bytes(b"\xef\xbb\xbfa.png\r\n")
+    assert names(tmp_path / "all.txt") == ["a.png"]
+
+
 def test_a_list_keeps_its_order_and_mixes_kinds(tmp_path):
     path = write_image(tmp_path / "z.png", RED)
     array_bgr = filled(BLUE)[..., ::-1]
