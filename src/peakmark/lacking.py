@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from peakmark.errors import PeakmarkError
 
 
@@ -9,7 +11,7 @@ class LackingError(PeakmarkError, NotImplementedError):
     """Something that users of the field know and Peakmark doesn't have."""
 
 
-EXPORT = (
+_EXPORT = (
     "Exporting to other formats (ONNX, TensorRT, OpenVINO ...) comes in a later version of Peakmark. Until then predict"
     ' with Peakmark; or take the network, a torch.nn.Module, from YOLO("best.pt").model; or the bare weights, the'
     ' entry ["model"] of what torch.load gives for best.pt.'
@@ -36,7 +38,14 @@ INSTEAD = {
 """Attributes of the field's models that ours hasn't, and what to do instead."""
 
 
-def told(name: str) -> str:
-    """What to say of an attribute that isn't there."""
-    instead = f": {INSTEAD[name]}." if name in INSTEAD else "; docs/python.md lists what a model can do."
-    return f"A YOLO of Peakmark has no {name!r}{instead}"
+class WithoutTheRest:
+    """A model of which more is asked than it has: each such name says what to do instead."""
+
+    def export(self, **settings: Any) -> NoReturn:
+        """Raises LackingError: it comes in a later version."""
+        raise LackingError(_EXPORT)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only asked for what isn't there.
+        instead = f": {INSTEAD[name]}." if name in INSTEAD else "; docs/python.md lists what a model can do."
+        raise AttributeError(f"A YOLO of Peakmark has no {name!r}{instead}", name=name, obj=self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, overload
 
 import torch
 
@@ -17,7 +17,7 @@ from peakmark.callbacks import Callback, Callbacks, Watch
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned
-from peakmark.lacking import EXPORT, LackingError, told
+from peakmark.lacking import WithoutTheRest
 from peakmark.machine.devices import settle
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.predictor import ReadyPredictor
@@ -28,6 +28,7 @@ from peakmark.predictions import find_objects
 from peakmark.release.backup import Backup
 from peakmark.releases import check_backup, check_backup_of_resume
 from peakmark.report.console import ConsoleObserver
+from peakmark.report.notices import NoticesOnce
 from peakmark.results import TrainResults, ValResults
 from peakmark.runs import run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
@@ -42,11 +43,9 @@ from peakmark.train.start import ModelSource, find_model, find_weights
 from peakmark.validations import Trained, data_of, run_validation, trained_of
 
 Resume = bool | str | Path
-_MOST_TOLD = 1000
-"""Sentences that are remembered, so that a server of many pictures doesn't grow."""
 
 
-class YOLO:
+class YOLO(WithoutTheRest):
     """A detector, by the habits of the field.
 
     `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
@@ -69,7 +68,7 @@ class YOLO:
         self._predictor = ReadyPredictor()
         self._device: str | None = None
         self._callbacks = Callbacks()
-        self._told: set[str] = set()
+        self._tell = NoticesOnce()
         if verbose:
             self.info()
 
@@ -193,14 +192,6 @@ class YOLO:
         """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
         self._callbacks.clear(event)
 
-    def export(self, **settings: Any) -> NoReturn:
-        """Raises LackingError: it comes in a later version."""
-        raise LackingError(EXPORT)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        # Only asked for what isn't there.
-        raise AttributeError(told(name), name=name, obj=self)
-
     def __repr__(self) -> str:
         source = self._source
         classes = ", ".join(source.class_names[:8]) + (", ..." if source.classes > 8 else "")
@@ -308,15 +299,6 @@ class YOLO:
     def _watched(self, observer: Observer | None) -> Iterator[Watch]:
         with _watching(observer) as observe:
             yield self._callbacks.watching(observe)
-
-    def _tell(self, event: Event) -> None:
-        """For a call that gives its results back: what is to be read besides is shown once, not at each of many."""
-        if isinstance(event, Notice) and event.text not in self._told:
-            if len(self._told) == _MOST_TOLD:
-                self._told.clear()
-            self._told.add(event.text)
-            with _watching(None) as observe:
-                observe(event)
 
     @property
     def _start(self) -> ModelSource:
