@@ -60,6 +60,7 @@ WEIGHTS_DIFFER: dict[str, tuple[Any, dict[str, Any]]] = {
     "mosaic": (0.0, {}),
     "close_mosaic": (2, {}),
     "mixup": (1.0, {}),
+    "cutmix": (1.0, {}),
     "hsv_h": (0.5, {}),
     "hsv_s": (0.1, {}),
     "hsv_v": (0.1, {}),

@@ -40,7 +40,11 @@ def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: 
     image = _draw_layer(plan.layers[0], plan.side_px, load)
     if len(plan.layers) == 2:
         blended = _draw_layer(plan.layers[1], plan.side_px, load)
-        cv2.addWeighted(image, plan.blend, blended, 1 - plan.blend, 0.0, dst=image)
+        if plan.cut_xyxy_px is not None:
+            x0, y0, x1, y1 = plan.cut_xyxy_px
+            image[y0:y1, x0:x1] = blended[y0:y1, x0:x1]
+        else:
+            cv2.addWeighted(image, plan.blend, blended, 1 - plan.blend, 0.0, dst=image)
     _shift_colours(image, plan.hsv)
     return Sample(image, truths_of_result(plan, truths_of))
 
@@ -59,7 +63,11 @@ def truths_of_result(plan: AugmentPlan, truths_of: Callable[[int], Truths]) -> T
     cropped = boxes.reshape(-1, 2, 2).clip(low[:, None], high[:, None]).reshape(-1, 4)
     whole = _corners_in_result(boxes, to_result)
     clipped = _corners_in_result(cropped, to_result).clip(0, plan.side_px)
-    kept = _worth_keeping(whole, clipped)
+    hidden = np.zeros(len(boxes))
+    if plan.cut_xyxy_px is not None:
+        first = np.repeat([layer is plan.layers[0] for layer in plan.layers for _ in layer], counts)
+        clipped, hidden = _cut_out(clipped, first, np.array(plan.cut_xyxy_px, dtype=np.float64))
+    kept = _worth_keeping(whole, clipped, hidden)
     return Truths(clipped[kept].astype(np.float32), classes[kept])
 
 
@@ -128,10 +136,35 @@ def _corners_in_result(boxes_xyxy_px: NDArray[np.float64], to_result: NDArray[np
     return np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1)
 
 
-def _worth_keeping(whole: NDArray[np.float64], clipped: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _cut_out(
+    boxes: NDArray[np.float64], first: NDArray[np.bool_], cut: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gives what is seen of boxes (N, 4) where a cut shows another layer, and how many px of each it hides.
+
+    Boxes of the `first` layer end where the cut takes off a whole side of them; those of the other end at its edges.
+    """
+    low, high = cut[:2], cut[2:]
+    inside = boxes.reshape(-1, 2, 2).clip(low, high).reshape(-1, 4)
+    sides = (inside[:, 2:] - inside[:, :2]).clip(0)
+    rest = boxes.copy()
+    for axis in range(2):
+        across = (
+            (boxes[:, 1 - axis] >= low[1 - axis]) & (boxes[:, 3 - axis] <= high[1 - axis]) & (sides > 0).all(axis=1)
+        )
+        start, end = boxes[:, axis], boxes[:, axis + 2]
+        rest[:, axis] = np.where(across & (start >= low[axis]), np.minimum(high[axis], end), start)
+        rest[:, axis + 2] = np.where(across & (end <= high[axis]), np.maximum(low[axis], rest[:, axis]), end)
+    seen = np.where(first[:, None], rest, inside)
+    size, left = ((each[:, 2:] - each[:, :2]).clip(0).prod(axis=1) for each in (seen, boxes))
+    return seen, np.where(first, size - (left - sides.prod(axis=1)), 0.0)
+
+
+def _worth_keeping(
+    whole: NDArray[np.float64], clipped: NDArray[np.float64], hidden: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     width, height = (clipped[:, 2:] - clipped[:, :2]).T
     area_before = (whole[:, 2:] - whole[:, :2]).prod(axis=1)
-    share = width * height / np.maximum(area_before, 1e-9)
+    share = (width * height - hidden) / np.maximum(area_before, 1e-9)
     aspect = np.maximum(width, height) / np.maximum(np.minimum(width, height), 1e-9)
     large = (width > _LEAST_SIDE_PX) & (height > _LEAST_SIDE_PX)
     kept: NDArray[np.bool_] = large & (share > _LEAST_AREA_LEFT) & (aspect < _MOST_ASPECT)

@@ -1,8 +1,8 @@
 """How does a whole batch of plans become images on a device? In one pass over its pixels, without asking it back.
 
 For every pixel of the result: which tile covers it, where in that tile's image it comes from, four look-ups, a blend of
-them, then mixup and colours. Only look-ups and single sums, products and quotients, each rounded by itself: so the
-bits are the same on any device, for any number of threads, and however a batch is cut into slices.
+them, then mixup or cutmix, and colours. Only look-ups and single sums, products and quotients, each rounded by itself:
+so the bits are the same on any device, for any number of threads, and however a batch is cut into slices.
 Shapes: B images, L layers of all of them, T tiles of a layer, S slots (tiles and background), H and W of the result,
 P pixels of the store.
 """
@@ -135,13 +135,20 @@ def _sources(
 
 
 def _mixed(layers_LHWC: torch.Tensor, samples: Sequence[DrawnSample], mixed: Sequence[int]) -> torch.Tensor:
-    """Blends second layers, which lie behind all first ones, into the samples that have one."""
+    """Blends second layers, which lie behind all first ones, into the samples that have one, or shows parts of them."""
     count = len(samples)
     second = np.arange(count)
     second[list(mixed)] = np.arange(count, len(layers_LHWC))
     # A sample without a second layer is blended with itself, of which it takes nothing.
     shares = np.array([sample.blend for sample in samples])[:, None, None, None]
     first_part, second_part = (_there(each.astype(np.float32), layers_LHWC) for each in (shares, 1 - shares))
+    if any(sample.cut_xyxy_px for sample in samples):
+        cuts = _there(np.array([sample.cut_xyxy_px or (0, 0, 0, 0) for sample in samples]), layers_LHWC)
+        x0, y0, x1, y1 = cuts[:, :, None, None].unbind(dim=1)
+        at = torch.arange(samples[0].side_px, device=layers_LHWC.device)
+        inside = (at >= x0) & (at < x1) & (at[:, None] >= y0) & (at[:, None] < y1)
+        first_part = torch.where(inside[..., None], 0.0, first_part)
+        second_part = torch.where(inside[..., None], 1.0, second_part)
     blended = layers_LHWC[:count].float().mul_(first_part)
     blended.add_(layers_LHWC[_there(second, layers_LHWC)].float().mul_(second_part))
     return blended.round_().to(torch.uint8)

@@ -52,6 +52,8 @@ class DrawnSample:
     truths: Truths
     brought: dict[int, ImageArray]
     """Pixels of those of its images that the device doesn't hold yet."""
+    cut_xyxy_px: tuple[int, int, int, int] | None = None
+    """The part that shows the second layer; None where layers are blended."""
 
 
 def drawn_sample(
@@ -76,7 +78,7 @@ def drawn_sample(
     shown = dict.fromkeys(tile.image for layer in layers for tile in layer)
     brought = {image: pixels for image in shown if (pixels := to_bring(image)) is not None}
     truths = truths_of_result(plan, truths_of)
-    return DrawnSample(plan.side_px, layers, plan.blend, colour_table(plan.hsv), truths, brought)
+    return DrawnSample(plan.side_px, layers, plan.blend, colour_table(plan.hsv), truths, brought, plan.cut_xyxy_px)
 
 
 def _tile_numbers(tile: TilePlan, side_px: int, row_px: int) -> TileNumbers | None:

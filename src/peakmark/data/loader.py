@@ -124,7 +124,7 @@ class TrainLoader:
 
 
 def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
-    """Whether mosaic and mixup may happen in this epoch: a function of the epoch, so nothing has to be switched.
+    """Whether mosaic, mixup and cutmix may happen in this epoch: a function of it, so nothing has to be switched.
 
     Epochs beyond the horizon are in the phase of its last one.
     """

@@ -49,10 +49,12 @@ class AugmentPlan:
 
     side_px: int
     layers: tuple[tuple[TilePlan, ...], ...]
-    """One layer of one or four tiles; a second one where mixup blends it in."""
+    """One layer of one or four tiles; a second one where mixup blends it in, or cutmix puts a part of it on top."""
     blend: float
     """Share of the first layer in the blend, 0 to 1; 1 without mixup."""
     hsv: HsvGains
+    cut_xyxy_px: tuple[int, int, int, int] | None = None
+    """The part of the result that shows the second layer instead of the first; None without cutmix."""
 
 
 def draw_plan(
@@ -72,7 +74,7 @@ def draw_plan(
     """
     rng = stream(settings.seed, "augment", epoch, image)
     layers = [_draw_layer(settings, sizes_px, rng, image, base_px, side_px, mosaic_open)]
-    blend = 1.0
+    blend, cut = 1.0, None
     # Every draw is made whether it is used or not, so that one probability moved leaves the other draws as they were.
     mixes, other, share = rng.random(), int(rng.integers(len(sizes_px))), float(rng.beta(32.0, 32.0))
     if mosaic_open and mixes < settings.mixup:
@@ -80,8 +82,25 @@ def draw_plan(
         own = stream(settings.seed, "mixup", epoch, image)
         layers.append(_draw_layer(settings, sizes_px, own, other, base_px, side_px, mosaic_open))
         blend = share
+    elif mosaic_open and settings.cutmix:
+        own = stream(settings.seed, "cutmix", epoch, image)
+        cuts, other, cut = own.random(), int(own.integers(len(sizes_px))), _draw_cut(own, side_px)
+        if cuts < settings.cutmix:
+            layers.append(_draw_layer(settings, sizes_px, own, other, base_px, side_px, mosaic_open))
+        else:
+            cut = None
     gains = rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v) + 1
-    return AugmentPlan(side_px, tuple(layers), blend, HsvGains(*(float(gain) for gain in gains)))
+    return AugmentPlan(side_px, tuple(layers), blend, HsvGains(*(float(gain) for gain in gains)), cut)
+
+
+def _draw_cut(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, int]:
+    """Draws a square in whole px, of a share of the image that is uniform, cut off at its edges (arXiv 1905.04899)."""
+    length = math.sqrt(rng.random()) * side_px
+    x, y = rng.random(2) * side_px
+    x0, y0, x1, y1 = (
+        round(min(max(at, 0.0), side_px)) for at in (x - length / 2, y - length / 2, x + length / 2, y + length / 2)
+    )
+    return x0, y0, x1, y1
 
 
 def _draw_layer(

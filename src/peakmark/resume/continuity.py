@@ -14,6 +14,7 @@ from itertools import pairwise
 from statistics import median
 
 from peakmark.nouns import EpochRecord, History, Observed, Verdict, VerdictKind
+from peakmark.resume.seam import MIXING
 
 TRAIN_NAMES = ("train/box", "train/cls", "train/dfl")
 VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
@@ -157,10 +158,11 @@ def _first_find(history: History) -> float:
 
 
 def _mixes_images(history: History, record: EpochRecord) -> bool:
-    """Whether mosaic or mixup was on: they make other images, whose losses lie elsewhere."""
+    """Whether mosaic, mixup or cutmix was on: they make other images, whose losses lie elsewhere."""
     segment = history.segments[record.segment]
     settings, horizon = segment.settings, segment.horizon
-    wanted: bool = settings["mosaic"] > 0 or settings["mixup"] > 0
+    # Segments of runs that began with an earlier version know no cutmix.
+    wanted = any(settings.get(name, 0) > 0 for name in MIXING)
     return wanted and min(record.epoch, horizon - 1) < horizon - settings["close_mosaic"]
 
 

@@ -16,7 +16,8 @@ from peakmark.resume import causes
 from peakmark.resume.causes import cause
 from peakmark.resume.continuity import TRAIN_NAMES, as_proven, judge
 from peakmark.resume.contradictions import ranked
-from peakmark.resume.seam import ADAM_PER_SGD, AUGMENTATIONS
+from peakmark.resume.seam import ADAM_PER_SGD, AUGMENTATIONS, MIXING
+from peakmark.settings.fields import Settings
 
 Events = Sequence[Mapping[str, Any]]
 """The lines of a journal, as `record.journal.read` gives them."""
@@ -47,7 +48,6 @@ _PART_CAUSES = {
     "classes": causes.WEIGHTS,
     "architecture": causes.WEIGHTS,
 }
-_MIXING = ("mosaic", "mixup", "close_mosaic")
 _OF_OTHER_CAUSES = ("epochs", "optimizer", "lr0", "lrf", "cos_lr", "imgsz")
 _BEAR_ON_NO_NUMBER = ("patience", "fitness", "val", "val_period", "max_nonfinite")
 
@@ -241,27 +241,32 @@ def _rate(before: EpochRecord, after: EpochRecord, was: Segment, now: Segment) -
 
 
 def _augmentation(last: int, first: int, was: Segment, now: Segment) -> Iterator[Cause]:
-    for name in ("mosaic", "mixup"):
+    for name in MIXING:
         before, after = _chance(was, name, last), _chance(now, name, first)
         if after > before:
             yield cause(causes.AUGMENTATION, f"{name}: {before:g} -> {after:g}.", 0.8)
         elif after < before and _differ(was, now, (name, "close_mosaic", "epochs")):
             yield cause(causes.AUGMENTATION, f"{name}: {before:g} -> {after:g}.", 0.5)
-    if changed := _differ(was, now, [name for name in AUGMENTATIONS if name not in _MIXING]):
+    if changed := _differ(was, now, [name for name in AUGMENTATIONS if name not in (*MIXING, "close_mosaic")]):
         yield cause(causes.AUGMENTATION, f"{_listed(was, now, changed)}.", 0.6)
 
 
 def _chance(segment: Segment, name: str, epoch: int) -> float:
     is_open = min(epoch, segment.horizon - 1) < segment.horizon - segment.settings["close_mosaic"]
-    return float(segment.settings[name]) if is_open else 0.0
+    return float(_of(segment, name)) if is_open else 0.0
 
 
 def _differ(was: Segment, now: Segment, names: Sequence[str]) -> list[str]:
-    return [name for name in names if was.settings[name] != now.settings[name]]
+    return [name for name in names if _of(was, name) != _of(now, name)]
+
+
+def _of(segment: Segment, name: str) -> Any:
+    # A segment of an earlier version lacks the settings that came later: what these do was not done then.
+    return segment.settings.get(name, Settings.model_fields[name].default)
 
 
 def _listed(was: Segment, now: Segment, names: Sequence[str]) -> str:
-    return ", ".join(f"{name}: {was.settings[name]} -> {now.settings[name]}" for name in names)
+    return ", ".join(f"{name}: {_of(was, name)} -> {_of(now, name)}" for name in names)
 
 
 # --- NaN ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from peakmark.resume.continuity import NAMES, TRAIN_NAMES, VALIDATION_NAMES
-from peakmark.resume.seam import Seam
+from peakmark.resume.seam import MIXING, Seam
 
 MAP = VALIDATION_NAMES[-1:]
 VAL_LOSSES = VALIDATION_NAMES[:-1]
@@ -48,8 +48,8 @@ def expected_shift(seam: Seam) -> Mapping[str, Shift]:
     if seam.changed(*_OF_THE_UPDATE) or seam.augments_elsewhere:
         allow(LOSSES, -0.05, 0.05)
         allow(MAP, -0.01, 0.01)
-    for was, now in ((before.mosaic, after.mosaic), (before.mixup, after.mixup)):
-        more = now - was
+    for name in MIXING:
+        more = getattr(after, name) - getattr(before, name)
         allow(TRAIN_NAMES, 1.0 * min(more, 0), 1.0 * max(more, 0))
         allow(VAL_LOSSES, -0.1 * abs(more), 0.1 * abs(more))
         allow(MAP, -0.03 * abs(more), 0.03 * abs(more))

@@ -11,7 +11,7 @@ from pathlib import Path
 from peakmark.nouns import ChangePlan, PlannedPart
 from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.expected import expected_shift
-from peakmark.resume.seam import AUGMENTATIONS, THRESHOLDS, Seam, Side
+from peakmark.resume.seam import AUGMENTATIONS, MIXING, THRESHOLDS, Seam, Side
 from peakmark.settings.difference import Change
 from peakmark.settings.recipe import window_images
 
@@ -166,17 +166,17 @@ def _augmentation(seam: Seam) -> Iterator[PlannedPart]:
     before, after = seam.before, seam.after
     changed = seam.changed(*AUGMENTATIONS)
     said = [_listed(changed)] if changed else []
-    switched_on = [name for name in ("mosaic", "mixup") if not getattr(before, name) and getattr(after, name)]
-    switched_off = [name for name in ("mosaic", "mixup") if getattr(before, name) and not getattr(after, name)]
+    switched_on = [name for name in MIXING if not getattr(before, name) and getattr(after, name)]
+    switched_off = [name for name in MIXING if getattr(before, name) and not getattr(after, name)]
     said += [f"{name} is switched on" for name in switched_on] + [f"{name} is switched off" for name in switched_off]
     if not said:
         yield PlannedPart("augmentation", "carried over", f"same settings, mosaic {'on' if after.mosaic else 'off'}")
         return
-    idle = not after.mosaic_open and all(change.name in ("mosaic", "mixup", "close_mosaic") for change in changed)
+    idle = not after.mosaic_open and all(change.name in (*MIXING, "close_mosaic") for change in changed)
     moves = "train losses up" if switched_on else "train losses down" if switched_off else "train losses within 0.3"
     if idle and not switched_on and not switched_off:
-        said, moves = [*said, "without effect while mosaic and mixup are closed"], ""
-    yield PlannedPart("augmentation", "changed", "; ".join(said), moves, dangerous=len(switched_on) == 2)
+        said, moves = [*said, "without effect while mosaic, mixup and cutmix are closed"], ""
+    yield PlannedPart("augmentation", "changed", "; ".join(said), moves, dangerous=len(switched_on) > 1)
 
 
 def _data(seam: Seam) -> Iterator[PlannedPart]:

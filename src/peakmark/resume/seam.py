@@ -19,6 +19,8 @@ from peakmark.settings.recipe import Recipe
 AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
 THRESHOLDS = ("conf", "iou", "max_det")
 """What counts as a detection in a validation."""
+MIXING = ("mosaic", "mixup", "cutmix")
+"""Chances of an image made of several; all of them end when mosaic is closed."""
 ADAM_PER_SGD = 10.0
 """Adam's steps are as long as its rate, SGD's are shortened by the gradient: 0.001 of one is like 0.01 of the other."""
 
@@ -33,7 +35,7 @@ class Side:
     rate: float
     """Of the weights in the next epoch that is trained, or would be; 0 where the run ends here."""
     mosaic_open: bool
-    """Whether mosaic and mixup may happen in the next epoch that is trained."""
+    """Whether mosaic, mixup and cutmix may happen in the next epoch that is trained."""
     architecture: str
     names: tuple[str, ...]
     arithmetic: Arithmetic
@@ -51,6 +53,10 @@ class Side:
     @property
     def mixup(self) -> float:
         return self.settings.mixup if self.mosaic_open else 0.0
+
+    @property
+    def cutmix(self) -> float:
+        return self.settings.cutmix if self.mosaic_open else 0.0
 
     @property
     def is_adam(self) -> bool:

@@ -154,6 +154,14 @@ class Settings(SettingsModel):
         10, "last epochs without mosaic (0: none)", AUGMENTATION, "result", unit="epochs", ge=0
     )
     mixup: Real = setting(0.0, "chance of blending with a second image", AUGMENTATION, "result", ge=0, le=1)
+    cutmix: Real = setting(
+        0.0,
+        "chance of a rectangle cut out of a second image, where nothing is blended",
+        AUGMENTATION,
+        "result",
+        ge=0,
+        le=1,
+    )
     hsv_h: Real = setting(0.015, "hue shift up to", AUGMENTATION, "result", unit="of the colour circle", ge=0, le=1)
     hsv_s: Real = setting(0.7, "saturation changed by up to this share", AUGMENTATION, "result", ge=0, le=1)
     hsv_v: Real = setting(0.4, "brightness changed by up to this share", AUGMENTATION, "result", ge=0, le=1)

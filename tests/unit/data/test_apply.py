@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from peakmark.data.apply import BACKGROUND, apply_plan
+from peakmark.data.apply import BACKGROUND, apply_plan, truths_of_result
 from peakmark.data.plan import AugmentPlan, HsvGains, TilePlan, draw_plan
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import ImageArray, Sample, Truths
@@ -258,6 +258,46 @@ def test_mixup_blends_by_its_share_and_keeps_both_truths():
     assert (sample.image == 125).all()
     assert sample.truths.classes.tolist() == [0, 3]
     np.testing.assert_allclose(sample.truths.boxes_xyxy_px, BOXES[[0, 3]])
+
+
+def cut_plan(cut: tuple[int, int, int, int]) -> AugmentPlan:
+    tiles = [TilePlan(number, (0, 0, 128, 128), np.eye(3)) for number in (0, 3)]
+    return AugmentPlan(128, ((tiles[0],), (tiles[1],)), 1.0, SAME, cut)
+
+
+def test_cutmix_shows_the_second_layer_in_its_part_only():
+    image = apply_plan(cut_plan((20, 30, 60, 90)), solid(100, 0, 0, 200), truth).image
+    assert (image[30:90, 20:60] == 200).all()
+    image[30:90, 20:60] = 100
+    assert (image == 100).all()
+
+
+@pytest.mark.parametrize(
+    ("cut", "first", "second"),
+    [
+        # The box of the first is (40, 40, 80, 80), that of the second (10, 10, 50, 50).
+        ((90, 90, 120, 120), (40, 40, 80, 80), None),
+        ((30, 30, 70, 90), (70, 40, 80, 80), (30, 30, 50, 50)),  # its left side is hidden
+        ((60, 0, 128, 128), (40, 40, 60, 80), None),
+        ((0, 60, 128, 128), (40, 40, 80, 60), None),
+        ((0, 0, 60, 60), (40, 40, 80, 80), (10, 10, 50, 50)),  # a corner: what is left reaches to all sides
+        ((50, 0, 60, 128), (40, 40, 80, 80), None),  # out of its middle
+        ((42, 42, 128, 128), None, None),  # less than a tenth is seen of either
+        ((0, 0, 128, 128), None, (10, 10, 50, 50)),
+        ((5, 5, 5, 90), (40, 40, 80, 80), None),  # a part without a pixel
+    ],
+)
+def test_cutmix_keeps_of_the_truths_what_is_seen(
+    cut: tuple[int, int, int, int],
+    first: tuple[int, int, int, int] | None,
+    second: tuple[int, int, int, int] | None,
+):
+    boxes = {0: [40, 40, 80, 80], 3: [10, 10, 50, 50]}
+    found = truths_of_result(
+        cut_plan(cut), lambda number: Truths(np.array([boxes[number]], np.float32), np.array([number]))
+    )
+    expected = {number: box for number, box in ((0, first), (3, second)) if box is not None}
+    assert dict(zip(found.classes.tolist(), map(tuple, found.boxes_xyxy_px.tolist()), strict=True)) == expected
 
 
 def test_the_source_is_not_written_to():

@@ -141,10 +141,19 @@ KINDS: dict[str, dict[str, float]] = {
     "upright": {"mosaic": 0, "flipud": 0.5},
     "upright mosaic": {"flipud": 0.5, "translate": 0.4},
     "mixed": {"mixup": 1.0, "mosaic": 0.5},
+    "cut": {"cutmix": 0.7, "mosaic": 0.5, "flipud": 0.5},
     "turned": {"degrees": 180, "mosaic": 0.5},
     "sheared": {"shear": 30},
     "tilted": {"perspective": 0.001},
-    "all": {"mosaic": 0.5, "degrees": 45, "shear": 10, "perspective": 0.001, "flipud": 0.5, "mixup": 0.5},
+    "all": {
+        "mosaic": 0.5,
+        "degrees": 45,
+        "shear": 10,
+        "perspective": 0.001,
+        "flipud": 0.5,
+        "mixup": 0.5,
+        "cutmix": 0.5,
+    },
 }
 ANY_PLANS = {
     "seed": st.integers(0, 10**6),
@@ -258,6 +267,16 @@ def test_a_sample_without_mixup_keeps_its_bytes_beside_others(noise_index: Index
     assert np.array_equal(plain, both.by_opencv(single(7)).image)
     assert np.array_equal(mixed, both.by_opencv(blended).image)
     assert np.array_equal(other, both.by_opencv(single(2)).image)
+
+
+def test_a_cut_shows_the_second_layer_to_the_byte(noise_index: Index):
+    both = Both(noise_index)
+    layers = (*single(0).layers, *single(1).layers)
+    cuts = [AugmentPlan(BASE_PX, layers, 1.0, SAME, cut) for cut in ((3, 5, 40, 21), (0, 0, BASE_PX, BASE_PX))]
+    blended = AugmentPlan(BASE_PX, layers, 0.25, SAME)
+    plans = [cuts[0], single(7), blended, cuts[1]]
+    for plan, found in zip(plans, both.by_torch(plans), strict=True):
+        assert np.array_equal(found, both.by_opencv(plan).image)
 
 
 def test_a_batch_is_one_tensor_in_channels_last(noise_index: Index):

@@ -89,6 +89,33 @@ def test_mixup_adds_a_layer_and_leaves_the_first_alone():
         assert as_text(AugmentPlan(64, after.layers[:1], 1.0, after.hsv)) == as_text(before)
 
 
+def test_cutmix_adds_a_layer_and_a_part_of_the_image_and_leaves_the_first_alone():
+    settings, cut = make_settings(), make_settings(cutmix=1.0)
+    for image in range(5):
+        before, after = plan(settings, image=image), plan(cut, image=image)
+        assert before.cut_xyxy_px is None
+        assert len(after.layers) == 2
+        assert after.blend == 1
+        assert as_text(AugmentPlan(64, after.layers[:1], 1.0, after.hsv)) == as_text(before)
+        assert as_text(plan(cut, image=image, mosaic_open=False)) == as_text(
+            plan(settings, image=image, mosaic_open=False)
+        )
+    both = [plan(make_settings(cutmix=1.0, mixup=0.5), epoch) for epoch in range(40)]
+    assert all((found.blend < 1) != (found.cut_xyxy_px is not None) for found in both)
+    assert {found.blend < 1 for found in both} == {True, False}
+
+
+def test_the_parts_cut_out_lie_in_the_image_and_are_of_any_size():
+    settings = make_settings(cutmix=0.5)
+    cuts = [plan(settings, epoch, image).cut_xyxy_px for epoch in range(200) for image in range(5)]
+    there = np.array([cut for cut in cuts if cut is not None])
+    assert len(there) / len(cuts) == pytest.approx(0.5, abs=0.05)
+    assert ((there >= 0) & (there <= 64)).all()
+    assert (there[:, :2] <= there[:, 2:]).all()
+    sides = np.minimum(there[:, 2] - there[:, 0], there[:, 3] - there[:, 1])
+    assert (sides.min(), sides.max()) == (pytest.approx(2, abs=2), pytest.approx(62, abs=4))
+
+
 def test_a_chance_moved_changes_only_the_images_that_it_decides_otherwise():
     never, sometimes, always = (make_settings(mosaic=chance) for chance in (0.0, 0.5, 1.0))
     kinds = set()

@@ -120,6 +120,7 @@ def test_what_differs_between_the_starts_is_named(healthy, journal_of, other, na
     ("settings", "name"),
     [
         ({"mixup": 0.5, "mosaic": 1.0}, causes.AUGMENTATION),
+        ({"cutmix": 0.5, "mosaic": 1.0}, causes.AUGMENTATION),
         ({"degrees": 90}, causes.AUGMENTATION),
         ({"imgsz": 320}, causes.IMAGE_SIZE),
         ({"batch": 64, "nbs": 512}, causes.OTHER_SETTINGS),

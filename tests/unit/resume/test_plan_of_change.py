@@ -64,7 +64,8 @@ OTHER_VALUES: dict[str, Any] = {
     "batch": 8, "nbs": 32, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
     "cos_lr": True, "momentum": 0.8, "weight_decay": 0.001, "warmup_epochs": 1.0, "warmup_momentum": 0.5,
     "warmup_bias_lr": 0.05, "clip_grad": 1.0, "freeze": (0, 1), "max_nonfinite": 9, "mosaic": 0.5, "close_mosaic": 3,
-    "mixup": 0.3, "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
+    "mixup": 0.3, "cutmix": 0.3,
+    "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
     "shear": 2.0, "perspective": 0.0005, "fliplr": 0.0, "flipud": 0.5, "multi_scale": 0.5, "box": 5.0, "cls": 1.0,
     "dfl": 1.0, "amp": False, "deterministic": False, "compile": True, "conf": 0.1, "iou": 0.5, "max_det": 500,
 }  # fmt: skip
