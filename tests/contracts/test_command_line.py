@@ -33,7 +33,7 @@ TRAIN = {
     "time": "None", "batch": "16", "nbs": "64", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
     "cos_lr": "False", "momentum": "None", "weight_decay": "0.0005", "warmup_epochs": "3", "warmup_momentum": "0.8",
     "warmup_bias_lr": "None", "clip_grad": "10", "freeze": "[]", "max_nonfinite": "3", "mosaic": "1",
-    "close_mosaic": "10", "mixup": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",
+    "close_mosaic": "10", "mixup": "0", "cutmix": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",
     "translate": "0.1", "scale": "0.5", "shear": "0", "perspective": "0", "fliplr": "0.5", "flipud": "0",
     "multi_scale": "0", "conf": "0.001", "iou": "0.7", "max_det": "300",
     "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",

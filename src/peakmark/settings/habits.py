@@ -163,9 +163,10 @@ HABITS: Final[Mapping[str, Habit]] = {
     "cls_pw": _off("class weighting", 0.0, "repeat the images of rare classes in the list of training images", *_TRAIN),
     "image_weights": _off("weighting of images", False, "repeat images in the list of training images", *_TRAIN),
     "label_smoothing": _off("label smoothing", 0.0, "leave it out: YOLOv8's targets are soft already", *_TRAIN),
-    "copy_paste": _off("copy-paste", 0.0, "mosaic= and mixup= blend images", *_TRAIN),
+    "copy_paste": _off(
+        "copy-paste, which needs outlines of objects", 0.0, "mosaic=, mixup= and cutmix= join images", *_TRAIN
+    ),
     "copy_paste_mode": Habit((_ANY,), "nothing is pasted", "", _TRAIN),
-    "cutmix": _off("cutmix", 0.0, "mosaic= and mixup= blend images", *_TRAIN),
     "bgr": _off("swapping of colour channels", 0.0, "hsv_h= changes colours", *_TRAIN),
     "augmentations": _off("list of other augmentations", None, "the settings of the help say what there is", *_TRAIN),
     "augment": _off("test-time augmentation", False, "leave it out", *_USE),
