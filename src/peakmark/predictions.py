@@ -11,7 +11,7 @@ from pathlib import Path
 
 from peakmark.deploy.predict import batch_of, predict
 from peakmark.deploy.results import Results
-from peakmark.deploy.saving import open_saver
+from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.errors import SettingsError
 from peakmark.events import Notice, Observer
@@ -40,7 +40,7 @@ def find_objects(
     weights. Raises DataError, and MachineError where anything is saved.
     """
     arithmetic = arithmetic_of(trained, wishes.device, observe)
-    thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det)
+    thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det, wishes.agnostic_nms)
     frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
     batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
     detect = predictor.of(model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared)
@@ -52,7 +52,7 @@ def find_objects(
         batch=batch,
         classes=_class_numbers(wishes.classes, trained.names),
     )
-    if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv):
+    if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv or wishes.save_crop):
         yield from results
         return
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
@@ -63,6 +63,8 @@ def find_objects(
         observer=observe,
         pictures=wishes.save,
         line_width=wishes.line_width,
+        shown=Shown(wishes.show_boxes, wishes.show_labels, wishes.show_conf),
+        crops=wishes.save_crop,
         txt=wishes.save_txt,
         txt_conf=wishes.save_conf,
         json=wishes.save_json,

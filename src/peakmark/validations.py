@@ -6,7 +6,7 @@ It composes what the rooms below offer and computes nothing itself.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ import numpy as np
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import Index
+from peakmark.deploy.found_files import CocoResults, FoundLabels
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import fitness_by
@@ -26,7 +28,7 @@ from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import Thresholds
-from peakmark.nouns import Evaluation
+from peakmark.nouns import Detections, Evaluation
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.painter import draw_evaluation
@@ -72,8 +74,17 @@ class OpenedSplit:
     data: ValidationSet
     arithmetic: Arithmetic
 
-    def validate(self, model: Detector, observe: Observer, speed: Speed | None = None) -> Validated:
-        """Gives the numbers that the log gave, where data and machine are the same; `speed` is told what it took."""
+    def validate(
+        self,
+        model: Detector,
+        observe: Observer,
+        speed: Speed | None = None,
+        found: Callable[[int, Detections], None] | None = None,
+    ) -> Validated:
+        """Gives the numbers that the log gave, where data and machine are the same.
+
+        `speed` is told what it took, `found` what was found in each image.
+        """
         trained = self.trained.settings
         with self.arithmetic.in_force():
             validated = validate_weights(
@@ -83,6 +94,7 @@ class OpenedSplit:
                 (trained["box"], trained["cls"], trained["dfl"]),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
+                found=found,
             )
         if validated.evaluation.truths == 0:
             observe(Notice(_false_alarms(validated.evidence, self.wishes.split), serious=True))
@@ -108,7 +120,15 @@ def run_validation(
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in (*parsed.notes, *split.data.index.warnings, *said):
         observe(Notice(note))
-    evaluation = split.validate(model, observe, speed).evaluation
+    writers = _writers(folder.path, wishes, split.data.index)
+
+    def found(number: int, detections: Detections) -> None:
+        for write in writers:
+            write.add(number, detections)
+
+    evaluation = split.validate(model, observe, speed, found if writers else None).evaluation
+    for write in writers:
+        observe(Notice(write.finish()))
     write_text(folder.path / "metrics.json", _metrics_json(evaluation))
     if wishes.plots:
         drawn("The pictures", partial(_draw, folder.path, evaluation, model, split), observe)
@@ -122,6 +142,15 @@ def run_validation(
         evaluation=evaluation,
         speed=speed.ms_per_image(evaluation.images),
     )
+
+
+def _writers(folder: Path, wishes: ValSettings, index: Index) -> list[CocoResults | FoundLabels]:
+    writers: list[CocoResults | FoundLabels] = []
+    if wishes.save_json:
+        writers.append(CocoResults(folder / "predictions.json", index))
+    if wishes.save_txt:
+        writers.append(FoundLabels(folder / "labels", index, with_confidence=wishes.save_conf))
+    return writers
 
 
 def _draw(folder: Path, evaluation: Evaluation, model: Detector, split: OpenedSplit) -> None:
@@ -229,6 +258,7 @@ def _thresholds(wishes: ValSettings, trained: Mapping[str, Any]) -> Thresholds:
         confidence=trained["conf"] if wishes.conf is None else wishes.conf,
         iou=trained["iou"] if wishes.iou is None else wishes.iou,
         max_detections=trained["max_det"] if wishes.max_det is None else wishes.max_det,
+        agnostic=wishes.agnostic_nms,
     )
 
 

@@ -44,12 +44,14 @@ TRAIN = {
 }  # fmt: skip
 VAL = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
-    "conf": "None", "iou": "None", "max_det": "None",
+    "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "save_json": "False",
+    "save_txt": "False", "save_conf": "False",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
     "exist_ok": "False", "plots": "True",
 }  # fmt: skip
 PREDICT = {
     "model": NEEDED, "imgsz": "None", "vid_stride": "1", "conf": "0.25", "iou": "0.7", "max_det": "300",
+    "agnostic_nms": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True", "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -97,6 +98,43 @@ def val_iou(val, **_):
 
 def val_max_det(val, **_):
     assert val(max_det=2).detections == 2 * 19 < val().detections
+
+
+def val_agnostic_nms(val, **_):
+    assert 0 < val(agnostic_nms=True, iou=0.2).detections < val(iou=0.2).detections
+    assert val(agnostic_nms=True).protocol.endswith("agnostic_nms=True")
+
+
+def val_save_json(val, runs, **_):
+    found = val(save_json=True)
+    rows = json.loads((runs / "val/predictions.json").read_text())
+    assert len(rows) == found.detections
+    assert {row["image_id"] for row in rows} == set(range(19))  # 00.png to 18.png
+    x, y, width, height = rows[0]["bbox"]
+    assert min(x, y) >= 0
+    assert 0 < width <= 64 - x
+    assert 0 < height <= 64 - y
+    assert rows[0]["category_id"] in (0, 1)
+    assert rows[0]["file_name"].endswith("00.png")
+    assert [row["score"] for row in rows if row["image_id"] == 0] == sorted(
+        (row["score"] for row in rows if row["image_id"] == 0), reverse=True
+    )
+
+
+def val_save_txt(val, runs, **_):
+    found = val(save_txt=True)
+    files = sorted((runs / "val/labels").iterdir())
+    assert [file.name for file in files] == [f"{n:02d}.txt" for n in range(19)]
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    assert len(lines) == found.detections
+    assert {len(line.split()) for line in lines} == {5}
+    assert all(0 <= float(value) <= 1 for value in lines[0].split()[1:])
+
+
+def val_save_conf(val, runs, **_):
+    val(save_txt=True, save_conf=True, conf=0.3)
+    lines = [line for file in (runs / "val/labels").iterdir() for line in file.read_text().splitlines()]
+    assert min(float(line.split()[5]) for line in lines) >= 0.3
 
 
 def val_batch(val, monkeypatch, **_):
@@ -208,6 +246,40 @@ def predict_iou(find, **_):
 
 def predict_max_det(find, **_):
     assert _count(find(max_det=1)) == 1
+
+
+def predict_agnostic_nms(find, **_):
+    assert 0 < _count(find(agnostic_nms=True, iou=0.2)) < _count(find(iou=0.2))
+
+
+def predict_save_crop(find, runs, **_):
+    (found,) = find(save_crop=True, max_det=3)
+    assert len(list((runs / "predict/crops").glob("*/01*.jpg"))) == len(found.boxes) > 0
+
+
+def _without(find: Callable[..., Any], runs: Path, name: str) -> bytes:
+    """What is saved with a part of the drawing left out, which must differ from all of it."""
+    find(save=True, max_det=3, name="all")
+    find(save=True, max_det=3, name="without", **{name: False})
+    whole, less = ((runs / folder / "01.png").read_bytes() for folder in ("all", "without"))
+    assert whole != less
+    return less
+
+
+def predict_show_boxes(find, runs, tiny_data, **_):
+    bare = cv2.imdecode(np.frombuffer(_without(find, runs, "show_boxes"), np.uint8), cv2.IMREAD_COLOR)
+    original = cv2.imdecode(np.fromfile(tiny_data.parent / "images/val/01.png", np.uint8), cv2.IMREAD_COLOR)
+    assert bare is not None
+    assert original is not None
+    assert np.array_equal(bare, original)
+
+
+def predict_show_labels(find, runs, **_):
+    _without(find, runs, "show_labels")
+
+
+def predict_show_conf(find, runs, **_):
+    _without(find, runs, "show_conf")
 
 
 def predict_classes(find, **_):

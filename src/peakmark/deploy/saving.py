@@ -8,9 +8,10 @@ opened.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from peakmark.deploy.frames import Origin, SavedName
 from peakmark.deploy.picture_files import PICTURE_SUFFIXES, write_picture
@@ -21,24 +22,41 @@ from peakmark.errors import DataError
 from peakmark.events import Notice, Observer
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is drawn into annotated copies."""
+
+    boxes: bool = True
+    labels: bool = True
+    confidence: bool = True
+
+
+EVERYTHING: Final = Shown()
+
+
 def open_saver(
     folder: Path,
     *,
     observer: Observer,
     pictures: bool = True,
     line_width: int | None = None,
+    shown: Shown = EVERYTHING,
+    crops: bool = False,
     txt: bool = False,
     txt_conf: bool = False,
     json: bool = False,
     csv: bool = False,
 ) -> PredictionSaver:
-    """Gives a saver of annotated copies, label files (`txt_conf`: with confidence) and tables into `folder`.
+    """Gives a saver of annotated copies, `crops`, label files and tables into `folder`.
 
+    `shown`: what is drawn into the copies; `crops`: what is in each box; `txt_conf`: label files with confidence.
     `observer` is told where two sources of one name had to be told apart. Raises `MachineError`.
     """
     writers: list[Writer] = []
     if pictures:
-        writers.append(AnnotatedCopies(folder, line_width))
+        writers.append(AnnotatedCopies(folder, line_width, shown))
+    if crops:
+        writers.append(Crops(folder / "crops"))
     if txt:
         writers.append(LabelFiles(folder / "labels", txt_conf))
     if json:
@@ -94,15 +112,17 @@ class PredictionSaver:
 class AnnotatedCopies:
     """Pictures with their boxes, in the format of the source where that can be written; videos as mp4."""
 
-    def __init__(self, folder: Path, line_width: int | None) -> None:
+    def __init__(self, folder: Path, line_width: int | None, shown: Shown) -> None:
         self._folder = folder
+        self._shown = shown
         self._line_width = line_width
         self._video: VideoCopy | None = None
         self._video_item = ""
 
     def add(self, result: Results, name: SavedName) -> None:
         """Writes a picture, or appends a frame to its video."""
-        annotated = result.plot(line_width=self._line_width)
+        shown = self._shown
+        annotated = result.plot(self._line_width, labels=shown.labels, conf=shown.confidence, boxes=shown.boxes)
         if result.origin.kind == "video":
             self._video_for(result, name).add(annotated)
         else:
@@ -128,6 +148,23 @@ class AnnotatedCopies:
         """Takes the video that is open away."""
         if self._video is not None:
             self._video.discard()
+
+
+class Crops:
+    """What is inside each box, as CLASS/NAME.jpg."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, result: Results, name: SavedName) -> None:
+        """Writes a picture for each box."""
+        result.save_crop(self._folder, f"{name.picture}.jpg")
+
+    def finish(self) -> None:
+        """Nothing is open: each file is whole."""
+
+    def discard(self) -> None:
+        """Nothing is open: each file is whole."""
 
 
 class LabelFiles:

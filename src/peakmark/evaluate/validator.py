@@ -47,13 +47,15 @@ def validate(
     gains: tuple[float, float, float],
     otherwise: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
+    found: Callable[[int, Detections], None] | None = None,
 ) -> Validated:
     """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
 
     `otherwise` is for the protocol: what `predict` does in another way than by default.
 
     The order of the images is that of their numbers, and how they are cut into batches changes no number as long as
-    `predict` answers the same per image. `progress` is told after each batch how many images are done. Holds arrays
+    `predict` answers the same per image. `progress` is told after each batch how many images are done, `found` at the
+    end what was found in each image, in their order, in px of the original one. Holds arrays
     of truths and detections only, no pixels. Raises ValueError where `predict` leaves out an image or invents a class.
     """
     truths_by_number: dict[int, Truths] = {}
@@ -61,14 +63,17 @@ def validate(
     losses = _LossTotals()
     for batch in batches:
         prediction = predict(batch)
-        for number, letterbox, found in zip(batch.numbers, batch.letterboxes, prediction.detections, strict=True):
-            found_by_number[number] = _in_original(found, letterbox)
+        for number, letterbox, detected in zip(batch.numbers, batch.letterboxes, prediction.detections, strict=True):
+            found_by_number[number] = _in_original(detected, letterbox)
         truths_by_number.update(zip(batch.numbers, batch.truths, strict=True))
         losses.add(prediction.losses)
         if progress is not None:
             progress(len(truths_by_number))
     order = sorted(truths_by_number)
     truths, detections = [truths_by_number[n] for n in order], [found_by_number[n] for n in order]
+    if found is not None:
+        for number, in_image in zip(order, detections, strict=True):
+            found(number, in_image)
     evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
     return Validated(evaluation_from(evidence, names, losses.mean(gains), otherwise), evidence)
 

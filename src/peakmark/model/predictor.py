@@ -29,14 +29,18 @@ class Thresholds:
     """Overlap above which the weaker of two boxes of a class is dropped."""
     max_detections: int
     """Of an image."""
+    agnostic: bool = False
+    """Whether the weaker of two is dropped whatever their classes are."""
 
     def unusual(self) -> tuple[str, ...]:
         """Says what of them is another than in a usual validation, by the names of the settings."""
         usual = (("conf", 0.001), ("iou", 0.7), ("max_det", 300))
         own = (self.confidence, self.iou, self.max_detections)
-        return tuple(
+        others = ("agnostic_nms=True",) if self.agnostic else ()
+        said = [
             f"{name}={value:g}" for (name, by_default), value in zip(usual, own, strict=True) if value != by_default
-        )
+        ]
+        return (*said, *others)
 
 
 class Predictor:
@@ -100,7 +104,7 @@ class Predictor:
         kept_by_image = suppress(
             boxes,
             scores,
-            classes,
+            torch.zeros_like(classes) if limits.agnostic else classes,
             image,
             images=len(boxes_BA4),
             iou_threshold=limits.iou,

@@ -36,6 +36,8 @@ from peakmark.settings.shared_words import (
     Verify,
 )
 
+_AGNOSTIC = "drop the weaker of two overlapping boxes whatever their classes are"
+
 
 class _OnASplit(SettingsModel):
     """A model and what it is validated on."""
@@ -69,6 +71,7 @@ class ValSettings(_OnASplit):
     max_det: Whole | None = setting(
         None, "most detections an image", DETECTION, "result", unset=AS_IN_ITS_TRAINING, ge=1
     )
+    agnostic_nms: bool = setting(False, _AGNOSTIC, DETECTION, "result")
 
     batch: Whole = setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)
     device: Device | None = setting(None, DEVICE, MACHINE, "execution", unset=BEST_DEVICE)
@@ -78,6 +81,9 @@ class ValSettings(_OnASplit):
     project: Text = setting("runs/detect", "folder that the validation's folder lies in", OUTPUT, "output")
     name: Text = setting("val", "name of the folder; a number follows where it is taken", OUTPUT, "output")
     exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
+    save_json: bool = setting(False, "write the detections as a COCO results file, predictions.json", OUTPUT, "output")
+    save_txt: bool = setting(False, "write the detections as YOLO label files", OUTPUT, "output")
+    save_conf: bool = setting(False, "add the confidence to the label files", OUTPUT, "output")
     plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
 
 
@@ -93,6 +99,7 @@ class PredictSettings(SettingsModel):
     conf: Real = setting(0.25, "least confidence of a detection", DETECTION, "result", ge=0, lt=1)
     iou: Real = setting(0.7, "overlap from which the weaker of two is dropped", DETECTION, "result", ge=0, le=1)
     max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
+    agnostic_nms: bool = setting(False, _AGNOSTIC, DETECTION, "result")
     classes: Classes = setting(
         None, "keep only these, by number or name, e.g. [0,2]", DETECTION, "result", unset="all classes"
     )
@@ -113,6 +120,10 @@ class PredictSettings(SettingsModel):
     save_conf: bool = setting(False, "add the confidence to the label files", OUTPUT, "output")
     save_json: bool = setting(False, "write the detections as JSON", OUTPUT, "output")
     save_csv: bool = setting(False, "write the detections as CSV", OUTPUT, "output")
+    save_crop: bool = setting(False, "write what is inside each box as a picture, by class", OUTPUT, "output")
+    show_boxes: bool = setting(True, "draw the boxes into saved copies", OUTPUT, "output")
+    show_labels: bool = setting(True, "draw class names at the boxes", OUTPUT, "output")
+    show_conf: bool = setting(True, "draw the confidence behind the names", OUTPUT, "output")
     line_width: Whole | None = setting(
         None, "width of the drawn boxes", OUTPUT, "output", unit="px", unset="by the size of the image", ge=1
     )

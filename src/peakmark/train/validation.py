@@ -73,10 +73,11 @@ def validate_weights(
     *,
     progress: Callable[[int], None] | None = None,
     speed: Speed | None = None,
+    found: Callable[[int, Detections], None] | None = None,
 ) -> Validated:
     """Validates a model; deterministic, and independent of workers and of how many images are read ahead.
 
-    `speed` is told how long it took.
+    `speed` is told how long it took, `found` at the end what was found in each image.
     """
     predictor = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
     clock = speed or Speed()
@@ -96,7 +97,8 @@ def validate_weights(
     clock.start()
 
     otherwise = data.thresholds.unusual()
-    return validate(predict, data.batches(), data.names, gains=gains, otherwise=otherwise, progress=progress)
+    batches = data.batches()
+    return validate(predict, batches, data.names, gains=gains, otherwise=otherwise, progress=progress, found=found)
 
 
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
