@@ -17,6 +17,7 @@ from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
+from peakmark.machine.given_path import given_path
 from peakmark.nouns import Cause, ChangePlan, Verdict
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
@@ -34,7 +35,7 @@ from peakmark.train.replay import replay as run_again
 
 def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
-    path = Path(file).expanduser()
+    path = given_path(file, "file")
     checkpoint = read(path)
     # A stripped file remembers its own epoch only.
     best = best_record(checkpoint.history) if checkpoint.complete else None
@@ -47,7 +48,7 @@ def strip(file: str | Path, target: str | Path | None = None) -> tuple[Path, int
     It holds the validated weights and what is known of them; predict, val and fine-tuning work from it, a resume
     doesn't. Raises ModelFileError where `target` is there already, and MachineError.
     """
-    return strip_file(Path(file).expanduser(), Path(target).expanduser() if target else None)
+    return strip_file(given_path(file, "file"), given_path(target, "target") if target else None)
 
 
 def replay(
@@ -98,7 +99,7 @@ def run_to_resume(given: str | Path | None, changes: Mapping[str, Any]) -> tuple
         if newest is None:
             raise ModelFileError(f"No run in {project} was stopped before its end; name one: peakmark resume FOLDER.")
         return RunFolder(newest), None
-    path = Path(given).expanduser()
+    path = given_path(given, "run")
     folder = RunFolder(path.parent.parent if path.suffix == ".pt" else path)
     if not folder.weights.is_dir() and not folder.settings_yaml.is_file():
         raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")

@@ -17,6 +17,7 @@ from peakmark.data.paths import locate
 from peakmark.data.shapes import shapes_dataset
 from peakmark.data.yaml_file import load_yaml
 from peakmark.errors import DataError
+from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
 
 SPLITS = ("train", "val", "test")
 _ALSO_VAL = ("validation", "valid")
@@ -51,7 +52,9 @@ def read_dataset(data: str | Path) -> DatasetSpec:
 
     Raises `DataError` with every mistake in the file at once.
     """
-    file = shapes_dataset() if str(data) == _SAMPLE_SET else Path(data).expanduser().absolute()
+    file = shapes_dataset() if str(data) == _SAMPLE_SET else given_path(data, "data").absolute()
+    if is_special(file):
+        raise DataError(f"data={data}: {NO_FILE_WORDS}.")
     if not file.exists():
         raise DataError(f"data={data}: there is no such file.{_did_you_mean(file)} {_WHERE_FROM}")
     if file.is_dir():

@@ -1,8 +1,10 @@
 """How do the bytes of an image file become pixels, and can they? The only place that decodes images.
 
-Whatever OpenCV decodes comes out as RGB bytes, turned upright as its EXIF entry says. Grey becomes three equal
-channels. Of 16 bits the upper 8 are taken, on the full scale and not stretched per image, so that equal values stay
-equal. Of an image with alpha the stored colours are taken and the alpha is left out, as other detectors do it.
+JPEGs are decoded by libjpeg-turbo itself, which says here what it finds damaged and writes nothing to the terminal;
+whatever else OpenCV decodes comes out by it. All of it is RGB bytes, turned upright as the file says. Grey becomes
+three equal channels. Of 16 bits the upper 8 are taken, on the full scale and not stretched per image, so that equal
+values stay equal. Of an image with alpha the stored colours are taken and the alpha is left out, as other detectors do
+it. Of several pages or frames the first is taken. How large an image is, is read off its header before it is decoded.
 This file must not know labels, splits or caches.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import warnings
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,25 +22,40 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from peakmark.errors import DataError
+from peakmark.machine.given_path import is_special
 from peakmark.nouns import ImageArray
 
 Verify = Literal["full", "fast"]
 """full: decode the whole image; fast: look at its beginning and end only."""
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".webp", ".avif", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".pbm", ".pgm", ".ppm", ".pnm", ".ras", ".sr", ".hdr"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+    | {".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".ras", ".sr", ".hdr"}
 )
 """Files that count as images in a folder, in small or capital letters."""
+
+MOST_PX = 200_000_000
+"""Width times height of what is decoded: 600 MB. A small file can claim gigabytes of one colour."""
 
 DIGEST_BYTES = 16
 _LOOK_BYTES = 1 << 16
 _TRANSPOSING_ORIENTATIONS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
+# What is odd about a file is said here with its name, or by nobody: Pillow's lines name no file.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _EXIF_MARK = b"Exif"
+_JPEG_START = b"\xff\xd8"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_BYTES = 33
+_ORIENTATION = 0x0112
+_DEEP_BITS = 16
+_DARK = 16
+"""Of 256: what 12 bits in the lower end of 16 come to."""
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _SETTLED_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 
@@ -58,11 +77,18 @@ class ImageFacts:
     """Upright, after its EXIF orientation."""
     digest: bytes
     """Of the content: every byte (full), or the size and both ends (fast)."""
+    remark: str = ""
+    """What somebody should know of an image that can be used: damaged, of several frames, nearly black; in words."""
 
 
 def decode(path: Path) -> ImageArray:
     """Reads an image file as (height, width, 3) RGB. Raises `DataError`; `UnreadableImageError` where it's the file."""
     return _decode_bytes(path, _read(path))
+
+
+def decode_with_remark(path: Path) -> tuple[ImageArray, str]:
+    """Reads an image as `decode` does, and what somebody should know of it, as `ImageFacts.remark`."""
+    return _decoded(path, _read(path))
 
 
 def decode_with_time(path: Path) -> tuple[ImageArray, datetime | None]:
@@ -79,16 +105,23 @@ def probe(path: Path, verify: Verify) -> ImageFacts:
     if verify == "fast" and (facts := _glance(path)):
         return facts
     data = _read(path)
-    height_px, width_px = _decode_bytes(path, data).shape[:2]
-    return ImageFacts(width_px, height_px, hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest())
+    image, remark = _decoded(path, data)
+    height_px, width_px = image.shape[:2]
+    return ImageFacts(width_px, height_px, hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest(), remark)
 
 
 def _read(path: Path) -> bytes:
+    _refuse_special(path)
     # Read here and not by OpenCV, which on some systems can't open every name and says nothing about why it failed.
     try:
         return path.read_bytes()
     except OSError as error:
         raise _read_error(path, error) from error
+
+
+def _refuse_special(path: Path) -> None:
+    if is_special(path):
+        raise UnreadableImageError(path, "a pipe or a device, not a regular file")
 
 
 def _read_error(path: Path, error: OSError) -> DataError:
@@ -100,10 +133,60 @@ def _read_error(path: Path, error: OSError) -> DataError:
 
 
 def _decode_bytes(path: Path, data: bytes) -> ImageArray:
+    return _decoded(path, data)[0]
+
+
+def _decoded(path: Path, data: bytes) -> tuple[ImageArray, str]:
     if not data:
         raise UnreadableImageError(path, "the file is empty")
     if _is_cut_jpeg(data):
         raise UnreadableImageError(path, "the JPEG is truncated")
+    if data.startswith(_JPEG_START):
+        return _decoded_jpeg(path, data)
+    found = _look_at_header(data)
+    if found.px > MOST_PX:
+        raise UnreadableImageError(path, f"it has {found.px:,} px, more than the {MOST_PX:,} that are decoded")
+    if data.startswith(_PNG_START) and (chunk := _damaged_chunk(data)):
+        raise UnreadableImageError(path, f"the PNG is damaged: its part {chunk} has another checksum")
+    if found.alpha_by_pillow:
+        image = _decoded_by_pillow(path, data)
+    else:
+        image = _decoded_by_opencv(path, data)
+    if found.turn_here:
+        image = _upright(image, found.orientation)
+    remark = "it has several pages or frames, of which the first is taken" if found.frames > 1 else ""
+    if found.bits == _DEEP_BITS and image.max(initial=0) < _DARK:
+        remark = "its 16 bits a channel use 12 at most, so it is nearly black (stretch them to the full 16)"
+    return image, remark
+
+
+def _decoded_jpeg(path: Path, data: bytes) -> tuple[ImageArray, str]:
+    remark = ""
+    try:
+        height_px, width_px, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        if height_px * width_px > MOST_PX:
+            px = height_px * width_px
+            raise UnreadableImageError(path, f"it has {px:,} px, more than the {MOST_PX:,} that are decoded")
+        try:
+            image = simplejpeg.decode_jpeg(data, "RGB", strict=True)
+        except ValueError as error:
+            image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
+            remark = f"damaged ({error})"
+    except ValueError as error:
+        raise UnreadableImageError(path, f"damaged, or not a JPEG that can be decoded ({error})") from error
+    return _upright(np.asarray(image, dtype=np.uint8), _orientation_of_jpeg(data)), remark
+
+
+def _decoded_by_pillow(path: Path, data: bytes) -> ImageArray:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            # By the bands: OpenCV multiplies the colours of a TIFF by its alpha, which darkens them.
+            return np.ascontiguousarray(np.asarray(image)[:, :, :3])
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnreadableImageError(path, f"truncated or damaged ({error})") from error
+
+
+def _decoded_by_opencv(path: Path, data: bytes) -> ImageArray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -111,6 +194,79 @@ def _decode_bytes(path: Path, data: bytes) -> ImageArray:
     if image is None:
         raise UnreadableImageError(path, "truncated, damaged, or not an image that OpenCV decodes")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    px: int = 0
+    frames: int = 1
+    bits: int = 8
+    orientation: int = 1
+    turn_here: bool = False
+    """Whether nobody else turns it upright."""
+    alpha_by_pillow: bool = False
+
+
+def _look_at_header(data: bytes) -> _Header:
+    """What a file that is no JPEG says of itself; nothing where that is not known."""
+    if data.startswith(_PNG_START) and len(data) > _PNG_HEADER_BYTES:
+        width_px, height_px = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+        return _Header(width_px * height_px, 2 if b"acTL" in data[:_LOOK_BYTES] else 1, data[24])
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            by_pillow = image.format == "TIFF" and image.mode == "RGBA"
+            return _Header(
+                image.width * image.height,
+                2 if getattr(image, "is_animated", False) else 1,
+                _DEEP_BITS if image.mode.startswith("I;16") else 8,
+                orientation if isinstance(orientation, int) else 1,
+                turn_here=image.format == "AVIF" or by_pillow,
+                alpha_by_pillow=by_pillow,
+            )
+    except Image.DecompressionBombError:
+        return _Header(px=2 * (Image.MAX_IMAGE_PIXELS or MOST_PX) + 1)
+    except (OSError, ValueError, SyntaxError, EOFError):
+        return _Header()
+
+
+def _damaged_chunk(data: bytes) -> str:
+    """The name of a PNG's chunk that is not what its checksum says: libpng would tell the terminal, without a name."""
+    view, position = memoryview(data), len(_PNG_START)
+    while position + 12 <= len(data):
+        end = position + 8 + int.from_bytes(view[position : position + 4], "big")
+        if end + 4 > len(data):
+            return ""  # cut: OpenCV's to judge
+        kind = bytes(view[position + 4 : position + 8])
+        if kind[:1].isupper() and zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            return kind.decode("ascii", "replace")
+        if kind == b"IEND":
+            return ""
+        position = end + 4
+    return ""
+
+
+def _orientation_of_jpeg(data: bytes) -> int:
+    # Looked for before Pillow is asked: opening each image costs a third of decoding it.
+    if _EXIF_MARK not in data[:_LOOK_BYTES]:
+        return 1
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as header:
+            orientation = header.getexif().get(_ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _upright(image: ImageArray, orientation: int) -> ImageArray:
+    """Turns and mirrors an image as its EXIF orientation, 1 to 8, says; anything else is none."""
+    if orientation in _TRANSPOSING_ORIENTATIONS:
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def _taken_at(data: bytes) -> datetime | None:
@@ -142,6 +298,7 @@ def _is_cut_jpeg(data: bytes) -> bool:
 
 def _glance(path: Path) -> ImageFacts | None:
     """Looks at the beginning and the end of a JPEG or PNG; None where that is not enough to accept it."""
+    _refuse_special(path)
     try:
         with open(path, "rb") as stream:
             head = stream.read(_LOOK_BYTES)
@@ -159,5 +316,7 @@ def _glance(path: Path) -> ImageFacts | None:
         return None
     if end not in tail:
         return None
+    if (px := width_px * height_px) > MOST_PX:
+        raise UnreadableImageError(path, f"it has {px:,} px, more than the {MOST_PX:,} that are decoded")
     digest = hashlib.blake2b(b"%d|" % size_bytes + head + tail, digest_size=DIGEST_BYTES).digest()
     return ImageFacts(height_px, width_px, digest) if turned else ImageFacts(width_px, height_px, digest)

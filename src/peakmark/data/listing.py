@@ -118,7 +118,7 @@ def _walk(folder: Path, hidden: list[str], others: list[str]) -> list[str]:
             # Names that begin with ._ are what one system leaves beside each file: no images, and not worth a word.
             elif is_image and not name.startswith("._"):
                 hidden.append(os.path.join(place, name))
-            elif not is_image and not in_hidden and not name.startswith(".") and not _is_companion(name):
+            elif not is_image and not in_hidden and not name.startswith(".") and not is_companion(name):
                 others.append(os.path.join(place, name))
     return sorted(found)
 
@@ -127,7 +127,8 @@ def _is_hidden(folder: str) -> bool:
     return folder in _SYSTEM_FOLDERS or (folder.startswith(".") and folder not in (".", ".."))
 
 
-def _is_companion(name: str) -> bool:
+def is_companion(name: str) -> bool:
+    """Whether a file usually lies beside images and is none by intention."""
     return os.path.splitext(name)[1].lower() in _COMPANIONS or name.upper() in ("LICENSE", "README", "THUMBS.DB")
 
 

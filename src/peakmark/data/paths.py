@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
+from peakmark.machine.given_path import given_path
+
 
 def locate(key: str, value: str, bases: Sequence[Path], notes: list[str]) -> Path:
     """Gives the first place where `value` exists; where it is nowhere, the place where it should have been.
@@ -16,7 +18,7 @@ def locate(key: str, value: str, bases: Sequence[Path], notes: list[str]) -> Pat
     `bases`: the folders that it may be relative to, likeliest first. Where only a part of it was followed, a sentence
     in `notes` says which place was taken for it.
     """
-    path = Path(value).expanduser()
+    path = given_path(value, key)
     if path.is_absolute():
         return path
     written = Path(with_slashes(value)) if not path.exists() else path

@@ -62,6 +62,11 @@ def _about_images(split: str, survey: Survey, listing: Listing) -> list[str]:
         notes.append(
             f"{split}: {len(named)} of {len(survey.files)} images can't be read and are left out: {_some(named)}."
         )
+    if survey.remarks:
+        named = [f"{survey.files[row]}: {survey.remarks[row]}" for row in sorted(survey.remarks)]
+        notes.append(
+            f"{split}: {len(named)} of {len(survey.files)} images are used but should be seen: {_some(named)}."
+        )
     if listing.listed_again:
         notes.append(f"{split}: {listing.listed_again} images are listed more than once; each is taken once.")
     if listing.hidden:

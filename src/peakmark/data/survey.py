@@ -58,6 +58,8 @@ class Survey:
     """(N, 16)"""
     reasons: Mapping[int, str]
     """Row of each file that is no usable image, and why."""
+    remarks: Mapping[int, str]
+    """Row of each usable image that somebody should look at, and what is odd about it."""
     label_stamps: NDArray[np.int64]
     """(N, 2)"""
     offsets: NDArray[np.int64]
@@ -86,6 +88,7 @@ class _ImageRow(NamedTuple):
     height_px: int
     digest: bytes
     reason: str
+    remark: str = ""
 
 
 class _Row(NamedTuple):
@@ -183,12 +186,19 @@ def _look_at_image(file: str, verify: Verify, known: Survey | None, row: int | N
     stamp = _stamp(file)
     if known is not None and row is not None and stamp == tuple(known.image_stamps[row]):
         width_px, height_px = known.sizes_px[row].tolist()
-        return _ImageRow(stamp, width_px, height_px, known.digests[row].tobytes(), known.reasons.get(row, ""))
+        return _ImageRow(
+            stamp,
+            width_px,
+            height_px,
+            known.digests[row].tobytes(),
+            known.reasons.get(row, ""),
+            known.remarks.get(row, ""),
+        )
     try:
         facts = probe(Path(file), verify)
     except UnreadableImageError as error:
         return _ImageRow(stamp, 0, 0, bytes(DIGEST_BYTES), error.reason)
-    return _ImageRow(stamp, facts.width_px, facts.height_px, facts.digest, "")
+    return _ImageRow(stamp, facts.width_px, facts.height_px, facts.digest, "", facts.remark)
 
 
 def _look_at_labels(
@@ -237,6 +247,7 @@ class _SurveyBuilder:
         self._sizes_px = np.zeros((count, 2), np.int32)
         self._digests = np.zeros((count, DIGEST_BYTES), np.uint8)
         self._reasons: dict[int, str] = {}
+        self._remarks: dict[int, str] = {}
         self._label_stamps = np.zeros((count, 2), np.int64)
         self._offsets = np.zeros(count + 1, np.int64)
         self._boxes = array("f")
@@ -252,6 +263,8 @@ class _SurveyBuilder:
         self._digests[at] = np.frombuffer(row.image.digest, np.uint8)
         if row.image.reason:
             self._reasons[at] = row.image.reason
+        if row.image.remark:
+            self._remarks[at] = row.image.remark
         self._label_stamps[at] = row.label_stamp
         if row.labels.bad_lines:
             self._bad_lines[at] = tuple(row.labels.bad_lines)
@@ -275,6 +288,7 @@ class _SurveyBuilder:
             sizes_px=self._sizes_px,
             digests=self._digests,
             reasons=self._reasons,
+            remarks=self._remarks,
             label_stamps=self._label_stamps,
             offsets=self._offsets,
             boxes_cxcywh_norm=np.array(self._boxes, np.float32).reshape(-1, 4),

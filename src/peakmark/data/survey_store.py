@@ -22,7 +22,7 @@ from peakmark.data.images import Verify
 from peakmark.data.survey import NEVER, Survey
 from peakmark.machine import durable
 
-_VERSION = 2
+_VERSION = 3
 """Goes up whenever a survey of the same files would say something else."""
 
 _COLUMNS = (
@@ -61,21 +61,23 @@ def save_survey(file: Path, survey: Survey) -> None:
     """Remembers a survey. Raises `MachineError` if the file can't be written."""
     columns = {name: getattr(survey, name) for name in _COLUMNS}
     names = np.frombuffer(b"\0".join(os.fsencode(name) for name in survey.files), np.uint8)
-    reasons, bad_lines = (
+    reasons, remarks, bad_lines = (
         np.frombuffer(json.dumps(list(sentences.items())).encode(), np.uint8)
         for sentences in (
             survey.reasons,
+            survey.remarks,
             {row: lines for row, lines in survey.bad_lines.items() if tuple(survey.label_stamps[row]) != NEVER},
         )
     )
     stream = io.BytesIO()
-    np.savez(stream, files=names, reasons=reasons, bad_lines=bad_lines, **columns)
+    np.savez(stream, files=names, reasons=reasons, remarks=remarks, bad_lines=bad_lines, **columns)
     durable.write_bytes(file, stream.getvalue())
 
 
 def _unpack(stored: Mapping[str, NDArray[np.generic]]) -> Survey:
     files = tuple(os.fsdecode(name) for name in stored["files"].tobytes().split(b"\0"))
     reasons = {int(row): str(reason) for row, reason in json.loads(stored["reasons"].tobytes())}
+    remarks = {int(row): str(remark) for row, remark in json.loads(stored["remarks"].tobytes())}
     bad_lines = {int(row): tuple(map(str, lines)) for row, lines in json.loads(stored["bad_lines"].tobytes())}
     columns = {name: stored[name] for name in _COLUMNS}
-    return Survey(files=files, reasons=reasons, bad_lines=bad_lines, **columns)  # type: ignore[arg-type]
+    return Survey(files=files, reasons=reasons, remarks=remarks, bad_lines=bad_lines, **columns)  # type: ignore[arg-type]

@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode
+from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_with_remark
+from peakmark.data.listing import is_companion
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
 from peakmark.errors import DataError
 from peakmark.events import Notice, Observer
+from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
 from peakmark.nouns import ImageArray
 
+_OTHERS_SHOWN = 5
 _ACCEPTED = (
     "Give an image or video file, a folder, a glob, a .txt list of files, a NumPy array (BGR, uint8), "
     "a PIL image, or a list of these"
@@ -55,7 +58,7 @@ def open_source(source: object, *, vid_stride: int = 1, observer: Observer) -> I
     frame counts. NumPy arrays are BGR as OpenCV reads them. Raises `DataError`, at once for what is missing, at its
     turn for what can't be read; `observer` is told what was left out.
     """
-    return _read(_resolve(source), vid_stride, observer)
+    return _read(_resolve(source, observer), vid_stride, observer)
 
 
 def _read(items: list[_Item], vid_stride: int, observer: Observer) -> Iterator[Frame]:
@@ -81,13 +84,16 @@ def _frames(item: _Item, index: int, count: int, vid_stride: int, observer: Obse
     elif item.path.suffix.lower() in VIDEO_SUFFIXES:
         yield from read_video(item.path, vid_stride, observer)
     else:
-        yield Frame(decode(item.path), Origin(item.path.name, item.path, index, count))
+        image, remark = decode_with_remark(item.path)
+        if remark:
+            observer(Notice(f"{item.path}: {remark}.", serious=True))
+        yield Frame(image, Origin(item.path.name, item.path, index, count))
 
 
-def _resolve(source: object) -> list[_Item]:
+def _resolve(source: object, observer: Observer) -> list[_Item]:
     if isinstance(source, str | Path):
         try:
-            return list(_resolve_path(str(source)))
+            return list(_resolve_path(str(source), observer))
         except OSError as error:
             raise DataError(
                 f"source {str(source)!r}: {error.strerror}. Check the path and your rights on it."
@@ -95,7 +101,7 @@ def _resolve(source: object) -> list[_Item]:
     if isinstance(source, list | tuple):
         if not source:
             raise DataError(f"The list of sources is empty. {_ACCEPTED}.")
-        return [item for part in source for item in _resolve(part)]
+        return [item for part in source for item in _resolve(part, observer)]
     if isinstance(source, np.ndarray):
         return [_Pixels(array_to_rgb, source)]
     if isinstance(source, Image.Image):
@@ -103,10 +109,12 @@ def _resolve(source: object) -> list[_Item]:
     raise DataError(f"Can't predict on {source!r:.80}, a {type(source).__name__}. {_ACCEPTED}.{_how_to_turn(source)}")
 
 
-def _resolve_path(text: str) -> list[_File]:
-    path = Path(text).expanduser()
+def _resolve_path(text: str, observer: Observer) -> list[_File]:
+    path = given_path(text, "source")
+    if is_special(path):
+        raise DataError(f"source {text!r}: {NO_FILE_WORDS}.")
     if path.is_dir():
-        return _found_in_folder(path)
+        return _found_in_folder(path, observer)
     if path.is_file():
         return _listed(path) if path.suffix.lower() == ".txt" else [_File(path, named=True)]
     if glob.has_magic(text):
@@ -117,8 +125,14 @@ def _resolve_path(text: str) -> list[_File]:
     raise DataError(f"source {text!r}: there is no such file or folder{place}. Check the path.")
 
 
-def _found_in_folder(folder: Path) -> list[_File]:
-    files = [_File(path, named=False) for path in sorted(folder.iterdir()) if _has_pictures(path)]
+def _found_in_folder(folder: Path, observer: Observer) -> list[_File]:
+    paths = sorted(folder.iterdir())
+    files = [_File(path, named=False) for path in paths if _has_pictures(path)]
+    others = [path.name for path in paths if _is_of_another_kind(path)]
+    if others:
+        more = f" and {len(others) - _OTHERS_SHOWN} more" if len(others) > _OTHERS_SHOWN else ""
+        text = f"In {folder} {len(others)} of {len(paths)} files are of no kind that is read and are left out: "
+        observer(Notice(f"{text}{', '.join(others[:_OTHERS_SHOWN])}{more}.", serious=True))
     if not files:
         remedy = f"Sub-folders are not searched; '{folder}/**/*.jpg' does that."
         raise DataError(f"source {str(folder)!r}: no images or videos lie in this folder. {remedy}")
@@ -146,7 +160,7 @@ def _listed(list_file: Path) -> list[_File]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        path = Path(line.strip()).expanduser()
+        path = given_path(line.strip(), f"{list_file}, line {number}")
         candidates = [candidate for candidate in (list_file.parent / path, path) if candidate.is_file()]
         if not candidates:
             raise DataError(f"{list_file}, line {number}: there is no file {line.strip()!r}. Mend or remove the line.")
@@ -160,6 +174,12 @@ def _has_pictures(path: Path) -> bool:
     # The leading dot: copies made by some systems ("._a.jpg") and files that are being written are not pictures.
     known = path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
     return known and not path.name.startswith(".") and path.is_file()
+
+
+def _is_of_another_kind(path: Path) -> bool:
+    known = path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    is_left_out = not known or is_special(path)
+    return is_left_out and not path.name.startswith(".") and not path.is_dir() and not is_companion(path.name)
 
 
 def _how_to_turn(source: object) -> str:

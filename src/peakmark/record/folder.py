@@ -11,6 +11,7 @@ from pathlib import Path
 
 from peakmark.errors import MachineError, SettingsError
 from peakmark.machine import durable
+from peakmark.machine.given_path import given_path
 from peakmark.machine.lock import RunLock
 from peakmark.record.data_listing import FILE_NAME
 
@@ -93,7 +94,8 @@ def create_run_folder(project: Path, name: str, *, exist_ok: bool) -> tuple[RunF
     """
     if Path(name).name != name or not name.strip("."):
         raise SettingsError([f"name={name} is not the name of a folder. Put the folders above it into project=."])
-    project = project.expanduser()
+    given_path(name, "name")
+    project = given_path(project, "project")
     wanted = project / name
     if not exist_ok:
         return _marked(_claim_next(project, name)), ()

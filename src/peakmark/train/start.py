@@ -22,6 +22,7 @@ import torch
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import ForeignFileError, read
 from peakmark.errors import ModelFileError
+from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
 from peakmark.model.detector import Detector, build_detector
 from peakmark.model.foreign import ForeignModel, read_foreign_model
 from peakmark.model.scales import SCALES, Scale
@@ -98,7 +99,9 @@ def find_model(name: str | Path) -> ModelSource:
     """Resolves what the user gave as a model. Raises ModelFileError; nothing is ever downloaded."""
     text = str(name)
     scale = SCALES.get(text.removesuffix(".yaml").removesuffix(".yml"))
-    path = Path(text).expanduser()
+    path = given_path(text, "model")
+    if is_special(path):
+        raise ModelFileError(f"model={text}: {NO_FILE_WORDS}.")
     if scale is not None and not path.exists():
         return ModelSource(text, scale)
     if path.suffix in (".yaml", ".yml"):

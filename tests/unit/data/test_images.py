@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peakmark.data.images import UnreadableImageError, decode, decode_with_time, probe
+from peakmark.data.images import UnreadableImageError, decode, decode_with_remark, decode_with_time, probe
 from peakmark.errors import DataError
 
 RED_LEFT = np.zeros((20, 40, 3), np.uint8)
@@ -154,3 +159,121 @@ def test_digest_follows_the_content_only(tmp_path: Path):
     for verify in ("full", "fast"):
         assert probe(first, verify) == probe(second, verify)
     assert probe(first, "full").digest != probe(first, "fast").digest
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_a_jpeg_has_the_very_pixels_that_opencv_gives(tmp_path: Path, orientation: int, subsampling: str):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noise = cv2.resize(np.random.default_rng(0).integers(0, 255, (9, 12, 3), dtype=np.uint8), (97, 61))
+    file = tmp_path / "a.jpg"
+    Image.fromarray(noise).save(file, exif=exif, subsampling=subsampling)
+    by_opencv = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    assert by_opencv is not None
+    np.testing.assert_array_equal(decode(file), by_opencv[:, :, ::-1])
+
+
+def _with_a_hole(file: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    data = bytearray(cv2.imencode(".jpg", noise)[1].tobytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    file.write_bytes(bytes(data))
+    return file
+
+
+def test_a_damaged_jpeg_is_remarked_and_says_nothing_by_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    file = _with_a_hole(tmp_path / "a.jpg")
+    image, remark = decode_with_remark(file)
+    assert image.shape == (120, 160, 3)
+    assert remark.startswith("damaged (Corrupt JPEG data")
+    assert probe(file, "full").remark == remark
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_png_is_refused_and_says_nothing_by_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    file = _save(tmp_path / "a.png")
+    data = bytearray(file.read_bytes())
+    data[data.index(b"IDAT") + 12] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(UnreadableImageError, match="its part IDAT has another checksum"):
+        decode(file)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_avif_is_turned_upright(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = decode(_save(tmp_path / "a.avif", exif=exif))
+    assert image.shape == (40, 20, 3)
+    assert image[5, 10, 0] > 150, "red was left, so it is on top now"
+
+
+def test_alpha_of_a_tiff_darkens_nothing(tmp_path: Path):
+    alpha = np.full((20, 40, 1), 7, np.uint8)
+    Image.fromarray(np.concatenate([RED_LEFT, alpha], axis=2)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif"), RED_LEFT)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "WEBP", "PNG"])
+def test_of_several_frames_the_first_is_taken_and_it_is_said(tmp_path: Path, kind: str):
+    frames = [Image.new("RGB", (16, 12), colour) for colour in ((200, 0, 0), (0, 200, 0))]
+    file = tmp_path / f"a.{kind.lower()}"
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    image, remark = decode_with_remark(file)
+    assert image[5, 5, 0] > 150
+    assert "of which the first is taken" in remark
+    assert decode_with_remark(_save(tmp_path / f"b.{kind.lower()}"))[1] == ""
+
+
+def test_twelve_bits_in_sixteen_are_said(tmp_path: Path):
+    grey = np.arange(0, 4096, 4, dtype=np.uint16).reshape(32, 32)
+    for factor, said in ((1, True), (16, False)):
+        (tmp_path / "a.png").write_bytes(cv2.imencode(".png", grey * factor)[1].tobytes())
+        assert ("nearly black" in probe(tmp_path / "a.png", "full").remark) is said
+
+
+def _png_of_one_bit(file: Path, side_px: int) -> Path:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (side_px + 7) // 8)
+    rows = b"".join(packer.compress(row) for _ in range(side_px)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side_px, side_px, 1, 0, 0, 0, 0)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("verify", ["full", "fast"])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_costs_memory(tmp_path: Path, kind: str, verify: str):
+    file = tmp_path / f"a.{kind}"
+    if kind == "png":
+        _png_of_one_bit(file, 30_000)
+    else:
+        data = bytearray(_save(file).read_bytes())
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 30_000, 30_000)
+        file.write_bytes(bytes(data))
+    script = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from peakmark.data.images import UnreadableImageError, probe\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    probe(Path(sys.argv[1]), sys.argv[2])\n"
+        "except UnreadableImageError as error:\n    print(error.reason)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file), verify], capture_output=True, text=True, timeout=60, check=True
+    )
+    reason, grown_mib = done.stdout.splitlines()
+    assert "900,000,000 px" in reason
+    assert int(grown_mib) < 100
+
+
+@pytest.mark.parametrize("verify", ["full", "fast"])
+def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path, verify: str):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(UnreadableImageError, match="a pipe or a device"):
+        probe(tmp_path / "a.jpg", verify)  # type: ignore[arg-type]

@@ -268,7 +268,7 @@ def test_a_disk_that_fails_is_never_a_picture_left_out(tmp_path, monkeypatch):
     def failing(path):
         raise DataError(f"{path}: reading it failed")
 
-    monkeypatch.setattr(sources, "decode", failing)
+    monkeypatch.setattr(sources, "decode_with_remark", failing)
     with pytest.raises(DataError, match="reading it failed"):
         read(tmp_path)
 
@@ -287,7 +287,7 @@ def test_missing_sources_are_refused_at_once(tmp_path, monkeypatch):
     assert "line 2" in refusal("list.txt")
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in refusal("list.txt")
-    assert "File name too long" in refusal("a" * 5000)
+    assert "longer than the file system takes" in refusal("a" * 5000)
 
 
 def test_sources_of_the_wrong_kind_are_refused_with_what_would_do(tmp_path):
@@ -316,11 +316,24 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
 
     def recording(path):
         opened.append(path.name)
-        return images.decode(path)
+        return images.decode_with_remark(path)
 
-    monkeypatch.setattr(sources, "decode", recording)
+    monkeypatch.setattr(sources, "decode_with_remark", recording)
     frames = open_source(tmp_path, observer=lambda event: None)
     assert opened == []
     next(frames)
     next(frames)
     assert opened == ["0.png", "1.png"]
+
+
+def test_what_a_folder_holds_besides_pictures_is_named(tmp_path: Path):
+    for name in ("a.mpo", "b.jfif", "c.jpg"):
+        (tmp_path / name).write_bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    for name in ("d.heic", "notes.txt", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    events: list[Event] = []
+    frames = list(open_source(tmp_path, observer=events.append))
+    assert [frame.origin.name for frame in frames] == ["a.mpo", "b.jfif", "c.jpg"]
+    (said,) = (event.text for event in events if isinstance(event, Notice))
+    assert "1 of 6 files" in said
+    assert "d.heic" in said

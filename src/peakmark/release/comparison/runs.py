@@ -14,6 +14,7 @@ from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests, part_digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.errors import DataError, MachineError, ModelFileError
+from peakmark.machine.given_path import given_path
 from peakmark.nouns import EpochRecord, History, Position
 from peakmark.record.data_listing import Listing
 from peakmark.record.data_listing import read as read_listing
@@ -83,7 +84,7 @@ def read_runs(given: Sequence[str | Path]) -> tuple[tuple[Run, ...], tuple[str, 
 
 
 def _folder(given: str | Path) -> RunFolder:
-    path = Path(given).expanduser()
+    path = given_path(given, "run")
     folder = RunFolder(path.parent.parent if path.suffix == ".pt" else path)
     if not folder.weights.is_dir():
         raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")
