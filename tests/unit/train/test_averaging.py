@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -27,6 +29,9 @@ from peakmark.nouns import Batch
 from peakmark.record.folder import RunFolder
 from peakmark.train import average_trial
 from peakmark.train.averaging import average, measure_statistics, microbatches_for_statistics
+
+if TYPE_CHECKING:
+    from peakmark import TrainResults
 
 LEARNS = {
     "optimizer": "AdamW", "lr0": 0.01, "warmup_epochs": 0, "nbs": 4, "epochs": 6, "imgsz": 64, "mosaic": 0,
@@ -109,14 +114,35 @@ def test_a_frozen_layer_keeps_its_statistics():
 # --- in a run --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def plain(train_in, tmp_path_factory) -> Iterator[TrainResults]:
+    """A run to its end, of which nothing was averaged. Nothing may be written into it."""
+    project = tmp_path_factory.mktemp("plain")
+    yield train_in(project, **LEARNS)
+    shutil.rmtree(project)
+
+
+@pytest.fixture
+def again(plain, runs) -> Callable[..., TrainResults]:
+    """Ends the run again, in a copy of its own: its average is tried then as at the end of any run."""
+
+    def end(name: str = "train", **settings: Any) -> TrainResults:
+        if not (runs / name).exists():
+            # Files are replaced and never written into, so the copy may share them with the run.
+            shutil.copytree(plain.save_dir, runs / name, copy_function=os.link)
+        observer = settings.pop("observer", lambda event: None)
+        return YOLO().resume(runs / name, observer=observer, **{"average": True, **settings})
+
+    return end
+
+
 @pytest.fixture
 def surely_better(monkeypatch):
     """Has every average judged as better, so that what follows from it can be looked at."""
     monkeypatch.setattr(average_trial, "gain_of", lambda *_, **__: Estimate(0.02, 0.005, 0.01, 0.03))
 
 
-def test_a_better_average_is_written_and_recommended_and_best_stays(train, surely_better):
-    plain = train(**LEARNS, name="plain")
+def test_a_better_average_is_written_and_recommended_and_best_stays(plain, train, surely_better):
     told: list[Event] = []
     results = train(**LEARNS, average=True, name="averaged", observer=told.append)
     folder = RunFolder(results.save_dir)
@@ -137,8 +163,8 @@ def test_a_better_average_is_written_and_recommended_and_best_stays(train, surel
     assert said.startswith(f"the average of those after epochs {', '.join(map(str, averaging['epochs']))}, validated")
 
 
-def test_what_it_says_of_itself_is_what_val_finds_and_it_can_be_used(train, surely_better, tmp_path, tiny_data):
-    results = train(**LEARNS, average=True)
+def test_what_it_says_of_itself_is_what_val_finds_and_it_can_be_used(again, train, surely_better, tmp_path, tiny_data):
+    results = again()
     file = RunFolder(results.save_dir).averaged
     evaluation = YOLO(file).val(project=tmp_path, plots=False, workers=0, observer=lambda event: None)
     assert {name: repr(value) for name, value in evaluation.metrics.items()} == {
@@ -150,17 +176,14 @@ def test_what_it_says_of_itself_is_what_val_finds_and_it_can_be_used(train, sure
         YOLO().resume(file, observer=lambda event: None)
 
 
-def test_an_average_is_the_same_for_any_number_of_workers(train, surely_better):
-    made = [
-        read(RunFolder(train(**LEARNS, average=True, workers=workers, name=f"w{workers}").save_dir).averaged)
-        for workers in (0, 2)
-    ]
+def test_an_average_is_the_same_for_any_number_of_workers(again, surely_better):
+    made = [read(RunFolder(again(f"w{workers}", workers=workers).save_dir).averaged) for workers in (0, 2)]
     assert digest(made[0].model) == digest(made[1].model)
     assert made[0].metrics is not None
     assert repr(made[0].metrics) == repr(made[1].metrics)
 
 
-def test_a_worse_average_is_not_written_and_an_older_one_goes(train, monkeypatch):
+def test_a_worse_average_is_not_written_and_an_older_one_goes(again, monkeypatch):
     """The negative control: averaged with weights that are noise, nothing may be recommended."""
 
     def spoilt(weights):
@@ -171,7 +194,7 @@ def test_a_worse_average_is_not_written_and_an_older_one_goes(train, monkeypatch
         }
 
     monkeypatch.setattr("peakmark.train.average_trial.average", spoilt)
-    results = train(**LEARNS, average=True)
+    results = again()
     folder = RunFolder(results.save_dir)
     averaging = results.summary["averaging"]
     assert averaging["file"] is None
@@ -185,18 +208,19 @@ def test_a_worse_average_is_not_written_and_an_older_one_goes(train, monkeypatch
 
 @pytest.mark.parametrize("wishes", [{"average": False}, {"keep": 1, "average": True}, {"epochs": 1, "average": True}])
 def test_where_there_is_nothing_to_average_nothing_is_said(train, wishes):
-    results = train(**{**LEARNS, **wishes})
+    # Nothing is learnt that anybody looks at: as short and small as can be.
+    results = train(**{**LEARNS, "epochs": 2, "imgsz": 32, **wishes})
     assert results.summary["averaging"] is None
     assert not RunFolder(results.save_dir).averaged.exists()
 
 
-def test_a_stop_while_it_is_tried_leaves_the_run_to_be_ended_again(train, stop_at_average, surely_better):
-    stopped = train(**LEARNS, average=True, observer=stop_at_average)
+def test_a_stop_while_it_is_tried_leaves_the_run_to_be_ended_again(again, stop_at_average, surely_better):
+    stopped = again(observer=stop_at_average)
     assert stopped.outcome == "interrupted"
     folder = RunFolder(stopped.save_dir)
     assert json.loads(folder.summary.read_text())["averaging"] is None
     assert not folder.averaged.exists()
-    whole = train(**LEARNS, average=True, name="whole")
+    whole = again("whole")
     assert YOLO().resume(stopped.save_dir, observer=lambda event: None).outcome == "finished"
     assert digest(read(folder.averaged).model) == digest(read(RunFolder(whole.save_dir).averaged).model)
 
@@ -219,24 +243,24 @@ def stop_at_average(monkeypatch):
     return watch
 
 
-def test_what_stands_in_its_way_does_not_cost_the_end(train, monkeypatch):
+def test_what_stands_in_its_way_does_not_cost_the_end(again, monkeypatch):
     def gone(weights):
         raise DataError("a.png can't be read any more.")
 
     monkeypatch.setattr("peakmark.train.average_trial.average", gone)
     told: list[Event] = []
-    results = train(**LEARNS, average=True, observer=told.append)
+    results = again(observer=told.append)
     assert results.outcome == "finished"
     assert results.summary["averaging"] is None
     assert [event for event in told if isinstance(event, Notice) and "given up. a.png" in event.text]
 
 
-def test_a_damaged_epoch_is_left_out(train):
-    results = train(**LEARNS, keep=2)
-    folder = RunFolder(results.save_dir)
+def test_a_damaged_epoch_is_left_out(again, plain):
+    folder = RunFolder(again(average=False).save_dir)
     for epoch, path in folder.best_epoch_files().items():
-        if epoch + 1 != results.summary["best"]["epoch"]:
-            path.write_bytes(path.read_bytes()[:-1])
-    again = YOLO().resume(results.save_dir, observer=lambda event: None, average=True)
-    assert again.summary["averaging"] is None
+        if epoch + 1 != plain.summary["best"]["epoch"]:
+            damaged = path.read_bytes()[:-1]
+            path.unlink()  # its bytes are those of the run that others look at
+            path.write_bytes(damaged)
+    assert again().summary["averaging"] is None
     assert replace(read(folder.best)).validated
