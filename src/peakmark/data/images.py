@@ -171,7 +171,8 @@ def _decoded_jpeg(path: Path, data: bytes) -> tuple[ImageArray, str]:
             image = simplejpeg.decode_jpeg(data, "RGB", strict=True)
         except ValueError as error:
             image = simplejpeg.decode_jpeg(data, "RGB", strict=False)
-            remark = f"damaged ({error})"
+            # Without the words that stand before each of them: they would read like the decoder's own line.
+            remark = f"damaged ({str(error).removeprefix('Corrupt JPEG data: ')})"
     except ValueError as error:
         raise UnreadableImageError(path, f"damaged, or not a JPEG that can be decoded ({error})") from error
     return _upright(np.asarray(image, dtype=np.uint8), _orientation_of_jpeg(data)), remark

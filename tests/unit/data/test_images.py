@@ -186,7 +186,8 @@ def test_a_damaged_jpeg_is_remarked_and_says_nothing_by_itself(tmp_path: Path, c
     file = _with_a_hole(tmp_path / "a.jpg")
     image, remark = decode_with_remark(file)
     assert image.shape == (120, 160, 3)
-    assert remark.startswith("damaged (Corrupt JPEG data")
+    assert remark.startswith("damaged (")
+    assert "Corrupt JPEG" not in remark
     assert probe(file, "full").remark == remark
     assert capfd.readouterr() == ("", "")
 
