@@ -183,6 +183,10 @@ class RunEnded:
     """What averaging the best epochs' weights came to, in a sentence or two; empty where it was not tried."""
     weights_bytes: int = 0
     """What the run's weights take on the disk."""
+    best_is_gone: bool = False
+    """Whether an epoch was best, but its best.pt isn't there."""
+    shipping: str = ""
+    """How a small copy of best.pt is made, and how small it is; empty where the run is not over."""
 
 
 Event = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from peakmark.machine.given_path import given_path
 from peakmark.nouns import Cause, ChangePlan, Verdict
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
-from peakmark.record.unfinished import newest_unfinished
+from peakmark.record.unfinished import newest_unfinished, under_way
+from peakmark.resume.causes import with_command
 from peakmark.resume.diagnosis import Resumption, look_back
 from peakmark.selection.best import best_record
 from peakmark.settings.familiar import in_our_names
@@ -88,21 +89,48 @@ def diagnose(run: str | Path) -> Diagnosis:
     """
     folder, _ = run_to_resume(run, {})
     checkpoint = newest_good(folder.weights).checkpoint
-    return Diagnosis(contradictions_of(checkpoint, folder), look_back(checkpoint.history, read_journal(folder.journal)))
+    here = checkpoint.position.epoch
+    return Diagnosis(
+        tuple(with_command(each, folder.path, folder.way_back(here)) for each in contradictions_of(checkpoint, folder)),
+        tuple(
+            (resumption, _with_commands(verdict, folder, resumption.first_epoch))
+            for resumption, verdict in look_back(checkpoint.history, read_journal(folder.journal))
+        ),
+    )
 
 
-def run_to_resume(given: str | Path | None, changes: Mapping[str, Any]) -> tuple[RunFolder, Path | None]:
-    """Finds the run that is meant, and the checkpoint in it, where one other than last.pt is named."""
+def _with_commands(verdict: Verdict, folder: RunFolder, first_epoch: int) -> Verdict:
+    way_back = folder.way_back(first_epoch)
+    return replace(verdict, causes=tuple(with_command(each, folder.path, way_back) for each in verdict.causes))
+
+
+def run_to_resume(
+    given: str | Path | None, changes: Mapping[str, Any], *, alone: bool = False
+) -> tuple[RunFolder, Path | None]:
+    """Finds the run that is meant, and the checkpoint in it, where one other than last.pt is named.
+
+    With `alone` also a checkpoint that lies in no run's folder: the folder is then the one that it lies in.
+    """
     if given is None:
         project = Path(changes.get("project", Settings.model_fields["project"].default))
         newest = newest_unfinished(project)
         if newest is None:
-            raise ModelFileError(f"No run in {project} was stopped before its end; name one: peakmark resume FOLDER.")
+            busy = "".join(f" {path} is being trained at this moment." for path in under_way(project))
+            raise ModelFileError(
+                f"No run in {project} was stopped before its end.{busy} Name one: peakmark resume FOLDER."
+            )
         return RunFolder(newest), None
     path = given_path(given, "run")
-    folder = RunFolder(path.parent.parent if path.suffix == ".pt" else path)
+    is_file = path.suffix == ".pt"
+    if alone and is_file and path.is_file() and path.absolute().parent.name != RunFolder.WEIGHTS:
+        return RunFolder(path.parent), path
+    if is_file and path.parent.name != RunFolder.WEIGHTS:
+        path = path.absolute()  # named from within its folder
+    folder = RunFolder(path.parent.parent if is_file else path)
     if not folder.weights.is_dir() and not folder.settings_yaml.is_file():
-        raise ModelFileError(f"{given}: this is no run; give a run's folder such as runs/detect/train.")
+        raise ModelFileError(
+            f"{given}: this is no run; give a run's folder such as runs/detect/train, or a checkpoint such as last.pt."
+        )
     return folder, None if path.suffix != ".pt" or path.name == folder.last.name else path
 
 

@@ -16,7 +16,7 @@ from peakmark.asking import checked, read_data
 from peakmark.callbacks import Callback, Callbacks, Watch
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes, SettingsError
-from peakmark.events import Event, Notice, Observer, ResumePlanned
+from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
 from peakmark.lacking import WithoutTheRest
 from peakmark.machine.devices import settle
 from peakmark.model.detector import Detector, build_detector
@@ -69,6 +69,7 @@ class YOLO(WithoutTheRest):
         self._device: str | None = None
         self._callbacks = Callbacks()
         self._tell = NoticesOnce()
+        self._run: Path | None = None
         if verbose:
             self.info()
 
@@ -200,14 +201,14 @@ class YOLO(WithoutTheRest):
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
 
-        `observer` is called with what happens; None draws it on the terminal. `resume=True` goes on with the run of
-        this checkpoint, or with the newest that was stopped; a path names one. Raises SettingsError with every mistake
-        at once, and other PeakmarkErrors; what stands on disk then still stands.
+        `observer` is called with what happens; None draws it on the terminal. `resume=True` goes on with the run that
+        this object trained last, however that ended, else with the run of its checkpoint, else with the newest that was
+        stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
+        stands on disk then still stands.
         """
         observer = _heeding_verbose(observer, settings)
         if resume is not False:
-            own_run = self._source.name if self._source.weights is not None else None
-            return self.resume(own_run if resume is True else resume, observer=observer, **settings)
+            return self.resume(None if resume is True else resume, observer=observer, **settings)
         given = with_file(Settings, self._placed(settings))
         parsed, spec = checked(Settings, {**given, "model": self._source.name})
         fitness = settings.get("fitness")
@@ -226,12 +227,13 @@ class YOLO(WithoutTheRest):
     ) -> TrainResults:
         """Goes on with a stopped or ended run, in place: with nothing changed bit for bit as if it had never stopped.
 
-        `run`: its folder, or a checkpoint in it; None for the newest that was stopped. A checkpoint that is older than
-        the run's newest state branches into a new folder. `changes`: settings that get another value from here on, and
-        those of `ResumeSettings`. `yes` agrees to a plan with dangers in it, or is asked. Raises as `train` does.
+        `run`: its folder, or a checkpoint in it; None as for `train(resume=True)`. A checkpoint that is another state
+        than the run's newest branches into a new folder; one that lies in no run's folder gets one beside it.
+        `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
+        with dangers in it, or is asked. Raises as `train` does.
         """
         observer = _heeding_verbose(observer, changes)
-        folder, asked = run_to_resume(run, changes)
+        folder, asked = run_to_resume(self._own_run if run is None else run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
@@ -241,7 +243,7 @@ class YOLO(WithoutTheRest):
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
         """Says what `resume` with these arguments would do to each part of the run, and does nothing."""
-        folder, asked = run_to_resume(run, changes)
+        folder, asked = run_to_resume(self._own_run if run is None else run, changes, alone=True)
         return plan_resume(folder, asked, wishes_of(changes, lambda plan: False))
 
     def val(self, *, observer: Observer | None = None, **settings: Any) -> ValResults:
@@ -298,7 +300,18 @@ class YOLO(WithoutTheRest):
     @contextmanager
     def _watched(self, observer: Observer | None) -> Iterator[Watch]:
         with _watching(observer) as observe:
-            yield self._callbacks.watching(observe)
+
+            def remembering(event: Event) -> None:
+                if isinstance(event, RunStarted):
+                    self._run = event.folder
+                observe(event)
+
+            yield self._callbacks.watching(remembering)
+
+    @property
+    def _own_run(self) -> str | Path | None:
+        """The run that this object trained last, in a notebook the one that was just interrupted; else its file's."""
+        return self._run or (self._source.name if self._source.weights is not None else None)
 
     @property
     def _start(self) -> ModelSource:
@@ -321,14 +334,15 @@ class YOLO(WithoutTheRest):
     def _become(self, ended: EndedRun) -> TrainResults:
         """Takes over the best weights of an ended run."""
         folder, best = ended.folder, ended.summary["best"]
-        file = folder.best if best else folder.last
+        best_file = folder.best if best and folder.best.exists() else None
+        file = best_file or folder.last
         if file.exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
         return TrainResults(
             save_dir=folder.path,
             outcome=ended.outcome,
-            best=folder.best if best else None,
+            best=best_file,
             last=folder.last,
             metrics=best["metrics"] if best else {},
             fitness=best["fitness"] if best else None,

@@ -41,4 +41,4 @@ def test_a_run_that_was_killed_and_then_changed_tells_all_of_it(train):
     page = write_page(run).read_text()
     assert "<h2>Resumes</h2>" in page
     assert "epochs: 3 -&gt; 4" in page
-    assert "What became of each part at the start of epoch 2" in page
+    assert "What became of each part after epoch 1" in page

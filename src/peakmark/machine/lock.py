@@ -68,3 +68,19 @@ class RunLock:
         except OSError:
             # It has just taken the lock, or is just letting it go.
             return "another process"
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a folder right now; it may have let go of it when the answer comes."""
+    if not (folder / LOCK_FILE).exists():
+        return False
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        # Nothing can be told of it here; whoever enters it is told why.
+        return False
+    lock.release()
+    return False

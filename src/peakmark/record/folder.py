@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from peakmark.errors import MachineError, SettingsError
 from peakmark.machine import durable
@@ -25,10 +26,11 @@ class RunFolder:
     """The places inside one run's folder. Making one touches nothing on the disk."""
 
     path: Path
+    WEIGHTS: ClassVar = "weights"
 
     @property
     def weights(self) -> Path:
-        return self.path / "weights"
+        return self.path / self.WEIGHTS
 
     @property
     def last(self) -> Path:
@@ -51,10 +53,23 @@ class RunFolder:
         """Where one of the best epochs (0-based) is kept; unlike an `epoch_file` it goes once there are better ones."""
         return self.weights / f"{_BEST_EPOCH}{epoch + 1}.pt"
 
+    def before_file(self, epoch: int) -> Path:
+        """Where the state lies from before settings were changed in an epoch (0-based): the way back."""
+        return self.weights / f"before_epoch{epoch + 1}.pt"
+
     def best_epoch_files(self) -> dict[int, Path]:
         """The files of the best epochs that are there, by epoch (0-based)."""
         numbers = {path: path.stem.removeprefix(_BEST_EPOCH) for path in self.weights.glob(f"{_BEST_EPOCH}*.pt")}
         return {int(number) - 1: path for path, number in sorted(numbers.items()) if number.isdecimal()}
+
+    def way_back(self, epoch: int) -> Path | None:
+        """A state from before `epoch` (0-based): that from before a change in it, else the newest kept one."""
+        if self.before_file(epoch).is_file():
+            return self.before_file(epoch)
+        numbered = {path: path.stem.removeprefix("epoch") for path in self.weights.glob("epoch*.pt")}
+        kept = {int(number) - 1: path for path, number in numbered.items() if number.isdecimal()}
+        kept = self.best_epoch_files() | kept
+        return max(((number, path) for number, path in kept.items() if number < epoch), default=(0, None))[1]
 
     @property
     def evidence(self) -> Path:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from peakmark.errors import MachineError
+from peakmark.machine.lock import is_held
 from peakmark.record import journal
 from peakmark.record.folder import RunFolder
 
@@ -17,12 +18,25 @@ _RESUMABLE = ("interrupted", "out_of_time", "paused")
 
 
 def newest_unfinished(project: Path) -> Path | None:
-    """Gives the folder in `project` that was written to last, among the runs that did not come to an end, if any."""
+    """Gives the folder in `project` that was written to last, among the runs that did not come to an end, if any.
+
+    One that is under way was not stopped.
+    """
+    written = {path: at for path, at in _unfinished(project).items() if not is_held(path)}
+    return max(written, key=lambda path: written[path], default=None)
+
+
+def under_way(project: Path) -> tuple[Path, ...]:
+    """Gives the runs in `project` that a process is training at this moment, in the order of their names."""
+    return tuple(sorted(path for path in _unfinished(project) if is_held(path)))
+
+
+def _unfinished(project: Path) -> dict[Path, int]:
+    """The runs that did not come to an end, and when each was written to."""
     if not project.is_dir():
-        return None
+        return {}
     runs = [RunFolder(path) for path in project.iterdir()]
-    written = {run.path: _written_at(run) for run in runs if _was_stopped(run)}
-    return max((path for path, at in written.items() if at), key=lambda path: written[path], default=None)
+    return {run.path: at for run in runs if _was_stopped(run) and (at := _written_at(run))}
 
 
 def _written_at(run: RunFolder) -> int:

@@ -160,7 +160,12 @@ class ConsoleObserver:
                 self._fact("how sure", event.how_sure)
             if event.averaging:
                 self._fact("average", event.averaging)
-            self._fact("weights", str(event.folder / "weights" / "best.pt"))
+            if event.best_is_gone:
+                self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (best.pt, of that epoch, isn't there)")
+            else:
+                self._fact("weights", str(event.folder / "weights" / "best.pt"))
+            if event.shipping:
+                self._fact("to ship", event.shipping)
         else:
             self._fact("weights", f"{event.folder / 'weights' / 'last.pt'} (no epoch was validated, so none is best)")
         if event.weights_bytes:
@@ -168,7 +173,7 @@ class ConsoleObserver:
         if event.pictures:
             self._fact("pictures", f"{event.folder} (report.html shows them all)")
         self._fact("numbers", f"{event.folder / 'results.csv'}")
-        if event.best_epoch is not None and event.outcome in ("finished", "early_stopped"):
+        if event.best_epoch is not None and not event.best_is_gone and event.outcome in ("finished", "early_stopped"):
             self._fact(
                 "use it", f"peakmark predict model={event.folder / 'weights' / 'best.pt'} source=IMAGES save=True"
             )

@@ -5,6 +5,9 @@ It must not know how any of it is found.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from peakmark.nouns import Cause
 
 BEST_FOR_LAST = "best.pt taken for last.pt"
@@ -58,3 +61,15 @@ _REMEDIES = {
 def cause(name: str, evidence: str, certainty: float) -> Cause:
     """Makes a finding; everything that has no remedy of its own comes from a file that isn't whole."""
     return Cause(name, evidence, _REMEDIES.get(name, _FROM_ANOTHER_FILE), certainty)
+
+
+def with_command(cause: Cause, run: Path, way_back: Path | None) -> Cause:
+    """Adds the command that the remedy comes to; `way_back` is a state from before the break, if one is kept."""
+    if cause.name in (BEST_FOR_LAST, OLDER_FILE):
+        command = f"With the right last.pt in its place: peakmark resume {run}"
+    elif way_back is None:
+        return replace(cause, remedy=f"{cause.remedy} No state from before it is kept in {run}.")
+    else:
+        amp = " amp=False" if cause.name in (NOT_FINITE, SCALER_MISSING) else ""
+        command = f"From before it: peakmark resume {way_back}{amp}"
+    return replace(cause, remedy=f"{cause.remedy} {command}")

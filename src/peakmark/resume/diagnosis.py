@@ -93,9 +93,14 @@ def resumptions(events: Events) -> tuple[Resumption, ...]:
 
 def look_back(history: History, events: Events, *, watch: int = 3) -> tuple[tuple[Resumption, Verdict], ...]:
     """Judges every resume of a run, any time later; gives each with its verdict and, where it is broken, the causes."""
-    judged = []
-    for resumption in resumptions(events):
-        verdict = judge(history, first_epoch=resumption.first_epoch, watch=watch, expected=resumption.expected)
+    judged, all_resumes = [], resumptions(events)
+    for number, resumption in enumerate(all_resumes):
+        first = resumption.first_epoch
+        # What follows a later resume that changed something isn't this one's doing; one that changed nothing hides it
+        # not, since what breaks after it was brought along.
+        later = [other.first_epoch for other in all_resumes[number + 1 :] if not other.proven]
+        until = min([first + watch, *(epoch for epoch in later if epoch > first)])
+        verdict = judge(history, first_epoch=first, watch=until - first, expected=resumption.expected)
         verdict = as_proven(verdict) if resumption.proven else verdict
         judged.append((resumption, replace(verdict, causes=diagnose(history, events, verdict, resumption))))
     return tuple(judged)

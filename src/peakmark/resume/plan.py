@@ -279,7 +279,9 @@ def _threads(seam: Seam) -> Iterator[PlannedPart]:
 
 def _files(seam: Seam) -> Iterator[PlannedPart]:
     moved = [change for change in seam.changed("project", "name") if not _is_where_it_lies(seam, change)]
-    if seam.in_place and moved:
+    if seam.elsewhere:
+        yield PlannedPart("folder", "changed", seam.elsewhere)
+    if not seam.elsewhere and moved:
         why = f"{_listed(moved)}: a run is gone on with in its own folder. Move the folder, or leave this out"
         yield PlannedPart("folder", "refused", why)
     elif changed := [change for change in seam.changes if _bears_on_nothing(seam, change)]:

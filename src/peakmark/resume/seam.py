@@ -76,7 +76,8 @@ class Seam:
     """What in the state can't be true of a healthy run."""
     cores: int | None = None
     """How many threads a new run would take here; None where that is not known."""
-    in_place: bool = True
+    elsewhere: str = ""
+    """Why it goes on in a folder of its own; empty where it does in the run's."""
 
     @property
     def changes(self) -> tuple[Change, ...]:

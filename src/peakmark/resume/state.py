@@ -52,3 +52,9 @@ class RunState:
     whole: bool = True
     """False from the first tensor that an update changes until position and counts have followed: cut off in between,
     it is the state of no place in the run and must not be saved."""
+
+    @property
+    def trained_s(self) -> float:
+        """What the run took until here, over all interruptions, validations included; bears on nothing."""
+        ended = sum(record.train_s + record.validation_s for record in self.history.records)
+        return ended + self.open_epoch.train_s

@@ -102,7 +102,7 @@ class Settings(SettingsModel):
     )
     time: Real | None = setting(
         None,
-        "stop after this long; the run can be gone on with",
+        "stop after this much training, over all resumes of the run; a larger one at a resume goes on",
         LENGTH,
         "execution",
         unit="hours",

@@ -17,10 +17,16 @@ _OVERHEAD_BYTES = 1 << 18
 
 def checkpoint_bytes(state: RunState, recipe: Recipe) -> int:
     """Estimates a whole checkpoint: weights, their average, and the optimizer's moments; to a few percent."""
-    weights: int = sum(tensor.nbytes for tensor in state.model.state_dict().values())
+    weights = weights_bytes(state) - _OVERHEAD_BYTES
     trained: int = sum(parameter.nbytes for parameter in state.model.parameters() if parameter.requires_grad)
     moments: int = 2 if recipe.optimizer != "SGD" else 1 if recipe.momentum else 0
     return 2 * weights + moments * trained + _OVERHEAD_BYTES
+
+
+def weights_bytes(state: RunState) -> int:
+    """Estimates a stripped checkpoint: the weights that are used, and what is known of them."""
+    weights: int = sum(tensor.nbytes for tensor in state.ema.state_dict().values())
+    return weights + _OVERHEAD_BYTES
 
 
 def files_kept(settings: Settings) -> tuple[int, str]:

@@ -33,9 +33,11 @@ from peakmark.settings.plain import to_plain
 from peakmark.train.average_trial import try_averages
 from peakmark.train.build import PreparedRun, facts_of
 from peakmark.train.certainty import how_sure
+from peakmark.train.disk_use import weights_bytes
 from peakmark.train.loop import ValidationStopped
 from peakmark.train.pictures import drawn
 from peakmark.train.start import trained_model
+from peakmark.train.time_limit import larger
 from peakmark.train.validation import Speed, ValidationSet, validate_weights
 
 
@@ -196,7 +198,18 @@ def ended(
         how_sure=certainty["text"] if certainty else "",
         averaging=averaging["text"] if averaging else "",
         weights_bytes=bytes_in(folder.weights),
+        best_is_gone=best is not None and not folder.best.is_file(),
+        shipping=_shipping(run, folder) if best and _is_over(outcome) else "",
     )
+
+
+def _shipping(run: PreparedRun, folder: RunFolder) -> str:
+    """How best.pt becomes small: it holds the whole state, so that a run can go on from it."""
+    if not folder.best.is_file():
+        return ""
+    whole, small = folder.best.stat().st_size, weights_bytes(run.state)
+    sizes = f"about {small / 1e6:.0f} MB; best.pt, with all that a resume needs, has {whole / 1e6:.0f} MB"
+    return f"peakmark strip {folder.best}   ({sizes})"
 
 
 def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
@@ -205,7 +218,7 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
         case "interrupted":
             return f"Stopped as asked, and saved. {go_on}"
         case "out_of_time":
-            return f"The time set with time={run.settings.time:g} hours is over; saved. {go_on}"
+            return f"The time set with time={run.settings.time:g} hours is over; saved. {larger(folder, run.settings)}"
         case "paused":
             return (
                 f"Paused, because the epochs after the resume don't follow from those before (on_break=pause). {go_on}"

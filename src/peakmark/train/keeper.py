@@ -78,18 +78,14 @@ class DiskKeeper:
         try:
             self._writer.close()
         finally:
-            self._report()
+            self.report()
 
     def give_up(self) -> None:
         """Ends without waiting for anything; the files that stand stay whole."""
         self._writer.give_up()
 
-    def _save(self, state: RunState, *names: Path) -> None:
-        self._writer.submit(capture(state, self._facts), *names)
-        self._saved_at = self._clock()
-        self._report()
-
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tells of the saves that have ended: a backup of best.pt begins when it hears of it."""
         for done in self._writer.finished():
             files = tuple(path.name for path in done.targets)
             match done:
@@ -100,6 +96,11 @@ class DiskKeeper:
                     again = " and is tried again" if self._folder.last in done.targets else ""
                     text = f"{' and '.join(files)} could not be written{again}; the files before it stand."
                     self._observe(Notice(f"{text} {done.error}", serious=True))
+
+    def _save(self, state: RunState, *names: Path) -> None:
+        self._writer.submit(capture(state, self._facts), *names)
+        self._saved_at = self._clock()
+        self.report()
 
     def _remove_surpassed(self, done: Saved) -> None:
         """Takes away the files of epochs that are no longer among the best, now that those of the best are there."""

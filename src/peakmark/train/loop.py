@@ -36,6 +36,7 @@ class Keeper(Protocol):
     def keep_epoch(self, state: RunState, decision: Decision) -> None: ...
     def keep_position(self, state: RunState) -> None: ...
     def due(self) -> bool: ...
+    def report(self) -> None: ...
 
 
 class Stop(Protocol):
@@ -87,7 +88,9 @@ class Loop:
             except ValidationStopped:
                 self.keeper.keep_position(state)
                 return self.stop.reason or "interrupted"
-            if self.stop.requested() and not decision.stop and state.position.epoch < self.settings.epochs:
+            goes_on = not decision.stop and state.position.epoch < self.settings.epochs
+            # A break ends the run as broken also where it was the last epoch: called finished, nobody would look.
+            if self.stop.requested() and (goes_on or self.stop.reason in ("paused", "broken")):
                 return self.stop.reason or "interrupted"
         self._check_that_anything_was_learnt()
         return "finished"
@@ -120,6 +123,7 @@ class Loop:
             for window in windows:
                 if not self._train_window(window, batches):
                     return False
+                self.keeper.report()
                 if self.keeper.due():
                     with self.stopwatch.stage("saving"):
                         self.keeper.keep_position(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
@@ -37,7 +38,7 @@ from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
 
-_DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels"}
+DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
 
 _ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")
@@ -78,8 +79,13 @@ class Planned:
         return self.seam.after
 
 
-def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, in_place: bool) -> Planned:
-    """Opens what both sides of the seam are made of, and makes the plan."""
+def think_through(
+    folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, source: Path | None = None, elsewhere: str = ""
+) -> Planned:
+    """Opens what both sides of the seam are made of, and makes the plan.
+
+    `elsewhere` says why it goes on in another folder, from the file `source`; empty where it does in the run's own.
+    """
     old = from_plain(Settings, checkpoint.settings)
     parsed = _without_known_notes(parse(Settings, wishes.changes, base=old), old)
     new = parsed.settings
@@ -90,9 +96,9 @@ def think_through(folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, 
         check_no_lone_value(new, len(data.train_index) - checkpoint.position.images)
     before = _side_before(checkpoint, old, new)
     after = _side_after(before, checkpoint, old, new, data, wishes)
-    _check_same_data(folder, checkpoint, data, wishes)
-    found = contradictions_of(checkpoint, folder if in_place else None)
-    seam = Seam(folder.path, checkpoint.position, before, after, found, default_threads(), in_place=in_place)
+    _check_same_data(folder, source or folder.path, checkpoint, data, wishes)
+    found = contradictions_of(checkpoint, None if elsewhere else folder)
+    seam = Seam(folder.path, checkpoint.position, before, after, found, default_threads(), elsewhere=elsewhere)
     others = (before.train, before.val) != (after.train, after.val)
     files = changed_files(folder, data.train_index, data.val_index) if others else ()
     return Planned(folder, checkpoint, parsed, data, files, seam, plan(seam))
@@ -204,8 +210,8 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     return dataclasses.replace(settled, threads=threads, precision=precision, augmentation=augmentation_of(new))
 
 
-def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:
-    if _DATA_SETTINGS & wishes.changes.keys():
+def _check_same_data(folder: RunFolder, named: Path, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:
+    if DATA_SETTINGS & wishes.changes.keys():
         return
     now = {"train": data.train_index.fingerprint, "val": data.val_fingerprint}
     for split, fingerprint in now.items():
@@ -215,6 +221,6 @@ def _check_same_data(folder: RunFolder, checkpoint: Checkpoint, data: OpenData, 
             raise MachineError(
                 f"The {split} images or labels are not the ones that this run was trained with (fingerprint"
                 f" {str(fingerprint)[:12]} instead of {str(before)[:12]}). {which} Put them back as they were, or go on"
-                f" with them as they are from the next epoch on: peakmark resume {folder.path}"
+                f" with them as they are from the next epoch on: peakmark resume {named}"
                 f" data={checkpoint.provenance['data']['yaml']}"
             )

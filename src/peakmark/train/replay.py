@@ -86,7 +86,7 @@ def replay(
     where there is no step to make, and MachineError where the data are not the run's own or its device is gone.
     """
     start, target = _choose(folder, source, steps)
-    planned = think_through(folder, start.checkpoint, Wishes(ResumeSettings(), {}, _never, fitness), in_place=True)
+    planned = think_through(folder, start.checkpoint, Wishes(ResumeSettings(), {}, _never, fitness))
     for why in planned.plan.inexact:
         observe(Notice(f"{start.path.name} was not made as it would be made here: {why}.", serious=True))
     one, other = _Side(_restored(planned), observe), _Side(_restored(planned), _ignore)
@@ -292,6 +292,9 @@ class _Catcher:
 
     def due(self) -> bool:
         return self._stop.requested()
+
+    def report(self) -> None:
+        """Nothing is saved, so there is nothing to tell."""
 
     def keep_position(self, state: RunState) -> None:
         # Only the first time: after an epoch's last step the loop still goes on to its validation.

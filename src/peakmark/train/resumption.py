@@ -22,7 +22,7 @@ from peakmark.checkpoint.kept import is_whole, kept_epoch, kept_epochs
 from peakmark.checkpoint.reader import read_position
 from peakmark.checkpoint.writer import save
 from peakmark.data.dataset import read_dataset
-from peakmark.errors import ModelFileError, SettingsError
+from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.evaluate.fitness import Fitness
 from peakmark.events import Observer, ResumePlanned
 from peakmark.machine.durable import clean_leftovers, copy, write_bytes, write_text
@@ -45,17 +45,18 @@ from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
 from peakmark.train.best_weights import judged_by_kept, keep_best_by_its_epoch, keep_epochs, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
-from peakmark.train.data_files import write_data_files
+from peakmark.train.data_files import changed_files, write_data_files
 from peakmark.train.ending import Artist, EndedRun
 from peakmark.train.evidence_files import remove_evidence_beyond, take_evidence_along
 from peakmark.train.judging import evidence_of
-from peakmark.train.planning import Planned, Wishes, think_through
+from peakmark.train.planning import DATA_SETTINGS, Planned, Wishes, think_through
 from peakmark.train.probe import validated_again
 from peakmark.train.seam_watch import SeamWatch, looking_at
 from peakmark.train.session import Watch, carry_out, check_memory
 from peakmark.train.start import find_model
 from peakmark.train.transition import change_state, restored_state
 
+_ALONE = "it lies in no run's folder, so a run goes on from it in a new one"
 _ABOUT_STOPPING = ("epochs", "patience", "min_delta", "stop_phase")
 """Whoever changes one of these lets a run that was about to end early go on."""
 
@@ -66,10 +67,14 @@ def resume_run(
 ) -> EndedRun:
     """Goes on with a run where it stopped.
 
-    `asked` is the checkpoint that the user named, if any: one that is older than the run's newest state branches into a
-    new folder. Raises ModelFileError where there is nothing to go on with or the state can't be restored, SettingsError
-    where a change is refused or a danger not agreed to, and MachineError where the data are not the run's own.
+    `asked` is the checkpoint that the user named, if any: one that is another state than the run's newest branches into
+    a new folder, and so does one that lies in no run's folder. Raises ModelFileError where there is nothing to go on
+    with or the state can't be restored, SettingsError where a change is refused or a danger not agreed to, and
+    MachineError where the data are not the run's own.
     """
+    if _is_alone(folder, asked):
+        assert asked is not None
+        return _branch(_thought_through(folder, asked, _ALONE, wishes, observe), asked, wishes, observe, artist, watch)
     with RunLock(folder.path):
         for place in (folder.path, folder.weights):
             clean_leftovers(place)  # of a write that a crash cut off
@@ -77,25 +82,28 @@ def resume_run(
             return _from_the_beginning(folder, wishes, observe, artist, watch)
         found = newest_good(folder.weights)
         if _is_newest(found, asked):
-            planned = think_through(folder, found.checkpoint, wishes, in_place=True)
+            planned = think_through(folder, found.checkpoint, wishes)
             _agree(planned, wishes, observe)
             return _go_on(planned, folder, wishes, observe, artist, watch, found.refused)
     assert asked is not None
-    planned = think_through(folder, read_to_go_on(asked), wishes, in_place=False)
-    _agree(planned, wishes, observe)
-    return _branch(planned, asked, found.path, wishes, observe, artist, watch)
+    planned = _thought_through(folder, asked, _another_state(found), wishes, observe)
+    return _branch(planned, asked, wishes, observe, artist, watch)
 
 
 def plan_resume(folder: RunFolder, asked: Path | None, wishes: Wishes) -> ResumePlanned:
     """Says what `resume_run` would do, and does nothing. Raises as it does, but for refusals and dangers."""
+    if _is_alone(folder, asked):
+        assert asked is not None
+        return _told(think_through(folder, read_to_go_on(asked), wishes, source=asked, elsewhere=_ALONE))
     if not has_files(folder.weights):
         why = "the run was ended before anything was saved: it starts from its settings.yaml"
         plan = ChangePlan((), (PlannedPart("everything", "re-initialised", why),), ())
         return ResumePlanned(folder.path, plan, Position())
     found = newest_good(folder.weights)
-    newest = _is_newest(found, asked)
-    checkpoint = found.checkpoint if newest or asked is None else read_to_go_on(asked)
-    return _told(think_through(folder, checkpoint, wishes, in_place=newest))
+    if asked is None or _is_newest(found, asked):
+        return _told(think_through(folder, found.checkpoint, wishes))
+    elsewhere = _another_state(found)
+    return _told(think_through(folder, read_to_go_on(asked), wishes, source=asked, elsewhere=elsewhere))
 
 
 def _told(planned: Planned) -> ResumePlanned:
@@ -103,7 +111,27 @@ def _told(planned: Planned) -> ResumePlanned:
 
 
 def _is_newest(found: Found, asked: Path | None) -> bool:
-    return asked is None or read_position(asked) == found.checkpoint.position
+    """Whether the named state is the newest: at one position there are two where settings were changed before it."""
+    if asked is None:
+        return True
+    if read_position(asked) != found.checkpoint.position:
+        return False
+    return not differing_parts(read_to_go_on(asked), found.checkpoint)
+
+
+def _is_alone(folder: RunFolder, asked: Path | None) -> bool:
+    """Whether the named file lies in no run's folder, as one that was copied from a machine that is gone."""
+    return asked is not None and asked.parent != folder.weights
+
+
+def _another_state(found: Found) -> str:
+    return f"another state than the run's newest, {found.path.name}: a branch of it goes on in a new folder"
+
+
+def _thought_through(folder: RunFolder, asked: Path, elsewhere: str, wishes: Wishes, observe: Observer) -> Planned:
+    planned = think_through(folder, read_to_go_on(asked), wishes, source=asked, elsewhere=elsewhere)
+    _agree(planned, wishes, observe)
+    return planned
 
 
 def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch) -> EndedRun:
@@ -113,27 +141,32 @@ def _from_the_beginning(folder: RunFolder, wishes: Wishes, observe: Observer, ar
     settings = parsed.settings
     run = prepare(settings, find_model(settings.model), read_dataset(settings.data), wishes.fitness)
     check_memory(run)
+    changed = changed_files(folder, run.train_index, run.val_index)
+    if changed and not DATA_SETTINGS & wishes.changes.keys():
+        raise MachineError(
+            f"The images or labels are not those that this run was started with. {' '.join(changed)} Put them back as"
+            f" they were, or start with them as they are: peakmark resume {folder.path} data={settings.data}"
+        )
+    write_data_files(folder, run.train_index, run.val_index)
     if wishes.changes:
         _write_settings(folder, old, settings, Position())
     said = "This run was ended before anything was saved: it starts from its settings.yaml."
     return carry_out(run, folder, observe, artist, (said, *parsed.notes, *run.notes), watch)
 
 
-def _branch(
-    planned: Planned, asked: Path, newest: Path, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch
-) -> EndedRun:
-    """Goes on from an older state in a folder of its own; the run that it comes from stays as it is."""
-    settings = planned.parsed.settings
+def _branch(planned: Planned, asked: Path, wishes: Wishes, observe: Observer, artist: Artist, watch: Watch) -> EndedRun:
+    """Goes on from another state in a folder of its own; the run or the file that it comes from stays as it is."""
+    settings, alone = planned.parsed.settings, _is_alone(planned.folder, asked)
     here = planned.folder.path
-    project = Path(settings.project) if "project" in wishes.changes else here.parent
-    name = settings.name if "name" in wishes.changes else here.name
+    project = Path(settings.project) if "project" in wishes.changes else here if alone else here.parent
+    name = settings.name if "name" in wishes.changes or alone else here.name
     folder, said = create_run_folder(project, name, exist_ok=False)
-    note = f"{asked} is of an earlier place in the run than {newest}: a branch of it goes on in {folder.path}, and"
+    note = f"{asked}: {planned.seam.elsewhere}, {folder.path};"
     with RunLock(folder.path):
         save(planned.checkpoint, folder.last)
-        for epoch, path in kept_epochs(planned.folder.weights, planned.checkpoint.history).items():
+        for epoch, path in kept_epochs(asked.parent, planned.checkpoint.history).items():
             by_period = planned.folder.epoch_file(epoch).exists()
-            whole = path if is_whole(path) else kept_epoch(planned.folder.weights, planned.checkpoint.history, epoch)
+            whole = path if is_whole(path) else kept_epoch(asked.parent, planned.checkpoint.history, epoch)
             if whole is not None:
                 copy(whole, folder.epoch_file(epoch) if by_period else folder.best_epoch_file(epoch))
         take_evidence_along(planned.folder, folder, planned.checkpoint.history)
@@ -142,7 +175,7 @@ def _branch(
         if planned.folder.journal.is_file():
             # Its story begins with that of the run it comes from; what lies beyond this state is marked as superseded.
             write_bytes(folder.journal, planned.folder.journal.read_bytes())
-        notes = (f"{note} {here} stays as it is.", *said)
+        notes = (f"{note} {asked if alone else here} stays as it is.", *said)
         return _go_on(planned, folder, wishes, observe, artist, watch, notes)
 
 
@@ -189,6 +222,8 @@ def _go_on(
         _lineage(planned, folder),
     )
     check_memory(run)
+    if seam.changes_the_run and not seam.elsewhere:
+        _keep_the_way_back(planned, folder)
     if seam.changes_the_run or seam.changes:
         # Before any file tells of the change: killed in between, the run would go on as before and they say otherwise.
         save(capture(state, facts_of(run)), folder.last)
@@ -196,6 +231,18 @@ def _go_on(
     if planned.data_changes or not folder.data_files.exists():
         write_data_files(folder, run.train_index, run.val_index)
     return carry_out(run, folder, observe, artist, run.notes, watch, *_seam_watch(planned, folder, wishes.settings))
+
+
+def _keep_the_way_back(planned: Planned, folder: RunFolder) -> None:
+    """Keeps the state from before a change, which last.pt holds no longer; of several at one place the first."""
+    checkpoint = planned.checkpoint
+    file = folder.before_file(checkpoint.position.epoch)
+    try:
+        if read_position(file) == checkpoint.position:
+            return
+    except ModelFileError:
+        pass  # there is none yet, or none that is whole
+    save(checkpoint, file)
 
 
 def _restored(planned: Planned, folder: RunFolder) -> RunState:

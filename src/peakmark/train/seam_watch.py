@@ -13,7 +13,9 @@ from typing import Literal
 from peakmark.events import EpochEnded, Event, Observer, SeamJudged
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import Cause, History, Verdict
+from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
+from peakmark.resume.causes import with_command
 from peakmark.resume.continuity import as_proven, judge
 from peakmark.resume.diagnosis import NOTHING_FOUND, diagnose, resumptions
 
@@ -64,6 +66,9 @@ def looking_at(
         if verdict.kind != "broken":
             return verdict
         causes = diagnose(history, events, verdict, resumption, found=found, data_changes=data_changes)
+        run = RunFolder(journal.parent)
+        way_back = run.way_back(resumption.first_epoch)
+        causes = tuple(with_command(each, run.path, way_back) for each in causes)
         return replace(verdict, causes=causes, text=verdict.text if causes else f"{verdict.text} {NOTHING_FOUND}")
 
     return look

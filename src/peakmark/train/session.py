@@ -36,8 +36,7 @@ from peakmark.train.footprint import training_bytes
 from peakmark.train.keeper import DiskKeeper
 from peakmark.train.pictures import WhileItGoes
 from peakmark.train.start import ModelSource
-
-_SECONDS_PER_HOUR = 3600
+from peakmark.train.time_limit import left_s, time_notes
 
 
 class Watch(Protocol):
@@ -109,8 +108,8 @@ def carry_out(
             watch(event, run.state.history, tell, stop)
 
     paint = WhileItGoes(artist.watch, tell)
-    limit_h = run.settings.time
-    with StopRequest(None if limit_h is None else limit_h * _SECONDS_PER_HOUR) as stop:
+    with StopRequest(left_s(run.settings, run.state)) as stop:
+        notes = (*notes, *time_notes(folder, run.settings, run.state))
         tell(_started(run, folder, (*notes, *room_notes(folder, run.settings, run.state, run.recipe))))
         loop, keeper = assemble(run, folder, stop, tell)
         try:

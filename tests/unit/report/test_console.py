@@ -178,7 +178,7 @@ def test_the_rate_of_a_resumed_epoch_counts_only_what_was_done_since():
     ("position", "words"),
     [
         (Position(), "length     3 epochs"),
-        (Position(2, 0, "train", 9), "length     3 epochs, going on at the start of epoch 3"),
+        (Position(2, 0, "train", 9), "length     3 epochs, going on after epoch 2"),
         (Position(2, 200, "validate", 12), "length     3 epochs, going on at the validation of epoch 3"),
         (Position(3, 0, "train", 12), "length     3 epochs"),
     ],

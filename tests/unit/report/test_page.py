@@ -211,7 +211,7 @@ def test_each_resume_is_shown_with_its_changes_and_its_verdict(run):
     assert "nothing" in first
     assert "bit for bit the run without the stop" in first
     assert "Epochs 5 to 7 follow." in first
-    assert "at the start of epoch 9" in second
+    assert "after epoch 8" in second
     assert "lr0: 0.01 -&gt; 0.1" in second
     assert "not bit for bit: lr0 was &lt;set&gt;" in second
     assert '<span class="broken">Broken: &lt;box&gt; of epoch 9.</span>' in second
@@ -232,7 +232,7 @@ def test_a_resume_that_another_went_back_before_is_grey(run):
     tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(3)))
     page = write_page(run).read_text()
     assert page.count('<tr class="gone">') == 1
-    assert page.index("in epoch 5 after 64") < page.index("at the start of epoch 4") < page.index("Grey:")
+    assert page.index("in epoch 5 after 64") < page.index("after epoch 3") < page.index("Grey:")
 
 
 def test_a_run_without_a_resume_and_a_journal_of_another_make(run):

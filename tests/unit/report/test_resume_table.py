@@ -124,6 +124,7 @@ def test_a_part_that_has_to_change_is_shown_though_no_setting_was():
     ("position", "words"),
     [
         (Position(0, 0), "at the start of epoch 1"),
+        (Position(5, 0), "after epoch 5"),
         (Position(4, 12_345), "in epoch 5 after 12,345 images"),
         (Position(4, 200, "validate"), "at the validation of epoch 5"),
     ],

@@ -192,7 +192,7 @@ def test_a_contradiction_is_a_danger_but_an_older_file_is_only_said():
 def test_a_moved_folder_may_be_named_and_another_one_not():
     assert not planned(side(project="runs", name="train")).refusals
     assert planned(side(project="elsewhere")).refusals
-    assert not planned(side(project="elsewhere"), in_place=False).refusals
+    assert not planned(side(project="elsewhere"), elsewhere="an older state").refusals
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ class World:
     stop_at: tuple[str, int] | None = None
     """Before the window of this step, or in the validation of this epoch."""
     save_due: bool = False
+    reports: int = 0
     events: list[Event] = field(default_factory=list)
     trained: list[tuple[int, int, int]] = field(default_factory=list)
     rates: list[Rates] = field(default_factory=list)
@@ -125,6 +126,9 @@ class World:
 
     def due(self) -> bool:
         return self.save_due
+
+    def report(self) -> None:
+        self.reports += 1
 
     # stopping
     def requested(self) -> bool:
