@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,7 +15,6 @@ import peakmark
 from peakmark.cli.answering import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_evaluation
-from peakmark.deploy.results import Results
 from peakmark.errors import SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns import ChangePlan
@@ -23,6 +22,9 @@ from peakmark.report.console import ConsoleObserver
 from peakmark.settings.familiar import flags_of, without_model
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 from peakmark.shown import as_shown
+
+if TYPE_CHECKING:
+    from peakmark.deploy.results import Results  # loading it would load torch, also for a help
 
 
 def train(context: typer.Context) -> None:

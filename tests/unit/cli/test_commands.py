@@ -68,7 +68,10 @@ class _Facade:
     def predict(self, source, stream=False, observer=None, **settings):
         self._called("predict", None, {"source": source, "stream": stream, **settings})
         observer(Notice("Written to runs/detect/predict"))
-        yield SimpleNamespace(path="a.jpg", verbose=lambda: "4 RBCs")
+        speed = {"preprocess": 1.0, "inference": 2.5}
+        for path, kind, index in (("a.jpg", "image", 0), ("b.mp4", "video", 4)):
+            origin = SimpleNamespace(kind=kind, index=index, count=60)
+            yield SimpleNamespace(path=path, verbose=lambda: "4 RBCs", speed=speed, origin=origin)
 
 
 @pytest.fixture
@@ -212,7 +215,10 @@ def test_val_prints_every_number_to_its_last_digit_and_names_the_protocol(facade
 
 def test_predict_streams_and_tells_each_image(facade, capsys):
     code, out, _ = _run(capsys, "predict", "model=best.pt", "source=images", "conf=0.5")
-    assert (code, out) == (0, "Note: Written to runs/detect/predict\na.jpg: 4 RBCs\n")
+    assert (code, out) == (
+        0,
+        "Note: Written to runs/detect/predict\na.jpg: 4 RBCs, 3.5 ms\nb.mp4, frame 5 of 60: 4 RBCs, 3.5 ms\n",
+    )
     assert facade.calls[1] == ("predict", {"source": "images", "stream": True, "conf": "0.5"})
 
 
