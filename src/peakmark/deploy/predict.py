@@ -28,8 +28,10 @@ Detect = Callable[[torch.Tensor], list[Detections]]
 """Images of one shape (B, 3, H, W) uint8 RGB to what is in each of them, in their px: thresholded and suppressed."""
 
 _MOST_BATCHES_HELD = 4
-_MOST_PX_HELD = 64_000_000
-"""Of the frames that wait for others of their shape, beyond those of one batch."""
+_MOST_BYTES_BEYOND_A_BATCH = 192_000_000
+"""Of the frames that wait for others of their shape, where there are more than one batch of them."""
+_MOST_BYTES_HELD = 512 * 2**20
+"""The same, however few they are: eight pictures of 12,000 px would be 3.5 GB."""
 
 
 def predict(
@@ -44,8 +46,9 @@ def predict(
     """Gives the results of each frame, in order, boxes in px of the original picture and clipped to it.
 
     `batch` frames of one letterboxed shape are looked at together. Frames of one shape are in memory a batch at a
-    time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. `classes`
-    keeps these classes only. An error of `frames` is raised once all frames before it have their results.
+    time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. Large
+    pictures don't wait: above 512 MiB a batch goes that isn't full. `classes` keeps these classes only. An error of
+    `frames` is raised once all frames before it have their results.
     """
     names_by_class = dict(enumerate(names))
     kept_classes = None if classes is None else np.array(list(classes), dtype=np.int64)
@@ -59,10 +62,11 @@ def predict(
         for group in groups:
             done.update(_results(group, detect, names_by_class, kept_classes))
             del group
-        while following in done:
-            waiting.handed_out(following)
-            yield done.pop(following)
-            following += 1
+            # Before the next group is asked for: what is handed out is no reason to send a batch that isn't full.
+            while following in done:
+                waiting.handed_out(following)
+                yield done.pop(following)
+                following += 1
         if failure is not None:
             raise failure
 
@@ -108,31 +112,34 @@ class _Waiting:
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self._groups: dict[tuple[int, ...], list[_Prepared]] = {}
-        self._held_px: dict[int, int] = {}
+        self._held_bytes: dict[int, int] = {}
         """Of each frame that was taken and not handed out: those that wait, and those done that wait for one before."""
 
     def add(self, prepared: _Prepared) -> Iterator[list[_Prepared]]:
-        """Gives what is to be looked at now: a full batch, or the one of the oldest frame where too many wait."""
+        """Gives what is to be looked at now: a full batch, and that of the oldest frame as long as too much waits."""
         shape = prepared.image.shape
-        self._held_px[prepared.number] = prepared.letterbox.width_px * prepared.letterbox.height_px
+        self._held_bytes[prepared.number] = prepared.frame.image.nbytes
         self._groups.setdefault(shape, []).append(prepared)
+        del prepared  # it would live until the next frame is added
         if len(self._groups[shape]) == self._batch:
             yield self._groups.pop(shape)
-        elif self._is_too_much():
+        while self._groups and self._is_too_much():
             # They stand in the order in which their first frames came.
             yield self._groups.pop(next(iter(self._groups)))
 
     def handed_out(self, number: int) -> None:
-        del self._held_px[number]
+        del self._held_bytes[number]
 
     def rest(self) -> Iterator[list[_Prepared]]:
         while self._groups:
             yield self._groups.pop(next(iter(self._groups)))
 
     def _is_too_much(self) -> bool:
-        held = len(self._held_px)
-        px = sum(self._held_px.values())
-        return held >= self._batch and (held >= _MOST_BATCHES_HELD * self._batch or px > _MOST_PX_HELD)
+        held = len(self._held_bytes)
+        held_bytes = sum(self._held_bytes.values())
+        if held_bytes > _MOST_BYTES_HELD or held >= _MOST_BATCHES_HELD * self._batch:
+            return True
+        return held >= self._batch and held_bytes > _MOST_BYTES_BEYOND_A_BATCH
 
 
 def _prepared(number: int, frame: Frame, side_px: int) -> _Prepared:
@@ -145,6 +152,7 @@ def _prepared(number: int, frame: Frame, side_px: int) -> _Prepared:
 def _results(
     group: list[_Prepared], detect: Detect, names: Mapping[int, str], kept_classes: IntArray | None
 ) -> dict[int, Results]:
+    """Empties `group`: each picture in RGB goes as its copy in BGR comes, or all would be in memory twice."""
     began_at = time.perf_counter()
     images_BCHW = torch.from_numpy(np.stack([each.image for each in group])).permute(0, 3, 1, 2)
     found = detect(images_BCHW)
@@ -155,16 +163,13 @@ def _results(
     ]
     ended_at = time.perf_counter()
     inference, postprocess = (1000 * s / len(group) for s in (detected_at - began_at, ended_at - detected_at))
-    return {
-        each.number: Results(
-            _to_bgr(each.frame.image),
-            boxes_of_frame,
-            names,
-            each.frame.origin,
-            {"preprocess": each.ms, "inference": inference, "postprocess": postprocess},
-        )
-        for each, boxes_of_frame in zip(group, boxes, strict=True)
-    }
+    results = {}
+    while group:
+        each = group.pop()
+        speed_ms = {"preprocess": each.ms, "inference": inference, "postprocess": postprocess}
+        origin = each.frame.origin
+        results[each.number] = Results(_to_bgr(each.frame.image), boxes.pop(), names, origin, speed_ms)
+    return results
 
 
 def _keep_classes(detections: Detections, kept_classes: IntArray | None) -> Detections:

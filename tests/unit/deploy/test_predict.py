@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -189,10 +190,12 @@ def test_frames_wait_for_others_of_their_shape_and_come_out_in_order(batch: int)
     assert sum(shape[0] < batch for shape in seen) <= 3
 
 
-@pytest.mark.parametrize(("most_px", "most_held"), [(10**9, 16), (11 * 30 * 64 - 1, 11), (0, 4)])
-def test_a_frame_of_a_rare_shape_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, most_px: int, most_held: int):
+@pytest.mark.parametrize(("most_bytes", "most_held"), [(10**9, 16), (11 * 3 * 30 * 64 - 1, 11), (0, 4)])
+def test_a_frame_of_a_rare_shape_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, most_bytes: int, most_held: int
+):
     """One tall frame, then wide ones: their results wait for its, so it may only wait for so long."""
-    monkeypatch.setattr("peakmark.deploy.predict._MOST_PX_HELD", most_px)
+    monkeypatch.setattr("peakmark.deploy.predict._MOST_BYTES_BEYOND_A_BATCH", most_bytes)
     taken = 0
 
     def frames() -> Iterator[Frame]:
@@ -205,6 +208,45 @@ def test_a_frame_of_a_rare_shape_does_not_wait_for_ever(monkeypatch: pytest.Monk
     assert next(results).origin.index == 0
     assert taken == most_held
     assert [result.origin.index for result in results] == list(range(1, 101))
+
+
+@pytest.mark.parametrize("shapes", [("square",), ("wide", "tall", "square"), ("tall", *["wide"] * 50)])
+def test_pictures_that_wait_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch, shapes: tuple[str, ...]):
+    """Of pictures of 12,000 px a batch is gigabytes: they go before it is full, in order and with equal results."""
+    frames = shaped(*list(shapes) * (60 // len(shapes)))
+    largest = max(frame.image.nbytes for frame in frames)
+    limit = 2 * largest
+    monkeypatch.setattr("peakmark.deploy.predict._MOST_BYTES_HELD", limit)
+    held_bytes = most_bytes = 0
+
+    def arriving() -> Iterator[Frame]:
+        nonlocal held_bytes, most_bytes
+        for frame in frames:
+            held_bytes += frame.image.nbytes
+            most_bytes = max(most_bytes, held_bytes)
+            yield frame
+
+    found = []
+    for result in predict(arriving(), find_bright, names=NAMES, side_px=64, batch=16):
+        held_bytes -= result.orig_img.nbytes
+        found.append(result)
+    assert most_bytes <= limit + largest
+    assert [result.origin.index for result in found] == list(range(len(frames)))
+    alone = [next(predict([frame], find_bright, names=NAMES, side_px=64)) for frame in frames]
+    assert all(torch.equal(a.boxes.data, b.boxes.data) for a, b in zip(found, alone, strict=True))
+    assert all((a.orig_img == b.orig_img).all() for a, b in zip(found, alone, strict=True))
+
+
+def test_a_batch_of_large_pictures_is_not_kept_in_both_orders_of_colours():
+    side_px, count = 1024, 16
+    frames = (make_frame(np.zeros((side_px, side_px, 3), np.uint8), index) for index in range(count))
+    tracemalloc.start()
+    try:
+        list(predict(frames, no_detections, names=NAMES, side_px=32, batch=count))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < (count + 4) * side_px * side_px * 3
 
 
 def test_what_came_before_a_frame_that_can_not_be_read_has_its_results_first():
