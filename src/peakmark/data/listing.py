@@ -15,6 +15,7 @@ from peakmark.data.images import IMAGE_SUFFIXES
 from peakmark.data.labels import label_folder
 from peakmark.data.paths import with_slashes
 from peakmark.errors import DataError
+from peakmark.machine.given_path import NO_FILE_WORDS, is_special, possible_path
 
 _NOT_LABELS = "classes.txt"
 """Drawing tools write the class names beside the labels under this name."""
@@ -56,6 +57,8 @@ def list_images(spec: DatasetSpec, split: str) -> Listing:
             listed.extend(_walk(source, hidden, others))
         elif source.is_file() and source.suffix.lower() == ".txt":
             listed.extend(_read_list(source, spec.root))
+        elif is_special(source):
+            raise DataError(f"{where}{split} is {source}: {NO_FILE_WORDS} or a folder.")
         elif source.exists():
             raise DataError(f"{where}{split} is {source}, which is neither a folder nor a .txt list of images.")
         else:
@@ -133,14 +136,19 @@ def is_companion(name: str) -> bool:
 
 
 def _read_list(file: Path, root: Path) -> Iterator[str]:
-    """The images that a .txt list names, a line each, relative to the list's folder or else to the data set's root."""
+    """The images that a .txt list names, a line each, relative to the list's folder or else to the data set's root.
+
+    Raises `DataError` where it is no text, `SettingsError` at a line that can't be a path.
+    """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: this list of images can't be read ({error}); save it as UTF-8 text.") from error
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         if name := line.strip():
-            if "\\" in name and not (file.parent / name).exists():
+            beside = possible_path(file.parent / name, f"{file}, line {number}")
+            if "\\" in name and not beside.exists():
                 name = with_slashes(name)
-            beside, below_root = file.parent / name, root / name
+                beside = file.parent / name
+            below_root = root / name
             yield str(below_root if below_root.exists() and not beside.exists() else beside)

@@ -22,6 +22,7 @@ from peakmark.data.images import DIGEST_BYTES, UnreadableImageError, Verify, pro
 from peakmark.data.labels import ParsedLabels, read_labels
 from peakmark.data.listing import label_folders
 from peakmark.errors import DataError
+from peakmark.machine.given_path import NO_FILE_WORDS, is_special
 
 Progress = Callable[[int, int], None]
 """Is told how many files are done, and of how many."""
@@ -225,6 +226,8 @@ def _look_at_labels(
         )
     if stamp == NO_FILE:
         return stamp, ParsedLabels()
+    if is_special(Path(file)):
+        raise DataError(f"{file}: {NO_FILE_WORDS} with the labels, or take this away.")
     try:
         with open(file, "rb") as stream:
             labels = read_labels(stream.read(), class_count, keypoints)

@@ -162,6 +162,8 @@ def _listed(list_file: Path) -> list[_File]:
             continue
         path = given_path(line.strip(), f"{list_file}, line {number}")
         candidates = [candidate for candidate in (list_file.parent / path, path) if candidate.is_file()]
+        if not candidates and (is_special(list_file.parent / path) or is_special(path)):
+            raise DataError(f"{list_file}, line {number}: {line.strip()!r}: {NO_FILE_WORDS}.")
         if not candidates:
             raise DataError(f"{list_file}, line {number}: there is no file {line.strip()!r}. Mend or remove the line.")
         files.append(_File(candidates[0], named=False))

@@ -21,14 +21,19 @@ def given_path(text: str | Path, what: str) -> Path:
     Raises `SettingsError`, naming it as `what`, where no path can be meant: a NUL character, a name that is longer than
     the file system takes, a ~ of nobody.
     """
-    written = str(text)
-    shown = written if len(written) <= _SHOWN_CHARACTERS else f"{written[:_SHOWN_CHARACTERS]}..."
-    if "\0" in written:
-        raise SettingsError([f"{what}={shown!r}: a path can't hold a NUL character; correct it."])
     try:
-        path = Path(written).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError as error:
+        shown = _shortened(str(text))
         raise SettingsError([f"{what}={shown}: there is no such user; write the folder's path in full."]) from error
+    return possible_path(path, what)
+
+
+def possible_path(path: Path, what: str) -> Path:
+    """Gives the path back as it is, or raises as `given_path`: for names that stand in a file, where ~ is a name."""
+    shown = _shortened(str(path))
+    if "\0" in str(path):
+        raise SettingsError([f"{what}={shown!r}: a path can't hold a NUL character; correct it."])
     try:
         os.stat(path)
     except OSError as error:
@@ -39,6 +44,10 @@ def given_path(text: str | Path, what: str) -> Path:
         if error.errno == errno.ELOOP:
             raise SettingsError([f"{what}={shown}: its links lead round in circles; correct them."]) from error
     return path
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def is_special(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from peakmark.errors import SettingsError
+from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar import COMMANDS, in_our_names, translated
@@ -42,7 +43,7 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
     path = given.get("cfg")
     if path is None or isinstance(path, ReadFile):
         return dict(given)
-    lines = _lines(Path(str(path)).expanduser(), path)
+    lines = _lines(given_path(str(path), "cfg"), path)
     typed = translated(kind, {name: value for name, value in lines.items() if value is not None})
     ours = in_our_names(kind, given)
     became, wrong = {}, []
@@ -67,6 +68,8 @@ def _is_of_another_command(kind: type[SettingsModel], name: str) -> bool:
 
 
 def _lines(path: Path, given: Any) -> dict[str, Any]:
+    if is_special(path):
+        raise SettingsError([f"cfg={given}: {NO_FILE_WORDS} of settings such as args.yaml."])
     if not path.is_file():
         raise SettingsError([f"cfg={given}: there is no such file; give a file of settings such as args.yaml."])
     if path.stat().st_size > _LARGEST_BYTES:
