@@ -97,9 +97,9 @@ def test_out_of_time_is_no_end_but_a_pause(train):
     events: list[Any] = []
     results = train(time=1e-6, observer=events.append)
     assert results.outcome == "out_of_time"
-    assert f"Go on with: peakmark resume {results.save_dir}" in _only(RunEnded, events)[0].text
+    assert f"peakmark resume {results.save_dir} time=2e-06" in _only(RunEnded, events)[0].text
     assert read(results.last).position.epoch == 0
-    # A resume works for as long again, which here is no time at all.
+    # The time is the whole run's: what a resume has left is no more.
     assert YOLO().resume(results.save_dir, observer=lambda event: None).outcome == "out_of_time"
 
 

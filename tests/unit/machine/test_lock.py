@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from peakmark.errors import MachineError
-from peakmark.machine.lock import RunLock
+from peakmark.machine.lock import RunLock, is_held
 
 HOLD = """
 import sys, time
@@ -56,6 +56,23 @@ def test_the_same_process_is_refused_as_well_and_may_come_again(tmp_path):
             pass
     with RunLock(tmp_path):
         pass
+
+
+def test_whether_a_folder_is_held_can_be_asked_without_holding_it(tmp_path):
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == [], "asking writes nothing"
+    holder = hold_in_another_process(tmp_path)
+    try:
+        assert is_held(tmp_path)
+        with pytest.raises(MachineError, match=f"process {holder.pid}"), RunLock(tmp_path):
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.communicate()
+    assert not is_held(tmp_path), "the lock goes with its process"
+    with RunLock(tmp_path):
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
 
 
 def test_an_error_inside_lets_go(tmp_path):

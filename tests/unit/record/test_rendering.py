@@ -95,6 +95,7 @@ class TestSummary:
             "text": "All 3 epochs are done.",
             "certainty": None,
             "averaging": None,
+            "coco": None,
             "fitness": "map50_95: mAP50-95",
             "protocol": "COCO",
             "names": ("cat", "dog"),

@@ -104,3 +104,17 @@ def test_the_layout_that_users_know(tmp_path):
         "summary.json",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_way_back_is_the_state_before_a_change_or_else_the_newest_that_is_kept(tmp_path):
+    """Epochs are 0-based here, and 1-based in the names of files."""
+    folder = RunFolder(tmp_path)
+    folder.weights.mkdir()
+    assert folder.way_back(5) is None
+    for name in ("epoch2.pt", "best_epoch4.pt", "epoch6.pt", "epoch_of_mine.pt", "before_epoch9.pt"):
+        (folder.weights / name).write_bytes(b"")
+    assert folder.way_back(5) == folder.best_epoch_file(3)
+    assert folder.way_back(3) == folder.epoch_file(1)
+    assert folder.way_back(1) is None, "a state from after the break is no way back"
+    folder.before_file(5).write_bytes(b"")
+    assert folder.way_back(5) == folder.weights / "before_epoch6.pt"

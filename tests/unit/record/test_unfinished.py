@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from peakmark.errors import ModelFileError
 from peakmark.events import Outcome, RunEnded
+from peakmark.machine.lock import RunLock
 from peakmark.nouns import Position
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal
-from peakmark.record.unfinished import newest_unfinished
+from peakmark.record.unfinished import newest_unfinished, under_way
+from peakmark.runs import run_to_resume
 
 
 def make_run(project: Path, name: str, outcome: str | None, *, at: int = 0) -> RunFolder:
@@ -62,6 +65,21 @@ def test_a_finished_run_that_was_being_extended_is_unfinished(tmp_path: Path):
     assert newest_unfinished(tmp_path) == folder.path, "it was killed after more epochs were asked for"
     tell(folder, "RunEnded")
     assert newest_unfinished(tmp_path) is None
+
+
+def test_a_run_that_is_under_way_was_not_stopped(tmp_path: Path):
+    busy = make_run(tmp_path, "train2", None, at=9)
+    with RunLock(busy.path):
+        with pytest.raises(ModelFileError, match=rf"No run in .* was stopped .*{busy.path} is being trained") as error:
+            run_to_resume(None, {"project": tmp_path})
+        assert "resume FOLDER" in str(error.value)
+        make_run(tmp_path, "train3", "finished", at=10)
+        stopped = make_run(tmp_path, "train", "interrupted", at=0)
+        assert newest_unfinished(tmp_path) == stopped.path
+        assert under_way(tmp_path) == (busy.path,)
+        assert run_to_resume(None, {"project": tmp_path}) == (stopped, None)
+    assert newest_unfinished(tmp_path) == busy.path
+    assert under_way(tmp_path) == ()
 
 
 def test_a_damaged_summary_and_foreign_files_stop_nobody(tmp_path: Path):

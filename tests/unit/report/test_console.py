@@ -225,6 +225,23 @@ def test_the_end_says_how_sure_the_best_epoch_is_where_that_is_known():
     assert "how sure" not in _Watched(terminal=False).tell(dataclasses.replace(ended, how_sure="")).text
 
 
+def test_a_best_that_is_gone_is_not_named_as_a_file_to_use():
+    folder = Path("runs/detect/train")
+    ended = RunEnded(folder, "finished", Position(), 0, 0.4, METRICS, "Done.", False, best_is_gone=True)
+    text = " ".join(_Watched(terminal=False).tell(ended).text.split())
+    assert f"weights {folder / 'weights' / 'last.pt'} (best.pt, of that epoch, isn't there)" in text
+    assert str(folder / "weights" / "best.pt") not in text
+    assert "use it" not in text
+    there = _Watched(terminal=False).tell(dataclasses.replace(ended, best_is_gone=False)).text
+    assert there.count(str(folder / "weights" / "best.pt")) == 2, "as the weights, and in the command that uses them"
+
+
+def test_the_end_says_how_a_small_file_to_ship_is_made():
+    ended = RunEnded(Path("runs"), "finished", Position(), 0, 0.4, METRICS, "Done.", False, shipping="strip it")
+    assert "to ship    strip it" in _Watched(terminal=False).tell(ended).text
+    assert "to ship" not in _Watched(terminal=False).tell(dataclasses.replace(ended, shipping="")).text
+
+
 def test_the_end_without_a_best_epoch_says_so():
     ended = RunEnded(Path("runs"), "interrupted", Position(), None, None, None, "Stopped by Ctrl-C.", False)
     text = _Watched(terminal=False).tell(ended).text

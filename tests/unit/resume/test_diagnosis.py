@@ -14,9 +14,10 @@ import pytest
 
 from peakmark.events import EpochEnded, ResumePlanned, RunStarted, StepSkipped
 from peakmark.nouns import ChangePlan, Decision, EpochRecord, History, Losses, Position
+from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal, mark_superseded, read
 from peakmark.resume import causes
-from peakmark.resume.causes import cause
+from peakmark.resume.causes import cause, with_command
 from peakmark.resume.continuity import PROVEN, judge
 from peakmark.resume.diagnosis import NOTHING_FOUND, diagnose, look_back, resumptions
 
@@ -95,6 +96,17 @@ def _provenance(**data: Any) -> dict[str, Any]:
     changed: dict[str, Any] = copy.deepcopy(PROVENANCE)
     changed["data"].update(data)
     return changed
+
+
+def _resumed_again(folder: Path, history: History, plan: ChangePlan) -> list[dict[str, Any]]:
+    """A journal that ended two epochs after its first resume goes on from a second one."""
+    path = folder / "journal.jsonl"
+    journal = Journal(path)
+    journal(ResumePlanned(folder, plan, Position(SEAM + 2)))
+    journal(_started(folder, SEAM + 2, threads=4))
+    for record in history.records[SEAM + 2 :]:
+        journal(_ended(record))
+    return read(path)
 
 
 # --- one fault, and two ----------------------------------------------------------------------------------------------
@@ -202,6 +214,23 @@ def test_the_files_that_changed_are_named(healthy, journal_of):
 # --- controls: no cause ----------------------------------------------------------------------------------------------
 
 
+def test_a_break_that_comes_with_a_later_change_is_that_changes_alone(healthy, journal_of, tmp_path):
+    history = _broken(healthy(30), seam=SEAM + 2)
+    journal_of(dataclasses.replace(history, records=history.records[: SEAM + 2]))
+    events = _resumed_again(tmp_path, history, ChangePlan((), (), ("something else was changed",)))
+    (first, early), (second, late) = look_back(history, events)
+    assert (first.first_epoch, second.first_epoch) == (SEAM, SEAM + 2)
+    assert (early.kind, early.causes) == ("continuous", ())
+    assert (late.kind, [each.name for each in late.causes]) == ("broken", [causes.THREADS])
+
+
+def test_a_break_that_a_later_resume_without_a_change_brought_along_stays_the_first_ones(healthy, journal_of, tmp_path):
+    history = _broken(healthy(30), seam=SEAM + 2)
+    journal_of(dataclasses.replace(history, records=history.records[: SEAM + 2]))
+    (_, early), (_, late) = look_back(history, _resumed_again(tmp_path, history, ChangePlan((), (), ())))
+    assert (early.kind, late.kind) == ("broken", "continuous")
+
+
 def test_a_noisy_epoch_has_no_cause(healthy, journal_of):
     history = healthy(30)
     noisy = dataclasses.replace(history.records[SEAM], validation=Losses(1.93, 1.5, 1.9))
@@ -243,6 +272,31 @@ def test_a_break_without_a_finding_says_so(healthy, journal_of):
     history = _broken(healthy(30))
     assert _named(history, journal_of(history)) == ("broken", [])
     assert NOTHING_FOUND.startswith("No cause was found.")
+
+
+# --- the remedy is a command ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        (causes.RATE, "From before it: peakmark resume run/weights/before_epoch21.pt"),
+        (causes.NOT_FINITE, "From before it: peakmark resume run/weights/before_epoch21.pt amp=False"),
+        (causes.SCALER_MISSING, "From before it: peakmark resume run/weights/before_epoch21.pt amp=False"),
+        (causes.OLDER_FILE, "With the right last.pt in its place: peakmark resume run"),
+        (causes.BEST_FOR_LAST, "With the right last.pt in its place: peakmark resume run"),
+    ],
+)
+def test_a_remedy_ends_with_the_command_that_goes_back(name, command):
+    found = cause(name, "Seen.", 0.9)
+    named = with_command(found, Path("run"), RunFolder(Path("run")).before_file(SEAM))
+    assert named.remedy == f"{found.remedy} {command}"
+    assert dataclasses.replace(named, remedy=found.remedy) == found
+
+
+def test_where_no_state_from_before_is_kept_the_remedy_says_so():
+    found = cause(causes.RATE, "Seen.", 0.9)
+    assert with_command(found, Path("run"), None).remedy == f"{found.remedy} No state from before it is kept in run."
 
 
 # --- reading the journal ---------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ class World:
     stop_at: tuple[str, int] | None = None
     """Before the window of this step, or in the validation of this epoch."""
     save_due: bool = False
-    reports: int = 0
+    told_saves: list[tuple[int, int]] = field(default_factory=list)
+    """How many saves were known of when the keeper was asked for those that have ended, and at which step that was."""
     events: list[Event] = field(default_factory=list)
     trained: list[tuple[int, int, int]] = field(default_factory=list)
     rates: list[Rates] = field(default_factory=list)
@@ -128,7 +129,7 @@ class World:
         return self.save_due
 
     def report(self) -> None:
-        self.reports += 1
+        self.told_saves.append((len(self.kept), self.state.position.step))
 
     # stopping
     def requested(self) -> bool:
@@ -341,6 +342,48 @@ def test_a_stop_that_comes_between_epochs_ends_there_but_not_after_the_last():
     run.state.position = dataclasses.replace(run.state.position, epoch=2)
     run.reason = None
     assert run.run() == "finished"
+
+
+@pytest.mark.parametrize("reason", ["broken", "paused"])
+def test_a_break_in_the_last_epoch_ends_as_one_and_the_resume_completes_the_run(reason: Outcome):
+    """Called finished, nobody would look at it."""
+    whole, run = world(), world()
+    whole.run()
+    original = run.keep_epoch
+
+    def ask(state: RunState, decision: Decision) -> None:
+        original(state, decision)
+        run.reason = reason if state.position.epoch == run.settings.epochs else None
+
+    run.keep_epoch = ask  # type: ignore[method-assign]
+    assert run.run() == reason
+    assert run.state.position == Position(3, 0, "train", 9)
+    run.reason = None
+    assert run.run() == "finished"
+    assert (run.trained, run.state.history) == (whole.trained, whole.state.history)
+
+
+def test_a_break_in_the_epoch_that_ends_a_run_early_ends_as_one():
+    run = world(epochs=20, patience=2, stop_phase="now")
+    run.fitnesses = {0: 0.2, 1: 0.5}
+    original = run.keep_epoch
+
+    def ask(state: RunState, decision: Decision) -> None:
+        original(state, decision)
+        run.reason = "broken" if decision.stop else None
+
+    run.keep_epoch = ask  # type: ignore[method-assign]
+    assert run.run() == "broken"
+    run.reason = None
+    assert run.run() == "early_stopped"
+    assert run.validated == [0, 1, 2, 3]
+
+
+def test_a_save_that_has_ended_is_told_of_while_the_next_epoch_trains():
+    """A backup begins when it hears of its best.pt; heard of at the next save only, a killed epoch has none."""
+    run = world(epochs=2)
+    run.run()
+    assert [step for saves, step in run.told_saves if saves == 1] == [4, 5, 6]
 
 
 def test_a_skipped_step_advances_the_position_is_told_and_counted():
