@@ -96,6 +96,8 @@ class OpenedSplit:
                 speed=speed,
                 found=found,
             )
+        for remark in self.data.images.new_remarks():
+            observe(Notice(remark, serious=True))
         if validated.evaluation.truths == 0:
             observe(Notice(_false_alarms(validated.evidence, self.wishes.split), serious=True))
         return validated

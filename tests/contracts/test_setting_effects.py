@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,11 +18,11 @@ import torch
 from peakmark import YOLO, TrainResults
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
-from peakmark.data.images import decode
+from peakmark.data.images import decode_with_remark
 from peakmark.errors import DataError, MachineError, TrainingError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read as read_evidence
-from peakmark.events import CheckpointSaved, EpochEnded, StepSkipped, TimeMeasured
+from peakmark.events import CheckpointSaved, EpochEnded, Notice, RunStarted, StepSkipped, TimeMeasured
 from peakmark.machine.devices import Arithmetic
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
@@ -287,7 +288,7 @@ def check_workers(train, monkeypatch, **_):
 
 def check_cache(train, monkeypatch, **_):
     reads: list[Any] = []
-    monkeypatch.setattr("peakmark.data.cache.decode", recorded(decode, reads))
+    monkeypatch.setattr("peakmark.data.cache.decode_with_remark", recorded(decode_with_remark, reads))
 
     def count(mode: str) -> int:
         reads.clear()
@@ -329,10 +330,20 @@ def check_bad_labels(train, write_set, tmp_path, **_):
     assert len({each["train"] for each in told}) == 2
 
 
-def check_verify(train, **_):
+def check_verify(train, write_set, tmp_path, **_):
+    data = write_set(tmp_path / "set")
+    cv2.imwrite(str(data.parent / "images/train/00.png"), np.full((64, 64, 3), 1000, np.uint16))
+    said: list[Any] = []
     for verify in ("fast", "full"):
-        fingerprint = train(**QUICK, verify=verify).summary["data"]["train"]
+        results = train(**{**QUICK, "data": data, "fraction": 1, "epochs": 2}, verify=verify, observer=said.append)
+        fingerprint = results.summary["data"]["train"]
         assert fingerprint.startswith("fast:") == (verify == "fast")
+        # What is odd about an image is told once: by the index, or where it is decoded for the first time.
+        remarks = [event.text for event in said if isinstance(event, Notice) and "nearly black" in event.text]
+        remarks += [note for event in said if isinstance(event, RunStarted) for note in event.notes if "nearly" in note]
+        assert len(remarks) == 1
+        assert "00.png" in remarks[0]
+        said.clear()
 
 
 # --- what goes wrong, what is kept ----------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ def eager(trained, tmp_path_factory):
 @pytest.fixture
 def val(eager, runs) -> Callable[..., Any]:
     def validate(model: Any = eager, **settings: Any) -> Any:
-        return YOLO(model).val(observer=_look_away, **{"project": runs, "plots": False, "workers": 0, **settings})
+        usual = {"observer": _look_away, "project": runs, "plots": False, "workers": 0}
+        return YOLO(model).val(**{**usual, **settings})
 
     return validate
 
@@ -161,8 +162,12 @@ def val_workers(val, monkeypatch, **_):
 def val_verify(val, write_set, tmp_path, monkeypatch, **_):
     looks: list[Any] = []
     monkeypatch.setattr("peakmark.data.survey.probe", recorded(probe, looks))
-    val(data=write_set(tmp_path / "fresh"), verify="fast")
+    data, said = write_set(tmp_path / "fresh"), list[Any]()
+    cv2.imwrite(str(data.parent / "images/val/00.png"), np.full((64, 64, 3), 1000, np.uint16))
+    val(data=data, verify="fast", observer=said.append)
     assert {verify for _, verify in looks} == {"fast"}
+    # The index didn't decode it, so it is said once it was.
+    assert sum("00.png: its 16 bits" in str(event) for event in said) == 1
 
 
 def val_project(val, tmp_path, **_):

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from peakmark.data.apply import BACKGROUND
-from peakmark.data.images import decode
+from peakmark.data.images import decode_with_remark
 from peakmark.data.index import Index
+from peakmark.data.split_notes import remarks_note
 from peakmark.errors import DataError, MachineError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.cache_folder import cache_folder
@@ -54,6 +55,9 @@ class ImageCache:
         self._index = index
         self._side_px = side_px
         self._store = _make_store(mode, budget_bytes)
+        self._remarks: dict[int, str] = {}
+        """Of each image about which something was odd when it was read. Kept, so that each is told once."""
+        self._told: set[int] = set()
 
     @property
     def keeps(self) -> bool:
@@ -79,9 +83,21 @@ class ImageCache:
         """Gives where the image lies in its rectangle."""
         return Letterbox(int(self._index.widths_px[number]), int(self._index.heights_px[number]), self._side_px)
 
+    def new_remarks(self) -> list[str]:
+        """Says what was odd about images that were read since this was last asked, a sentence if there are any.
+
+        Each image is told once, and not where the index has told it. To be asked by one thread.
+        """
+        new = sorted(self._remarks.copy().keys() - self._told)
+        self._told.update(new)
+        named = [f"{self._index.path(number)}: {self._remarks[number]}" for number in new]
+        return [remarks_note(self._index.split, named, len(self._index))] if named else []
+
     def _read(self, number: int) -> ImageArray:
         path, box = self._index.path(number), self.letterbox(number)
-        image = _decode_patiently(path)
+        image, remark = _decode_patiently(path)
+        if remark and self._index.files[number] not in self._index.remarked:
+            self._remarks[number] = remark
         if image.shape[:2] != (box.height_px, box.width_px):
             raise DataError(
                 f"{path}: the image is {image.shape[1]} x {image.shape[0]} px, but was {box.width_px} x "
@@ -109,14 +125,14 @@ def padded(inner: ImageArray, box: Letterbox) -> ImageArray:
     return image
 
 
-def _decode_patiently(path: Path) -> ImageArray:
+def _decode_patiently(path: Path) -> tuple[ImageArray, str]:
     """Decodes a file that could be read when it was indexed: a network disk may stumble, so it is tried three times."""
     for pause_s in _RETRY_PAUSES_S:
         try:
-            return decode(path)
+            return decode_with_remark(path)
         except DataError:
             time.sleep(pause_s)
-    return decode(path)
+    return decode_with_remark(path)
 
 
 def _make_store(mode: CacheMode, budget_bytes: int | None) -> _Store | None:

@@ -66,6 +66,10 @@ class DeviceImages:
         """Whether an image that was loaded is there the next time."""
         return True
 
+    def new_remarks(self) -> list[str]:
+        """Says what was odd about images that were read, as `ImageCache.new_remarks` does."""
+        return [*self._once.new_remarks(), *self._rest.new_remarks()]
+
     def letterbox(self, number: int) -> Letterbox:
         """Gives where the image lies in its rectangle."""
         return self._once.letterbox(number)

@@ -76,6 +76,8 @@ class Index:
     bad_labels: BadLabels = "refuse"
     dropped: tuple[tuple[str, int], ...] = ()
     """Each image that had bad label lines, and how many, where `bad_labels` lets the index do without them."""
+    remarked: frozenset[str] = frozenset()
+    """Files of which `warnings` says what is odd about them. With `verify="fast"` most are only seen when decoded."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -305,6 +307,7 @@ def _index_from(
         rows=(int(survey.row_kinds[:, 0].sum()), int(survey.row_kinds[:, 2].sum())),
         bad_labels=bad_labels,
         dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
+        remarked=frozenset(files[row] for row in survey.remarks),
     )
     left_out = {*survey.reasons, *(bad if bad_labels == "drop_image" else ())}
     return whole.select([row for row in range(len(whole)) if row not in left_out]) if left_out else whole

@@ -64,9 +64,7 @@ def _about_images(split: str, survey: Survey, listing: Listing) -> list[str]:
         )
     if survey.remarks:
         named = [f"{survey.files[row]}: {survey.remarks[row]}" for row in sorted(survey.remarks)]
-        notes.append(
-            f"{split}: {len(named)} of {len(survey.files)} images are used but should be seen: {_some(named)}."
-        )
+        notes.append(remarks_note(split, named, len(survey.files)))
     if listing.listed_again:
         notes.append(f"{split}: {listing.listed_again} images are listed more than once; each is taken once.")
     if listing.hidden:
@@ -102,6 +100,11 @@ def _about_label_files(
     if orphans:
         notes.append(f"{split}: {len(orphans)} label files have no image and are not used: {_some(orphans)}.")
     return notes
+
+
+def remarks_note(split: str, named: Sequence[str], images: int) -> str:
+    """Says of images that can be used what is odd about them. `named`: file and remark of each, out of `images`."""
+    return f"{split}: {len(named)} of {images} images are used but should be seen: {_some(named)}."
 
 
 def unlabelled(survey: Survey) -> list[int]:

@@ -371,8 +371,13 @@ def assemble(
         memory_bytes=lambda: memory_in_use_bytes(run.arithmetic),
         clock=clock,
         stopwatch=stopwatch,
+        new_remarks=partial(_new_remarks, images, run.validation),
     )
     return loop, keeper
+
+
+def _new_remarks(train: Images, validation: ValidationSet | None) -> list[str]:
+    return [*train.new_remarks(), *(validation.images.new_remarks() if validation else ())]
 
 
 def _network(run: PreparedRun, observe: Observer, stop: StopRequest) -> Network:

@@ -7,12 +7,21 @@ keeper's, and everything that it uses is handed to it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from peakmark.data.loader import Microbatch, mosaic_is_open
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Observer, Outcome, StepSkipped
+from peakmark.events import (
+    BatchShown,
+    EpochEnded,
+    EpochStarted,
+    MicrobatchDone,
+    Notice,
+    Observer,
+    Outcome,
+    StepSkipped,
+)
 from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position, Segment
 from peakmark.resume.segments import closing_segment
 from peakmark.resume.state import OpenEpoch, RunState
@@ -69,6 +78,8 @@ class Loop:
     memory_bytes: Callable[[], int]
     clock: Callable[[], float]
     stopwatch: Stopwatch = NOT_TIMED
+    new_remarks: Callable[[], Iterable[str]] = tuple
+    """What was noticed about images as they were read, since it was last asked; a sentence each."""
 
     def run(self) -> Outcome:
         """Runs until the last epoch, an early stop, or a request to stop; gives which it was.
@@ -82,11 +93,13 @@ class Loop:
                 return "early_stopped"
             if state.position.phase == "train" and not self._train_epoch():
                 self.keeper.keep_position(state)
+                self._tell_remarks()
                 return self.stop.reason or "interrupted"
             try:
                 decision = self._close_epoch()
             except ValidationStopped:
                 self.keeper.keep_position(state)
+                self._tell_remarks()
                 return self.stop.reason or "interrupted"
             goes_on = not decision.stop and state.position.epoch < self.settings.epochs
             # A break ends the run as broken also where it was the last epoch: called finished, nobody would look.
@@ -94,6 +107,11 @@ class Loop:
                 return self.stop.reason or "interrupted"
         self._check_that_anything_was_learnt()
         return "finished"
+
+    def _tell_remarks(self) -> None:
+        # Here and not as they are read: by then the state is on its way to the disk, and a damaged set has one line.
+        for remark in self.new_remarks():
+            self.observe(Notice(remark, serious=True))
 
     def _check_that_anything_was_learnt(self) -> None:
         """Refuses to call a run finished that made no update: too short for those in a row to have ended it."""
@@ -216,6 +234,7 @@ class Loop:
         with self.stopwatch.stage("saving"):
             self.keeper.keep_epoch(state, decision)
         self.observe(EpochEnded(record, decision, self.epochs))
+        self._tell_remarks()
         self.stopwatch.epoch_done(last=epoch + 1 >= self.epochs or decision.stop)
         return decision
 

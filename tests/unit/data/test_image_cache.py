@@ -7,13 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from peakmark.data import cache as cache_module
 from peakmark.data.cache import ImageCache
 from peakmark.data.dataset import DatasetSpec
-from peakmark.data.images import decode
+from peakmark.data.images import Verify, decode, decode_with_remark
 from peakmark.data.index import Index, build_index
 from peakmark.errors import DataError, MachineError
 from peakmark.nouns import ImageArray
@@ -33,11 +34,11 @@ def index(make_dataset: Callable[..., DatasetSpec], write_image: Callable[..., N
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
-    def note(path: Path) -> ImageArray:
+    def note(path: Path) -> tuple[ImageArray, str]:
         names.append(path.name)
-        return decode(path)
+        return decode_with_remark(path)
 
-    monkeypatch.setattr(cache_module, "decode", note)
+    monkeypatch.setattr(cache_module, "decode_with_remark", note)
     monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", (0.0, 0.0))
     return names
 
@@ -135,13 +136,13 @@ def test_a_read_that_fails_is_tried_three_times(index: Index, decoded: list[str]
 def test_a_stumble_is_overcome(index: Index, monkeypatch: pytest.MonkeyPatch):
     attempts = []
 
-    def stumble(path: Path) -> ImageArray:
+    def stumble(path: Path) -> tuple[ImageArray, str]:
         attempts.append(path)
         if len(attempts) < 3:
             raise DataError("the disk stumbled")
-        return decode(path)
+        return decode_with_remark(path)
 
-    monkeypatch.setattr(cache_module, "decode", stumble)
+    monkeypatch.setattr(cache_module, "decode_with_remark", stumble)
     monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", (0.0, 0.0))
     np.testing.assert_array_equal(ImageCache(index, 32).load(7), decode(index.path(7)))
 
@@ -150,3 +151,29 @@ def test_an_image_of_another_size_is_refused(index: Index, write_image: Callable
     write_image(index.path(0), width_px=41)
     with pytest.raises(DataError, match=r"00\.png: the image is 41 x 20 px, but was 40 x 20"):
         ImageCache(index, 32).load(0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("verify", ["fast", "full"])
+def test_what_is_odd_about_an_image_is_said_once(
+    make_dataset: Callable[..., DatasetSpec], tmp_path: Path, mode: str, verify: Verify
+):
+    """By the index where it decoded the image, else when it is read: verify=fast looks at both ends only."""
+    spec = make_dataset(count=2)
+    dark = np.full((20, 40, 3), 1000, np.uint16)
+    cv2.imwrite(str(tmp_path / "images/train/90.png"), dark)
+    index = build_index(spec, "train", verify=verify)
+    in_index = [warning for warning in index.warnings if "nearly black" in warning]
+    cache = ImageCache(index, 32, mode)  # type: ignore[arg-type]
+    assert cache.new_remarks() == []
+    for _ in range(2):
+        for number in range(3):
+            cache.load(number)
+    told = cache.new_remarks()
+    for number in range(3):
+        cache.load(number)
+    assert cache.new_remarks() == []
+    assert (len(in_index), len(told)) == ((1, 0) if verify == "full" else (0, 1))
+    (sentence,) = in_index + told
+    assert sentence.startswith("train: 1 of 3 images are used but should be seen:")
+    assert f"{index.path(2)}: its 16 bits" in sentence

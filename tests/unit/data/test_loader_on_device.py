@@ -14,7 +14,7 @@ from peakmark.data import cache as cache_module
 from peakmark.data.cache import ImageCache
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.device_images import DeviceImages
-from peakmark.data.images import decode
+from peakmark.data.images import decode_with_remark
 from peakmark.data.index import Index, build_index
 from peakmark.data.loader import Microbatch, TrainLoader, validation_batches
 from peakmark.data.order import epoch_order
@@ -93,9 +93,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def count(path: Any) -> Any:
         reads.append(path)
-        return decode(path)
+        return decode_with_remark(path)
 
-    monkeypatch.setattr(cache_module, "decode", count)
+    monkeypatch.setattr(cache_module, "decode_with_remark", count)
     return reads
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Outcome, StepSkipped
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, Outcome, StepSkipped
 from peakmark.nouns import Decision, Evaluation, History, Losses, Position
 from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
@@ -60,6 +60,8 @@ class World:
     save_due: bool = False
     told_saves: list[tuple[int, int]] = field(default_factory=list)
     """How many saves were known of when the keeper was asked for those that have ended, and at which step that was."""
+    remarks: list[str] = field(default_factory=list)
+    """About images, in reversed order: one is new each time that it is asked for."""
     events: list[Event] = field(default_factory=list)
     trained: list[tuple[int, int, int]] = field(default_factory=list)
     rates: list[Rates] = field(default_factory=list)
@@ -152,6 +154,7 @@ class World:
             observe=self.events.append,
             memory_bytes=lambda: 5,
             clock=lambda: 0.0,
+            new_remarks=lambda: [self.remarks.pop()] if self.remarks else [],
             **parts,
         ).run()
 
@@ -166,6 +169,17 @@ def world(**changes: Any) -> World:
 
 
 WINDOWS = [(0, 8), (8, 16), (16, 20)]
+
+
+@pytest.mark.parametrize(("stop_at", "told"), [(None, 3), (("step", 4), 2), (("validation", 1), 2)])
+def test_what_is_odd_about_images_is_said_after_each_epoch_and_at_a_stop(stop_at: Any, told: int):
+    """Once what was trained is on its way to the disk: whoever watches may raise."""
+    run = world()
+    run.remarks = ["d", "c", "b", "a"]
+    run.stop_at = stop_at
+    run.run()
+    assert [notice.text for notice in run.told(Notice)] == ["a", "b", "c", "d"][:told]
+    assert all(notice.serious for notice in run.told(Notice))
 
 
 def test_every_image_of_every_epoch_is_trained_once_and_the_end_is_known():
