@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peakmark.data.images import UnreadableImageError, decode, decode_with_remark, decode_with_time, probe
+from peakmark.data.images import (
+    IMAGE_SUFFIXES,
+    MOST_PX,
+    UnreadableImageError,
+    decode,
+    decode_with_remark,
+    decode_with_time,
+    probe,
+)
+from peakmark.deploy.predict import _MOST_BYTES_HELD
 from peakmark.errors import DataError
 
 RED_LEFT = np.zeros((20, 40, 3), np.uint8)
@@ -278,3 +288,12 @@ def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path, verify: str):
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(UnreadableImageError, match="a pipe or a device"):
         probe(tmp_path / "a.jpg", verify)  # type: ignore[arg-type]
+
+
+def test_the_docs_name_what_is_read():
+    page = (Path(__file__).parents[3] / "docs/how-it-works.md").read_text(encoding="utf-8")
+    section = page[page.index("**Which pictures are read.**") : page.index("**Rows of other tasks.**")]
+    named = section[: section.index("Files of other kinds")]
+    assert set(re.findall(r"`(\.\w+)`", named)) == IMAGE_SUFFIXES
+    assert f"over {MOST_PX:,} px" in section
+    assert f"over {_MOST_BYTES_HELD // 2**20} MiB" in section
