@@ -104,6 +104,12 @@ def _with_commands(verdict: Verdict, folder: RunFolder, first_epoch: int) -> Ver
     return replace(verdict, causes=tuple(with_command(each, folder.path, way_back) for each in verdict.causes))
 
 
+def _is_a_runs(file: Path) -> bool:
+    """Whether a file lies where a run keeps its own: other folders are called weights, too."""
+    run = RunFolder(file.absolute().parent.parent)
+    return file.absolute().parent == run.weights and (run.settings_yaml.is_file() or run.journal.is_file())
+
+
 def run_to_resume(
     given: str | Path | None, changes: Mapping[str, Any], *, alone: bool = False
 ) -> tuple[RunFolder, Path | None]:
@@ -122,7 +128,7 @@ def run_to_resume(
         return RunFolder(newest), None
     path = given_path(given, "run")
     is_file = path.suffix == ".pt"
-    if alone and is_file and path.is_file() and path.absolute().parent.name != RunFolder.WEIGHTS:
+    if alone and is_file and path.is_file() and not _is_a_runs(path):
         return RunFolder(path.parent), path
     if is_file and path.parent.name != RunFolder.WEIGHTS:
         path = path.absolute()  # named from within its folder

@@ -81,10 +81,14 @@ def _ignore(event: Event) -> None:
     pass
 
 
+class _LeaveError(Exception):
+    """No KeyboardInterrupt: where it is not expected, a test is to fail and not all of them to end."""
+
+
 def _leave(event: Event) -> None:
     """Ends the run before its first image."""
     if isinstance(event, RunStarted):
-        raise KeyboardInterrupt
+        raise _LeaveError
 
 
 def _notes(events: list[Event]) -> str:
@@ -124,6 +128,28 @@ def test_a_lone_last_pt_goes_on_anywhere_as_if_it_had_never_been_moved(interrupt
     shutil.rmtree(results.save_dir)
 
 
+def test_a_lone_file_goes_on_with_its_data_in_another_place(interrupted, whole, data, tmp_path):
+    """On another machine they are."""
+    moved = Path(shutil.copytree(data.parent, tmp_path / "moved")) / data.name
+    shutil.copy(interrupted.stopped / "weights/last.pt", tmp_path)
+    results = YOLO(str(tmp_path / "last.pt")).train(resume=True, observer=_ignore, data=moved)
+    assert _state(results.save_dir) == _state(whole[0])
+    shutil.rmtree(results.save_dir)
+
+
+@pytest.mark.parametrize("folder", ["weights", "weights/weights"])
+def test_a_folder_that_is_called_weights_is_no_run_yet(interrupted, tmp_path, folder):
+    """In place, the run would take other models that lie there for its own, and write into the folder above."""
+    lone = tmp_path / folder / "last.pt"
+    lone.parent.mkdir(parents=True)
+    shutil.copy(interrupted.stopped / "weights/last.pt", lone)
+    with pytest.raises(_LeaveError):
+        YOLO().resume(lone, observer=_leave)
+    assert {path.name for path in lone.parent.iterdir()} == {"last.pt", "train"}
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]
+    shutil.rmtree(lone.parent / "train")
+
+
 def test_the_folder_of_a_lone_file_can_be_named_and_the_plan_says_it_is_a_new_one(interrupted, tmp_path, monkeypatch):
     shutil.copy(interrupted.stopped / "weights/last.pt", tmp_path / "last.pt")
     monkeypatch.chdir(tmp_path)
@@ -132,7 +158,7 @@ def test_the_folder_of_a_lone_file_can_be_named_and_the_plan_says_it_is_a_new_on
     assert folder.why.startswith("it lies in no run's folder")
     assert not planned.plan.refusals
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(_LeaveError):
         YOLO("last.pt").train(resume=True, observer=_leave, project="mine", name="rescued")
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "mine"}
     assert _state(Path("mine/rescued")) == _state(interrupted.stopped)
@@ -164,9 +190,9 @@ def test_time_is_the_limit_of_the_whole_run_and_a_larger_one_goes_on(run):
     def leave(event: Event) -> None:
         events.append(event)
         if isinstance(event, MicrobatchDone):
-            raise KeyboardInterrupt
+            raise _LeaveError
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(_LeaveError):
         YOLO().resume(run, observer=leave, time=2)
     assert "time=2 hours is for the whole run: 1 are used, 1 are left" in _notes(events)
 
@@ -174,14 +200,14 @@ def test_time_is_the_limit_of_the_whole_run_and_a_larger_one_goes_on(run):
 def test_the_state_before_a_change_is_kept_and_leads_back_to_the_unchanged_run(run, runs, whole):
     unchanged = _state(run)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(_LeaveError):
         YOLO().resume(run, observer=_leave, lr0=0.002)
     kept, last = run / "weights/before_epoch2.pt", run / "weights/last.pt"
     assert inspect(kept)["digests"]["everything"] == unchanged != _state(run)
     assert read(kept).position == read(last).position
     changed = last.read_bytes()
     # A second change at the same place doesn't take the way back away.
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(_LeaveError):
         YOLO().resume(run, observer=_leave, lr0=0.003)
     assert inspect(kept)["digests"]["everything"] == unchanged
 
@@ -208,7 +234,7 @@ def test_labels_that_changed_before_the_first_save_are_refused(run, data):
         assert "03.txt" in str(error.value) or "03.png" in str(error.value)
         # Named, they are taken as they are, from then on.
         for given in ({"data": data}, {}):
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(_LeaveError):
                 YOLO().resume(run, observer=_leave, **given)
     finally:
         label.write_text(before)

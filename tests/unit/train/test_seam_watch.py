@@ -12,6 +12,7 @@ import pytest
 from peakmark.events import EpochEnded, ResumePlanned, RunStarted, SeamJudged
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns import Cause, ChangePlan, Decision, EpochRecord, History, Losses, Position, Segment, Verdict
+from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal
 from peakmark.resume.continuity import judge
 from peakmark.resume.diagnosis import NOTHING_FOUND
@@ -125,6 +126,15 @@ def test_causes_come_with_a_break_and_where_there_is_none_that_is_said(journal):
     without = looked_at(journal(CHANGED), 3.0)
     assert (without.kind, without.causes) == ("broken", ())
     assert NOTHING_FOUND in without.text
+
+
+def test_the_remedy_while_the_run_goes_names_the_command_that_goes_back(journal, tmp_path):
+    path = journal(CHANGED)
+    before = RunFolder(tmp_path).before_file(BEFORE)
+    before.parent.mkdir()
+    before.write_bytes(b"")
+    (named,) = looked_at(path, 3.0, (CAUSE,)).causes
+    assert named.remedy == f"{CAUSE.remedy} From before it: peakmark resume {before}"
 
 
 def test_a_proven_run_cannot_be_broken(journal):
