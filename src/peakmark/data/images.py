@@ -175,6 +175,10 @@ def _decoded_jpeg(path: Path, data: bytes) -> tuple[ImageArray, str]:
             remark = f"damaged ({str(error).removeprefix('Corrupt JPEG data: ')})"
     except ValueError as error:
         raise UnreadableImageError(path, f"damaged, or not a JPEG that can be decoded ({error})") from error
+    except KeyError as error:  # what a header says of colours or sampling, looked up by simplejpeg in its own tables
+        raise UnreadableImageError(
+            path, "damaged, or not a JPEG that can be decoded (its header is unknown)"
+        ) from error
     return _upright(np.asarray(image, dtype=np.uint8), _orientation_of_jpeg(data)), remark
 
 

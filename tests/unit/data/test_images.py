@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -297,3 +298,19 @@ def test_the_docs_name_what_is_read():
     assert set(re.findall(r"`(\.\w+)`", named)) == IMAGE_SUFFIXES
     assert f"over {MOST_PX:,} px" in section
     assert f"over {_MOST_BYTES_HELD // 2**20} MiB" in section
+
+
+def test_a_damaged_header_of_a_jpeg_makes_it_unreadable_and_nothing_else(tmp_path: Path):
+    """The library below looks up what a header says in tables of its own, and what isn't there is a KeyError."""
+    file, rng = tmp_path / "a.jpg", np.random.default_rng(0)
+    whole = _save(tmp_path / "b.jpg").read_bytes()
+    for number in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(2, 700 if number % 2 else 40, 1 + number % 5):
+            data[min(place, len(data) - 3)] = rng.integers(256)
+        file.write_bytes(data)
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(file).shape[2] == 3
+    file.write_bytes(b"\xff\xd8 this is no JPEG \xff\xd9")
+    with pytest.raises(UnreadableImageError):
+        decode(file)
