@@ -118,7 +118,7 @@ def run_to_resume(
     With `alone` also a checkpoint that lies in no run's folder: the folder is then the one that it lies in.
     """
     if given is None:
-        project = Path(changes.get("project", Settings.model_fields["project"].default))
+        project = _project(changes)
         newest = newest_unfinished(project)
         if newest is None:
             busy = "".join(f" {path} is being trained at this moment." for path in under_way(project))
@@ -138,6 +138,16 @@ def run_to_resume(
             f"{given}: this is no run; give a run's folder such as runs/detect/train, or a checkpoint such as last.pt."
         )
     return folder, None if path.suffix != ".pt" or path.name == folder.last.name else path
+
+
+def passed_over(given: str | Path | None, changes: Mapping[str, Any]) -> str:
+    """Says which runs an unnamed resume left out because they are under way; empty where it left out none."""
+    busy = under_way(_project(changes)) if given is None else ()
+    return f"Being trained at this moment, so not resumed: {', '.join(map(str, busy))}." if busy else ""
+
+
+def _project(changes: Mapping[str, Any]) -> Path:
+    return Path(changes.get("project", Settings.model_fields["project"].default))
 
 
 def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> Wishes:

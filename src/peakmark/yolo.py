@@ -30,7 +30,7 @@ from peakmark.releases import check_backup, check_backup_of_resume
 from peakmark.report.console import ConsoleObserver
 from peakmark.report.notices import NoticesOnce
 from peakmark.results import TrainResults, ValResults
-from peakmark.runs import run_to_resume, wishes_of
+from peakmark.runs import passed_over, run_to_resume, wishes_of
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar import in_our_names
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
@@ -232,12 +232,14 @@ class YOLO(WithoutTheRest):
         `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
         with dangers in it, or is asked. Raises as `train` does.
         """
-        observer = _heeding_verbose(observer, changes)
-        folder, asked = run_to_resume(self._own_run if run is None else run, changes, alone=True)
+        observer, run = _heeding_verbose(observer, changes), self._own_run if run is None else run
+        folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
         with self._watched(observer) as observe, closing(Backup()) as backup:
+            if text := passed_over(run, changes):
+                observe(Notice(text))
             ended = resume_run(folder, asked, wishes, observe, artist(), backup)
         return self._become(ended)
 

@@ -105,8 +105,9 @@ _SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.j
 
 _RESUME = """
 Without a run: the newest that was stopped. A run's folder, or last.pt in it,
-goes on in place; an older checkpoint of it branches into a new folder. Every
-setting of `peakmark train --help` may be given, and is changed from there on.
+goes on in place; another state of it branches into a new folder, and a lone
+last.pt, copied from elsewhere, gets one beside it. Every setting of
+`peakmark train --help` may be given, and is changed from there on.
 Before the first step a table says what becomes of each part of the run.
   --dry-run  stops there
   --yes, -y  agrees to what the table calls dangerous"""

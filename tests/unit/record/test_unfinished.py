@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from peakmark import YOLO
 from peakmark.errors import ModelFileError
-from peakmark.events import Outcome, RunEnded
+from peakmark.events import Event, Notice, Outcome, RunEnded
 from peakmark.machine.lock import RunLock
 from peakmark.nouns import Position
 from peakmark.record.folder import RunFolder
@@ -80,6 +81,21 @@ def test_a_run_that_is_under_way_was_not_stopped(tmp_path: Path):
         assert run_to_resume(None, {"project": tmp_path}) == (stopped, None)
     assert newest_unfinished(tmp_path) == busy.path
     assert under_way(tmp_path) == ()
+
+
+def test_a_resume_that_names_no_run_says_which_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    busy, stopped = make_run(tmp_path, "train2", None, at=9), make_run(tmp_path, "train", "interrupted")
+    told: list[Event] = []
+
+    def goes_on_with(folder: RunFolder, *_: object) -> None:
+        raise ModelFileError(str(folder.path))
+
+    monkeypatch.setattr("peakmark.yolo.resume_run", goes_on_with)
+    for run, said in ((None, 1), (stopped.path, 0)):
+        told.clear()
+        with RunLock(busy.path), pytest.raises(ModelFileError, match=f"^{stopped.path}$"):
+            YOLO().resume(run, observer=told.append, project=tmp_path)
+        assert [str(busy.path) in event.text for event in told if isinstance(event, Notice)] == [True] * said
 
 
 def test_a_damaged_summary_and_foreign_files_stop_nobody(tmp_path: Path):
