@@ -42,7 +42,7 @@ def test_settings_model_and_data_are_told_at_once(capsys, tmp_path, monkeypatch)
     first, *lines = err.splitlines()
     assert first == "Error: 4 things to mend"
     assert lines[0] == "  - epoch is no setting; the nearest one is epochs: write epochs=3."
-    assert lines[1] == "  - batch=0 is out of range; batch is a whole number from 1 (images)."
+    assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen")
     assert lines[2].startswith("  - model=nope.pt: there is no such file. Nothing is downloaded: give the path of")
     assert lines[3].startswith("  - data=nope.yaml: there is no such file.")
     assert list(tmp_path.iterdir()) == []
