@@ -17,6 +17,7 @@ from peakmark.data.paths import with_slashes
 from peakmark.errors import DataError
 from peakmark.machine.given_path import NO_FILE_WORDS, is_special, possible_path
 
+_LONGEST_LINE = 1 << 16
 _NOT_LABELS = "classes.txt"
 """Drawing tools write the class names beside the labels under this name."""
 
@@ -140,15 +141,28 @@ def _read_list(file: Path, root: Path) -> Iterator[str]:
 
     Raises `DataError` where it is no text, `SettingsError` at a line that can't be a path.
     """
+    for number, name in list_lines(file):
+        beside = possible_path(file.parent / name, f"{file}, line {number}")
+        if "\\" in name and not beside.exists():
+            name = with_slashes(name)
+            beside = file.parent / name
+        below_root = root / name
+        yield str(below_root if below_root.exists() and not beside.exists() else beside)
+
+
+def list_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Gives the lines of a .txt list that aren't empty, with their numbers. A line at a time, and none without end.
+
+    Raises `DataError` where the file can't be read as text.
+    """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        with open(file, encoding="utf-8-sig") as stream:
+            number = 0
+            while line := stream.readline(_LONGEST_LINE):
+                number += 1
+                if len(line) == _LONGEST_LINE:
+                    raise DataError(f"{file}, line {number}: this is too long for a path; give a list of files.")
+                if text := line.strip():
+                    yield number, text
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: this list of images can't be read ({error}); save it as UTF-8 text.") from error
-    for number, line in enumerate(lines, start=1):
-        if name := line.strip():
-            beside = possible_path(file.parent / name, f"{file}, line {number}")
-            if "\\" in name and not beside.exists():
-                name = with_slashes(name)
-                beside = file.parent / name
-            below_root = root / name
-            yield str(below_root if below_root.exists() and not beside.exists() else beside)
+        raise DataError(f"{file}: this list can't be read ({error}); save it as UTF-8 text, a path a line.") from error

@@ -42,6 +42,9 @@ NEVER: Stamp = (-2, -2)
 _LABEL_SUFFIXES = (".txt", ".TXT", ".Txt")
 """On some systems these are one name, and a copy of the data must be the same data everywhere."""
 
+_MOST_LABEL_BYTES = 64 * 2**20
+"""Of a label file: a million objects. More would be read into memory before anybody could say what is wrong."""
+
 _REMEMBERED_BAD_LINES = 10_000
 """A set in another unit has a bad line for each object: beyond these, files are read again rather than remembered."""
 
@@ -226,6 +229,9 @@ def _look_at_labels(
         )
     if stamp == NO_FILE:
         return stamp, ParsedLabels()
+    if stamp[0] > _MOST_LABEL_BYTES:
+        what = f"{file}, line 1: this file has {stamp[0]:,} bytes, more than labels of an image can take; correct it"
+        return stamp, ParsedLabels(bad_lines=[what])
     if is_special(Path(file)):
         raise DataError(f"{file}: {NO_FILE_WORDS} with the labels, or take this away.")
     try:

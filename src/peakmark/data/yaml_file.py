@@ -11,13 +11,14 @@ from typing import Any
 import yaml
 
 from peakmark.errors import DataError
+from peakmark.machine.plain_yaml import WearingYamlError, read_plain_yaml
 
 
 def load_yaml(file: Path) -> tuple[Any, list[str]]:
     """Gives a yaml file's content, and in sentences which keys are there twice. Raises `DataError` otherwise."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        return yaml.safe_load(text), _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
+        values, root = read_plain_yaml(file)
+        return values, _repeated_keys(root)
     except OSError as error:
         raise DataError(f"{file}: can't be read ({error.strerror}); check its rights.") from error
     except UnicodeDecodeError as error:
@@ -28,6 +29,8 @@ def load_yaml(file: Path) -> tuple[Any, list[str]]:
             f"{file}, line {line}: this yaml tries to build an object ({error.problem}); a data.yaml holds plain "
             "values only, so nothing was built: take that line out."
         ) from error
+    except WearingYamlError as error:
+        raise DataError(f"{file}: this is no data.yaml: {error}.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DataError(f"{file}, line {line}: this is not yaml ({error.problem}); correct that line.") from error

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_with_remark
-from peakmark.data.listing import is_companion
+from peakmark.data.listing import is_companion, list_lines
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
@@ -150,22 +150,14 @@ def _found_by_glob(pattern: str) -> list[_File]:
 
 
 def _listed(list_file: Path) -> list[_File]:
-    try:
-        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{list_file}: can't be read as a list of files: {error}. Give UTF-8, one path a line."
-        ) from error
     files = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        path = given_path(line.strip(), f"{list_file}, line {number}")
+    for number, line in list_lines(list_file):
+        path = given_path(line, f"{list_file}, line {number}")
         candidates = [candidate for candidate in (list_file.parent / path, path) if candidate.is_file()]
         if not candidates and (is_special(list_file.parent / path) or is_special(path)):
-            raise DataError(f"{list_file}, line {number}: {line.strip()!r}: {NO_FILE_WORDS}.")
+            raise DataError(f"{list_file}, line {number}: {line!r}: {NO_FILE_WORDS}.")
         if not candidates:
-            raise DataError(f"{list_file}, line {number}: there is no file {line.strip()!r}. Mend or remove the line.")
+            raise DataError(f"{list_file}, line {number}: there is no file {line!r}. Mend or remove the line.")
         files.append(_File(candidates[0], named=False))
     if not files:
         raise DataError(f"{list_file}: the list is empty. Write one path a line.")

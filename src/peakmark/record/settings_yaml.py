@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from peakmark.errors import DataError
+from peakmark.machine.plain_yaml import read_plain_yaml
 
 _HEAD = "# Every setting of this run, and where its value came from.\n"
 
@@ -29,7 +30,7 @@ def render(settings: Mapping[str, Any], origins: Mapping[str, str]) -> str:
 def read(path: Path) -> dict[str, Any]:
     """Gives the settings back that `render` wrote. Raises `DataError` where the file is missing or is no such file."""
     with _explained(path):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content, _ = read_plain_yaml(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: this holds no settings; start a new run.")
     return content

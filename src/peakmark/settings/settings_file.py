@@ -14,6 +14,7 @@ import yaml
 
 from peakmark.errors import SettingsError
 from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
+from peakmark.machine.plain_yaml import read_plain_yaml
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar import COMMANDS, in_our_names, translated
@@ -75,7 +76,7 @@ def _lines(path: Path, given: Any) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_BYTES:
         raise SettingsError([f"cfg={given}: this is too large for a file of settings."])
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content, _ = read_plain_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SettingsError([f"cfg={given}: this can't be read as YAML ({reason})."]) from error
