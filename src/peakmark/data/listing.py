@@ -142,12 +142,22 @@ def _read_list(file: Path, root: Path) -> Iterator[str]:
     Raises `DataError` where it is no text, `SettingsError` at a line that can't be a path.
     """
     for number, name in list_lines(file):
-        beside = possible_path(file.parent / name, f"{file}, line {number}")
-        if "\\" in name and not beside.exists():
-            name = with_slashes(name)
-            beside = file.parent / name
-        below_root = root / name
-        yield str(below_root if below_root.exists() and not beside.exists() else beside)
+        try:
+            image = _image_of_line(name, file.parent, root)
+        except (OSError, ValueError):
+            # Asked only now: a further look at the disk for each of a million lines takes seconds.
+            possible_path(file.parent / name, f"{file}, line {number}")
+            raise
+        yield str(image)
+
+
+def _image_of_line(name: str, folder: Path, root: Path) -> Path:
+    if "\0" in name:
+        raise ValueError(name)  # the disk is not asked about such a name, and it would be taken for one that is there
+    if "\\" in name and not (folder / name).exists():
+        name = with_slashes(name)
+    beside, below_root = folder / name, root / name
+    return below_root if below_root.exists() and not beside.exists() else beside
 
 
 def list_lines(file: Path) -> Iterator[tuple[int, str]]:
