@@ -18,7 +18,7 @@ from coco_metrics import CLASSES, make_set
 
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match, place_in_group
-from peakmark.evaluate.protocol import AREA_NAMES, IOU_THRESHOLDS
+from peakmark.evaluate.protocol import AREA_NAMES, IOU_THRESHOLDS, MAX_DETECTIONS
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.uncertainty import RESAMPLES, Judgement, judge
 from peakmark.machine.streams import stream
@@ -75,7 +75,7 @@ class Images:
             scores_D=scores_D[order],
             image_D=image_D.astype(np.int32),
             class_D=class_D.astype(np.int32),
-            rank_D=place_in_group(np.cumsum(is_first_D) - 1).astype(np.uint8),
+            rank_D=place_in_group(np.cumsum(is_first_D) - 1).astype(np.int32),
             matched_DA=np.repeat(matched_D[:, None], areas, axis=1),
             ignored_DA=np.zeros((len(image_D), areas), dtype=np.uint16),
             truth_of_D=np.full(len(image_D), -1, dtype=np.int32),
@@ -83,6 +83,7 @@ class Images:
             image_G=self.image_G.astype(np.int32),
             crowd_G=np.zeros(truths, dtype=np.bool_),
             ignored_GA=np.zeros((truths, areas), dtype=np.bool_),
+            cap=MAX_DETECTIONS,
         )
 
 

@@ -77,7 +77,7 @@ def test_the_command_answers_a_person_and_a_pipeline(runs, peakmark, tmp_path):
         (("one",), "Name two runs or more"),
         (("one", "nothing"), "nothing: this is no run; give a run's folder such as runs/detect/train."),
         (("one", "one"), "one and one are the same run."),
-        (("one", "seed1", "fitness=map"), "fitness=map"),
+        (("one", "seed1", "fitness=mapp"), "fitness=mapp"),
     ],
 )
 def test_mistakes_are_answered_in_a_sentence_and_leave_no_folder(runs, peakmark, tmp_path, words, said):

@@ -262,7 +262,7 @@ def test_other_classes_are_refused_with_the_remedy(inside, copy_of, write_set, t
         ({"name": "elsewhere"}, r"gone on with in its own folder"),
         ({"lr0": 5}, r"lr0=5 is out of range"),
         ({"schedul": "hold"}, r"schedul is no setting.*schedule"),
-        ({"learning_rate": 0.1}, r"lr0"),
+        ({"learning_rate": 5}, r"lr0=5 is out of range"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_touched(inside, copy_of, changes, said):

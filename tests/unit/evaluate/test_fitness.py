@@ -132,7 +132,7 @@ PRECISION, RECALL = [0.2, 0.6, 0.5, 0.9], [1.0, 0.97, 0.95, 0.4]
         ("recall where precision >= 0.5", 0.97),
         ("recall where precision >= 0.5 and confidence >= 0.6", 0.95),
         # Nothing meets it: how far the nearest is from it.
-        ("precision where recall >= 1.1", -0.1),
+        ("precision where recall + precision >= 1.9", -0.33),
         ("precision where recall > 1", -1e-9),
         ("recall where precision >= 0.95", -0.05),
         ("recall where precision >= 0.95 and recall >= 0.9", -0.35),
@@ -264,6 +264,8 @@ def test_a_condition_says_at_which_confidence_its_value_is_reached(text):
     assert below < value
 
 
-@pytest.mark.parametrize("text", ["map50", "precision where recall >= 1.1", "precision where recall[2] >= 0.5"])
+@pytest.mark.parametrize(
+    "text", ["map50", "precision where recall + precision >= 2", "precision where recall[2] >= 0.5"]
+)
 def test_where_nothing_is_met_there_is_no_confidence_for_it(text):
     assert fitness_by(text, NAMES).confidence_of(record_of(evaluation()), evidence()) is None
