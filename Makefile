@@ -16,7 +16,7 @@ demo: .venv/.installed  ## train on the embedded data and say where best.pt, its
 
 test: check fast  ## everything that runs always: style, types, the fast tests
 
-quick: .venv/.developer  ## the tests of under a minute: parts, without trainings and commands
+quick: .venv/.developer  ## the tests of parts alone, without trainings and commands
 	.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not slow and not gpu and not trains" tests/architecture tests/unit
 
 check: .venv/.developer
