@@ -351,7 +351,9 @@ class Verdict:
 # --- what an evaluation says ---------------------------------------------------------------------------------------
 
 
-PROTOCOL = "COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, 100 detections per image and class"
+MAX_DETECTIONS = 100
+"""Of an image and class that COCO looks at; the ones with lower scores don't exist for its precision and recall."""
+PROTOCOL = f"COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, {MAX_DETECTIONS} detections per image and class"
 """How every metric is made; it stands wherever a number does."""
 
 

@@ -74,9 +74,7 @@ def test_pipes_and_devices_are_no_model_files(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.pt")
     for path in (tmp_path / "pipe.pt", Path("/dev/zero"), Path("/dev/null")):
         for opening in (read, read_position, read_foreign_model, find_model):
-            with pytest.raises(
-                ModelFileError, match=r"is a pipe(, device or socket, not a| or a device and no regular) file"
-            ):
+            with pytest.raises(ModelFileError, match="this is a pipe or a device and no regular file"):
                 opening(path)
 
 

@@ -256,9 +256,8 @@ def check_compile(train, quick_compiler, monkeypatch, **_):
     assert [tuple(images.shape) for _, images in shapes] == [(2, 3, 32, 32)]
 
 
-def check_threads(train, monkeypatch, **_):
-    # Another test of this process may have left threads that flush denormals; no number is looked at here.
-    monkeypatch.setattr("peakmark.machine.devices.threads_agree", lambda: True)
+def check_threads(train, monkeypatch, request, **_):
+    request.getfixturevalue("all_cores")
     used: list[int] = []
     before = torch.get_num_threads()
     assert (
@@ -420,13 +419,13 @@ TRAINING_CHECKS = {
 
 @pytest.fixture
 def parts(
-    train, runs, trained, weights_of, write_set, tmp_path, monkeypatch, plant_nan, quick_compiler
+    train, runs, trained, weights_of, write_set, tmp_path, monkeypatch, plant_nan, quick_compiler, request
 ) -> dict[str, Any]:
     """What a check may need."""
     return {
         "train": train, "runs": runs, "trained": trained, "weights_of": weights_of, "write_set": write_set,
         "tmp_path": tmp_path, "monkeypatch": monkeypatch, "plant_nan": plant_nan,
-        "quick_compiler": quick_compiler,
+        "quick_compiler": quick_compiler, "request": request,
     }  # fmt: skip
 
 

@@ -12,12 +12,11 @@ from peakmark.events import EpochEnded, Notice, ResumePlanned, RunStarted
 
 
 @pytest.fixture
-def without_bfloat16(train, stop_at, monkeypatch):
+def without_bfloat16(train, stop_at, all_cores, monkeypatch):
     """A run in bfloat16, stopped after its first epoch, on a processor that has none of it from here on."""
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: True)
     monkeypatch.setattr("peakmark.machine.devices._mkldnn_has_bfloat16", lambda: True)
-    # Another test of this process may have left threads that flush denormals; no number is looked at here.
-    monkeypatch.setattr("peakmark.machine.devices.threads_agree", lambda: True)
+    monkeypatch.setattr("peakmark.train.planning.default_threads", lambda: 1)
     stopped = train(observer=stop_at(EpochEnded, 1), threads=2)
     assert read(stopped.last).arithmetic["precision"] == "bfloat16"
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -32,18 +31,10 @@ def run_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[str | No
 
 
 def runs_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[list[str], dict[str, str]]:
-    """Takes the runs' folders out of the words; a folder may have an equals sign in its name."""
-    flags = flags_of(kind)
-    named, rest = [], []
-    awaits_value = False
-    for word in words:
-        is_value = awaits_value and not word.startswith("-")
-        if not is_value and not word.startswith("-") and word not in flags and ("=" not in word or Path(word).exists()):
-            named.append(word)
-        else:
-            rest.append(word)
-        awaits_value = word.startswith("-") and "=" not in word and word.lstrip("-").replace("-", "_") not in flags
-    return named, read_pairs(rest, flags)
+    """Takes the runs' folders out of the words."""
+    named: list[str] = []
+    pairs = read_pairs(words, flags_of(kind), named)
+    return named, pairs
 
 
 def help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:

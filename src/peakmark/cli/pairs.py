@@ -7,24 +7,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from peakmark.errors import SettingsError
 
 _KEY_OF_SUFFIX = {".yaml": "data", ".yml": "data", ".pt": "model", ".jpg": "source", ".png": "source", ".mp4": "source"}
 
 
-def read_pairs(arguments: Sequence[str], flags: Container[str] = frozenset()) -> dict[str, str]:
+def read_pairs(
+    arguments: Sequence[str], flags: Container[str] = frozenset(), runs: list[str] | None = None
+) -> dict[str, str]:
     """Splits every argument at its first `=`; `--epochs 3` and `--epochs=3` are read as epochs=3.
 
-    `flags` are the names that may stand alone, which switches them on: `exist_ok`, `--exist-ok`. Raises SettingsError
-    with a sentence for each argument that can't be read.
+    `flags` are the names that may stand alone, which switches them on: `exist_ok`, `--exist-ok`. Other words that stand
+    alone are added to `runs`, where a command takes any. Raises SettingsError with a sentence for each argument that
+    can't be read.
     """
     pairs: dict[str, str] = {}
     violations: list[str] = []
     rest = deque(arguments)
     while rest:
         argument = rest.popleft()
+        if runs is not None and _names_a_run(argument, flags):
+            runs.append(argument)
+            continue
         try:
             key, value = _pair(argument, rest, flags)
         except ValueError as error:
@@ -53,6 +59,11 @@ def _pair(argument: str, rest: deque[str], flags: Container[str]) -> tuple[str, 
     if not equals and key in flags:
         return key, "True"
     raise ValueError(_no_pair(argument, rest))
+
+
+def _names_a_run(word: str, flags: Container[str]) -> bool:
+    """Whether a word is a run's folder; one may have an equals sign in its name."""
+    return not word.startswith("-") and word not in flags and ("=" not in word or Path(word).exists())
 
 
 def _is_a_word_of_its_own(word: str, flags: Container[str]) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import re
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -229,8 +230,10 @@ def _look_at_header(data: bytes) -> _Header:
                 turn_here=image.format == "AVIF" or by_pillow,
                 alpha_by_pillow=by_pillow,
             )
-    except Image.DecompressionBombError:
-        return _Header(px=2 * (Image.MAX_IMAGE_PIXELS or MOST_PX) + 1)
+    except Image.DecompressionBombError as error:
+        # Its limit is another one than ours, and only its sentence says how large the image is.
+        claimed = re.search(r"\((\d+) pixels\)", str(error))
+        return _Header(px=int(claimed[1]) if claimed else MOST_PX + 1)
     except (OSError, ValueError, SyntaxError, EOFError):
         return _Header()
 

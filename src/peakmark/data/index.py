@@ -140,8 +140,10 @@ class Index:
     def contents(self) -> SplitContents:
         """Counts the images with objects and those without."""
         has_objects = np.diff(self.offsets) > 0
-        had_bad_lines = {file for file, _ in self.dropped}
-        emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects
+        emptied = np.zeros(len(self), np.bool_)
+        if self.dropped:  # otherwise no file is gone through: a set that has not changed starts at once
+            had_bad_lines = {file for file, _ in self.dropped}
+            emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects
         return SplitContents(
             images=len(self),
             with_objects=int(has_objects.sum()),

@@ -73,6 +73,17 @@ class Boxes:
         """(D,) class numbers, as floats"""
         return self.data[:, 5]
 
+    def label_lines(self, with_confidence: bool = False) -> str:
+        """A line `class cx cy w h` for each box, in 0..1 of the picture, and behind it, if wished, the confidence."""
+        found = self.numpy()
+        columns = [found.xywhn, found.conf[:, None]] if with_confidence else [found.xywhn]
+        return "".join(
+            " ".join([str(number), *(f"{value:.6g}" for value in row)]) + "\n"
+            for number, row in zip(
+                found.cls.astype(int).tolist(), np.concatenate(columns, axis=1).tolist(), strict=True
+            )
+        )
+
     def _size_px(self) -> Any:
         height, width = self.orig_shape
         size = [width, height, width, height]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from peakmark.data.index import Index
+from peakmark.deploy.boxes import Boxes
 from peakmark.machine import durable
 from peakmark.nouns import Detections
 
@@ -68,16 +69,9 @@ class FoundLabels:
 
     def add(self, number: int, found: Detections) -> None:
         """Writes the label file of an image; empty where nothing was found. Raises `MachineError`."""
-        size = np.array([self._index.widths_px[number], self._index.heights_px[number]], np.float64)
-        start, end = found.boxes_xyxy_px[:, :2] / size, found.boxes_xyxy_px[:, 2:] / size
-        columns = [(start + end) / 2, end - start]
-        if self._with_confidence:
-            columns.append(found.scores[:, None].astype(np.float64))
-        lines = [
-            " ".join([str(class_number), *(f"{value:.6g}" for value in row)])
-            for class_number, row in zip(found.classes.tolist(), np.concatenate(columns, axis=1).tolist(), strict=True)
-        ]
-        durable.write_text(self._folder / f"{self._names[number]}.txt", "".join(line + "\n" for line in lines))
+        shape = int(self._index.heights_px[number]), int(self._index.widths_px[number])
+        lines = Boxes.from_detections(found, shape).label_lines(self._with_confidence)
+        durable.write_text(self._folder / f"{self._names[number]}.txt", lines)
 
     def finish(self) -> str:
         """Says where they are."""

@@ -252,11 +252,7 @@ class Results:
 
         A picture without detections gets an empty file: it was looked at, and it is background.
         """
-        lines = []
-        for box in self.boxes:
-            numbers = [*box.xywhn[0].tolist(), *(box.conf.tolist() if save_conf else [])]
-            lines.append(" ".join([str(int(box.cls)), *(f"{number:.6g}" for number in numbers)]))
-        durable.write_text(Path(txt_file), "".join(line + "\n" for line in lines))
+        durable.write_text(Path(txt_file), self.boxes.label_lines(save_conf))
         return str(txt_file)
 
     def _repr_png_(self) -> bytes:

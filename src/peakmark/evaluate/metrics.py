@@ -30,12 +30,11 @@ from peakmark.evaluate.protocol import (
     AREA_NAMES,
     IOU_50,
     IOU_75,
-    MAX_DETECTIONS,
     RECALL_LEVELS,
     protocol_in_words,
 )
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import Curves, Evaluation, Losses
+from peakmark.nouns import MAX_DETECTIONS, Curves, Evaluation, Losses
 from peakmark.settings.formula import METRIC_NAMES
 
 COCO_NAMES: Final = METRIC_NAMES[:12]

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from peakmark.nouns import PROTOCOL, IntArray
+from peakmark.nouns import MAX_DETECTIONS, PROTOCOL, IntArray
 
 # linspace, not arange: arange's steps add up to thresholds that lie a last bit above the ones COCO compares with.
 IOU_THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)
@@ -26,8 +26,6 @@ AREA_RANGES_PX2: Final = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96*
 """(A, 2) Smallest and largest area, both included, in px² of the original image: exactly 32² is small and medium."""
 ALL_SIZES: Final = 0
 
-MAX_DETECTIONS: Final = 100
-"""Per image and class; the ones with lower scores don't exist for COCO's average precision and recall."""
 _UNCAPPED: Final = (
     "COCO without its cap: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, all detections (an image has more than"
     f" {MAX_DETECTIONS} objects of a class)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,24 @@ import cv2
 import numpy as np
 import torch
 
-_OF_FLOAT32 = {
+_OF_BACKENDS: Mapping[str, Any] = {
+    "mkldnn.enabled": True,
+    "mkldnn.deterministic": False,
+    "cudnn.enabled": True,
+    "cudnn.deterministic": False,
+    "cudnn.benchmark": False,
+    "cuda.matmul.allow_fp16_reduced_precision_reduction": True,
+    "cuda.matmul.allow_bf16_reduced_precision_reduction": True,
+    "cuda.matmul.allow_fp16_accumulation": False,
     # What float32 is multiplied in: as torch comes. Only convolutions on a GPU may round to TensorFloat-32.
-    "mkldnn.matmul": "ieee", "mkldnn.conv": "ieee", "mkldnn.rnn": "ieee",
-    "cuda.matmul": "ieee", "cudnn.conv": "tf32", "cudnn.rnn": "tf32",
-}  # fmt: skip
+    "mkldnn.matmul.fp32_precision": "ieee",
+    "mkldnn.conv.fp32_precision": "ieee",
+    "mkldnn.rnn.fp32_precision": "ieee",
+    "cuda.matmul.fp32_precision": "ieee",
+    "cudnn.conv.fp32_precision": "tf32",
+    "cudnn.rnn.fp32_precision": "tf32",
+}
+"""What runs are computed with."""
 _TINY = np.float32(1e-39)
 """A denormal number of float32."""
 _SEVERAL_GRAINS = 400_000
@@ -35,13 +48,14 @@ class _Switch:
     """What runs are computed with: what torch comes with."""
 
 
-def _attribute(place: Any, name: str, value: Any) -> _Switch:
-    return _Switch(lambda: getattr(place, name), lambda wished: setattr(place, name, wished), value)
-
-
-def _float32(name: str, value: str) -> _Switch:
-    backend, operation = name.split(".")
-    return _attribute(getattr(getattr(torch.backends, backend), operation), "fp32_precision", value)
+def _backend(name: str, value: Any) -> Iterator[_Switch]:
+    """A switch of `torch.backends`, such as mkldnn.matmul.fp32_precision; none in a torch that doesn't have it yet."""
+    *places, attribute = name.split(".")
+    place: Any = torch.backends
+    for each in places:
+        place = getattr(place, each, None)
+    if hasattr(place, attribute):
+        yield _Switch(lambda: getattr(place, attribute), lambda wished: setattr(place, attribute, wished), value)
 
 
 def _autocast(kind: str) -> _Switch:
@@ -52,26 +66,17 @@ def _autocast(kind: str) -> _Switch:
 
 @functools.cache
 def _switches() -> tuple[_Switch, ...]:
-    backends, matmul = torch.backends, torch.backends.cuda.matmul
     return (
         _Switch(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         _Switch(_default_device, torch.set_default_device, None),
         _Switch(flushes_denormals, torch.set_flush_denormal, False),
         _autocast("cpu"),
         _autocast("cuda"),
-        _attribute(backends.mkldnn, "enabled", True),
-        _attribute(backends.mkldnn, "deterministic", False),
-        _attribute(backends.cudnn, "enabled", True),
-        _attribute(backends.cudnn, "deterministic", False),
-        _attribute(backends.cudnn, "benchmark", False),
-        _attribute(matmul, "allow_fp16_reduced_precision_reduction", True),
-        _attribute(matmul, "allow_bf16_reduced_precision_reduction", True),
-        _attribute(matmul, "allow_fp16_accumulation", False),
         # Its fast kernels warp some pixels to another byte than its plain ones.
         _Switch(cv2.useOptimized, cv2.setUseOptimized, True),
-        # The older word for the next ones, which it sets as well: so before them.
+        # The older word for what float32 is multiplied in, which sets the newer ones as well: so before them.
         _Switch(_matmul, _set_matmul, "highest"),
-        *(_float32(name, value) for name, value in _OF_FLOAT32.items()),
+        *(switch for name, value in _OF_BACKENDS.items() for switch in _backend(name, value)),
     )
 
 

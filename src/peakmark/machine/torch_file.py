@@ -7,8 +7,6 @@ it is large. It must not know what any of it means.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from peakmark.errors import ModelFileError
 from peakmark.machine.archive import Archive, ArchiveError, ChecksumError
 from peakmark.machine.foreign_pickle import MOST_BYTES, read_pickle
 from peakmark.machine.foreign_values import ORDERED_DICT, ForeignName, ForeignObject, PickleError
+from peakmark.machine.given_path import NO_FILE_WORDS, is_special
 
 _DTYPES = {
     "torch.HalfStorage": torch.float16,
@@ -64,8 +63,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
     Raises ModelFileError for what is no file, and OSError where the machine says no.
     """
-    if not (stat.S_ISREG(mode := os.stat(path).st_mode) or stat.S_ISDIR(mode)):
-        raise ModelFileError(f"{path} is a pipe, device or socket, not a file. Give a .pt file that Peakmark wrote.")
+    if is_special(path):
+        raise ModelFileError(f"{path}: {NO_FILE_WORDS} that Peakmark wrote.")
     with open(path, "rb") as stream:
         yield stream
 

@@ -17,6 +17,7 @@ from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, decode
 from peakmark.model.fuse import fused, packed
 from peakmark.nouns import Detections, HeadOutput
+from peakmark.settings.fields import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,9 @@ class Thresholds:
 
     def unusual(self) -> tuple[str, ...]:
         """Says what of them is another than in a usual validation, by the names of the settings."""
-        usual = (("conf", 0.001), ("iou", 0.7), ("max_det", 300))
-        own = (self.confidence, self.iou, self.max_detections)
-        others = ("agnostic_nms=True",) if self.agnostic else ()
-        said = [
-            f"{name}={value:g}" for (name, by_default), value in zip(usual, own, strict=True) if value != by_default
-        ]
-        return (*said, *others)
+        own = {"conf": self.confidence, "iou": self.iou, "max_det": self.max_detections}
+        said = [f"{name}={value:g}" for name, value in own.items() if value != Settings.model_fields[name].default]
+        return (*said, *(("agnostic_nms=True",) if self.agnostic else ()))
 
 
 class Predictor:

@@ -218,6 +218,7 @@ class ConsoleObserver:
         if now < self._next_draw_at:
             return
         rate = self._pace.images_per_s(now, event.images_done)
+        left_s = self._pace.left_in_epoch_s(now, event.images_done, event.images)
         of_epochs = f"{event.epoch + 1}/{self._epochs} " if self._epochs else ""
         self._draw(
             now,
@@ -225,7 +226,7 @@ class ConsoleObserver:
             "validating",
             "" if rate is None else f"{_three_digits(rate)} img/s",
             "",
-            f"{as_clock(self._pace.left_in_epoch_s(now, event.images_done, event.images))} left",
+            "" if left_s is None else f"{as_clock(left_s)} left",
             "",
         )
 

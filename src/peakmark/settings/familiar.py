@@ -65,25 +65,25 @@ def translated(kind: type[SettingsModel], given: Mapping[str, Any]) -> Translate
         if name == "cfg" and not isinstance(value, str | Path | None):
             result.notes.append(str(value))  # a file that has been read: its lines stand beside it
             continue
-        plain = name.lower().lstrip("-").replace("-", "_")
-        ours = name if name in kind.model_fields else SAME_THING.get(plain, plain)
-        if ours in kind.model_fields and not (ours != name and ours in given):
+        ours = _our_name(kind, name)
+        if ours in kind.model_fields and (ours == name or ours not in given):
             taken = _in_our_form(ours, value, result)
             if ours in result.values and result.values[ours] != taken:
                 result.violations.append(
                     f"{name}={as_written(value)} is {ours}, which is given already; keep one of them."
                 )
             result.values[ours] = taken
-            result.became[name] = "taken as it is" if ours == name else f"taken as {ours}={as_written(value)}"
+            as_ours = f"{ours}={as_written(taken)}"
+            result.became[name] = "taken as it is" if (ours, taken) == (name, value) else f"taken as {as_ours}"
             if ours != name:
-                renamed.append(f"{name}={as_written(value)} as {ours}={as_written(value)}")
+                renamed.append(f"{name}={as_written(value)} as {as_ours}")
             continue
-        habit = habit_of(plain, command)
+        habit = habit_of(_plain(name), command)
         if habit is not None and habit.asks_for_nothing(value):
             anyway.append(f"{name}={as_written(value)} ({habit.why})")
             result.became[name] = f"nothing to do: {habit.why}"
             continue
-        sentence = _refused(kind, name, plain, value, habit)
+        sentence = _refused(kind, name, value, habit)
         result.violations.append(sentence)
         result.became[name] = sentence
     if renamed:
@@ -91,6 +91,15 @@ def translated(kind: type[SettingsModel], given: Mapping[str, Any]) -> Translate
     if anyway:
         result.notes.append(f"Nothing to do for {', '.join(anyway)}.")
     return result
+
+
+def _plain(name: str) -> str:
+    return name.lower().lstrip("-").replace("-", "_")
+
+
+def _our_name(kind: type[SettingsModel], name: str) -> str:
+    """What we call what is called `name`, whether there is such a setting or not."""
+    return name if name in kind.model_fields else SAME_THING.get(_plain(name), _plain(name))
 
 
 def flags_of(kind: type[SettingsModel]) -> frozenset[str]:
@@ -103,7 +112,7 @@ def in_our_names(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[st
     """The same with names of the field replaced by ours where both aren't given; what is unknown stays."""
     named: dict[str, Any] = {}
     for name, value in given.items():
-        ours = SAME_THING.get(name.lower().lstrip("-").replace("-", "_"), name)
+        ours = _our_name(kind, name)
         named[ours if ours in kind.model_fields and ours not in given and ours not in named else name] = value
     return named
 
@@ -148,10 +157,9 @@ def _weights(value: Any, result: Translated) -> Any:
 _FORMS: Mapping[str, Callable[[Any, Translated], Any]] = {"imgsz": _side, "pretrained": _weights}
 
 
-def _refused(kind: type[SettingsModel], name: str, plain: str, value: Any, habit: Habit | None) -> str:
+def _refused(kind: type[SettingsModel], name: str, value: Any, habit: Habit | None) -> str:
     """Says in a sentence why something can't be taken, and what to do."""
-    fields = kind.model_fields
-    ours = SAME_THING.get(plain, plain)
+    fields, ours = kind.model_fields, _our_name(kind, name)
     if ours in fields:
         return f"{name} is {ours}, which is given as well; keep one of them."
     elsewhere = [command for command, other in COMMANDS.items() if ours in other.model_fields]
@@ -159,7 +167,7 @@ def _refused(kind: type[SettingsModel], name: str, plain: str, value: Any, habit
         return f"{name}={as_written(value)} can't be taken: {habit.instead}."
     if elsewhere:
         return f"{name} is no setting here; it belongs to peakmark {' and peakmark '.join(elsewhere)}."
-    near = difflib.get_close_matches(plain, fields, n=1, cutoff=_SLIP)
+    near = difflib.get_close_matches(_plain(name), fields, n=1, cutoff=_SLIP)
     if near:
         return f"{name} is no setting; the nearest one is {near[0]}: write {near[0]}={as_written(value)}."
     return f"{name} is no setting, and none comes near it; --help lists all."

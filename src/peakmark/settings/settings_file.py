@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -18,8 +18,6 @@ from peakmark.machine.plain_yaml import read_plain_yaml
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar import COMMANDS, in_our_names, translated
-
-_LARGEST_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,6 @@ def _lines(path: Path, given: Any) -> dict[str, Any]:
         raise SettingsError([f"cfg={given}: {NO_FILE_WORDS} of settings such as args.yaml."])
     if not path.is_file():
         raise SettingsError([f"cfg={given}: there is no such file; give a file of settings such as args.yaml."])
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise SettingsError([f"cfg={given}: this is too large for a file of settings."])
     try:
         content, _ = read_plain_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:

@@ -141,7 +141,8 @@ def find_weights(file: str | Path, scale: Scale) -> ModelSource:
 
 _TASKS = {"seg": "segmentation", "pose": "poses", "cls": "classification", "obb": "turned boxes"}
 _FAMILIES = re.compile(
-    r"(yolo_?(v?(3|4|5|6|7|9|10|11|12|13|26)|x|r|_?nas|world|e)|rt-?detr|(mobile|fast)?sam)", re.IGNORECASE
+    r"yolo_?(v?(3|4|5|6|7|9|10|11|12|13|26)|(x|r|e|nas|world)(?![a-z]))|rt-?detr|(mobile|fast)?sam(?![a-z])",
+    re.IGNORECASE,
 )
 
 

@@ -35,6 +35,22 @@ def test_dashes_and_switches_are_read(arguments, pairs):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "named", "pairs"),
+    [
+        (["runs/a", "--epochs", "3"], ["runs/a"], {"epochs": "3"}),
+        (["--img", "64", "runs/a", "runs/b"], ["runs/a", "runs/b"], {"img": "64"}),
+        (["runs/a", "--exist-ok", "False"], ["runs/a"], {"exist_ok": "False"}),
+        (["runs/a", "exist_ok"], ["runs/a"], {"exist_ok": "True"}),
+        (["--exist-ok", "lr0=0.1"], [], {"exist_ok": "True", "lr0": "0.1"}),
+    ],
+)
+def test_words_that_stand_alone_are_runs_where_a_command_takes_any(arguments, named, pairs):
+    runs: list[str] = []
+    assert read_pairs(arguments, {"exist_ok"}, runs) == pairs
+    assert runs == named
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["epochs", "3"], "epochs=3"),

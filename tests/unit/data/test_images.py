@@ -291,6 +291,17 @@ def test_a_pipe_is_no_image_and_is_not_waited_for(tmp_path: Path, verify: str):
         probe(tmp_path / "a.jpg", verify)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("side_px", [13_400, 14_200, 30_000])
+def test_the_limit_holds_for_formats_whose_header_pillow_reads(tmp_path, side_px):
+    """Pillow refuses above a limit of its own, and not with an error that says how large an image is."""
+    head = struct.pack("<2sIHHI", b"BM", 54 + 64, 0, 0, 54)
+    info = struct.pack("<IiiHHIIiiII", 40, side_px, side_px, 1, 24, 0, 0, 2835, 2835, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(head + info + bytes(64))
+    with pytest.raises(UnreadableImageError) as caught:
+        decode(tmp_path / "a.bmp")
+    assert ("more than the" in caught.value.reason) == (side_px**2 > MOST_PX)
+
+
 def test_the_docs_name_what_is_read():
     page = (Path(__file__).parents[3] / "docs/how-it-works.md").read_text(encoding="utf-8")
     section = page[page.index("**Which pictures are read.**") : page.index("**Rows of other tasks.**")]

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from peakmark.machine.numerics import (
+    _backend,
     flushes_denormals,
     put_back_afterwards,
     settle_switches,
@@ -91,6 +92,13 @@ def test_whatever_was_set_the_switches_are_the_same_inside_and_as_they_were_outs
         settle_switches(threads=1, deterministic=False, benchmark=False)
         assert all_of_it() == fresh
     assert all_of_it() == before
+
+
+def test_a_switch_that_this_torch_does_not_have_is_left_out():
+    assert list(_backend("mkldnn.no_such_operation.fp32_precision", "ieee")) == []
+    assert list(_backend("cudnn.no_such_switch", True)) == []
+    (known,) = _backend("cudnn.benchmark", False)
+    assert known.read() == torch.backends.cudnn.benchmark
 
 
 def test_they_come_back_after_an_error():

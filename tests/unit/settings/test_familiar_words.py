@@ -9,7 +9,7 @@ import pytest
 
 from peakmark.errors import SettingsError
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.familiar import COMMANDS, flags_of, translated
+from peakmark.settings.familiar import COMMANDS, flags_of, in_our_names, translated, without_model
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.habits import HABITS, SAME_THING, habit_of
 from peakmark.settings.parse import parse
@@ -126,6 +126,18 @@ def test_another_name_gives_the_same_settings_and_is_said(typed, ours):
     found = translated(kind, {typed: value})
     assert found.values == translated(kind, {ours: value}).values
     assert f"{typed}={value} as {ours}={value}" in " ".join(found.notes)
+
+
+def test_a_name_is_ours_in_any_case_of_its_letters_for_settings_and_for_what_a_resume_changes():
+    for typed in ("IMGSZ", "--imgsz", "ImgSz", "IMG"):
+        assert translated(Settings, {typed: 64}).values == in_our_names(Settings, {typed: 64}) == {"imgsz": 64}
+    assert without_model(ValSettings, {"Weights": "a.pt", "MODEL": "b.pt", "conf": 0.1}) == {"conf": 0.1}
+
+
+def test_what_is_said_of_a_value_is_what_is_taken():
+    found = translated(PredictSettings, {"imgsz": "[480,640]", "img_size": None, "conf": 0.3})
+    assert found.became["imgsz"] == "taken as imgsz=640"
+    assert found.became["conf"] == "taken as it is"
 
 
 def test_both_names_of_one_thing_are_one_too_many():

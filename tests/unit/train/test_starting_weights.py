@@ -102,6 +102,32 @@ def test_unknown_models_are_refused_with_a_remedy(
         find_model(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("yolov8n-seg.yaml", "It is a model of segmentation; Peakmark trains detectors: yolov8n.yaml"),
+        ("yolov8s-pose.pt", "a model of poses; Peakmark trains detectors: yolov8s.yaml"),
+        ("yolov8n-p2.yaml", "It is another architecture than yolov8n.yaml"),
+        ("yolo11n.pt", "It is another family of models"),
+        ("yolov5su.pt", "It is another family of models"),
+        ("yolox_s.pt", "It is another family of models"),
+        ("rtdetr-l.pt", "It is another family of models"),
+        ("mobile_sam.pt", "there is no such file"),
+    ],
+)
+def test_a_known_name_of_another_kind_is_answered_by_what_it_is(given: str, said: str):
+    with pytest.raises(ModelFileError, match=said) as caught:
+        find_model(given)
+    assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["samples.pt", "yoloresult.pt", "yoloe_old/best.pt", "same.pt"])
+def test_a_file_of_ones_own_is_no_other_family(given: str):
+    with pytest.raises(ModelFileError, match="there is no such file") as caught:
+        find_model(given)
+    assert "family" not in str(caught.value)
+
+
 def test_a_folder_is_refused(tmp_path: Path):
     with pytest.raises(ModelFileError, match="this is a folder"):
         find_model(tmp_path)

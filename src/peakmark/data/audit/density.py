@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, counted, finding, worst_first
 from peakmark.data.index import Index
+from peakmark.nouns import MAX_DETECTIONS
+from peakmark.settings.fields import Settings
 
-_OF_A_CLASS = 100
-"""Detections of an image and class that COCO looks at."""
-_IN_ALL = 300
+_IN_ALL: int = Settings.model_fields["max_det"].default
 """Detections of an image that are kept, where max_det says nothing else."""
 
 
@@ -53,7 +53,7 @@ def _beyond_coco(index: Index) -> Iterator[Finding]:
         return
     classes = int(index.classes.max()) + 1
     pairs, counts = np.unique(index.image_of_truth * classes + index.classes, return_counts=True)
-    dense = counts > _OF_A_CLASS
+    dense = counts > MAX_DETECTIONS
     if not dense.any():
         return
     images = np.unique(pairs[dense] // classes)
@@ -62,8 +62,8 @@ def _beyond_coco(index: Index) -> Iterator[Finding]:
     yield finding(
         "more objects than COCO counts",
         "low",
-        f"{index.split}: {counted(len(images), 'image holds', 'images hold')} more than {_OF_A_CLASS} objects of a"
-        f" class, up to {int(counts.max()):,}, and COCO looks at {_OF_A_CLASS} detections of an image and class.",
+        f"{index.split}: {counted(len(images), 'image holds', 'images hold')} more than {MAX_DETECTIONS} objects of a"
+        f" class, up to {int(counts.max()):,}, and COCO looks at {MAX_DETECTIONS} detections of an image and class.",
         "The metrics of this set are without that cap, and the protocol says so; COCO's own figures stand beside them.",
         (Example(f"{index.files[n]}: {most[n]:,} of a class") for n in _most_first(most, images)),
         len(images),
