@@ -246,17 +246,20 @@ def test_a_validation_whose_pictures_can_not_be_drawn_still_gives_its_numbers(tr
 
 def test_a_second_ctrl_c_does_not_wait_for_a_save(train, monkeypatch):
     """The files stay those of the last save that was done, and none changes afterwards."""
-    may_go, saves = threading.Event(), itertools.count()
+    first_is_done, may_go, saves = threading.Event(), threading.Event(), itertools.count()
     events: list[Any] = []
 
     def held_up(checkpoint: Any, *targets: Path, go_on: Any) -> int:
         if next(saves):
             may_go.wait(60)
-        return save(checkpoint, *targets, go_on=go_on)
+        size = save(checkpoint, *targets, go_on=go_on)
+        first_is_done.set()
+        return size
 
     def observe(event: object) -> None:
         events.append(event)
         if isinstance(event, EpochEnded) and event.record.epoch == 1:
+            assert first_is_done.wait(60)
             raise EndNow
 
     monkeypatch.setattr("peakmark.train.build.BackgroundWriter", partial(BackgroundWriter, save=held_up))

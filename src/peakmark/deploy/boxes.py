@@ -73,17 +73,6 @@ class Boxes:
         """(D,) class numbers, as floats"""
         return self.data[:, 5]
 
-    def label_lines(self, with_confidence: bool = False) -> str:
-        """A line `class cx cy w h` for each box, in 0..1 of the picture, and behind it, if wished, the confidence."""
-        found = self.numpy()
-        columns = [found.xywhn, found.conf[:, None]] if with_confidence else [found.xywhn]
-        return "".join(
-            " ".join([str(number), *(f"{value:.6g}" for value in row)]) + "\n"
-            for number, row in zip(
-                found.cls.astype(int).tolist(), np.concatenate(columns, axis=1).tolist(), strict=True
-            )
-        )
-
     def _size_px(self) -> Any:
         height, width = self.orig_shape
         size = [width, height, width, height]
@@ -124,3 +113,13 @@ class Boxes:
         more = [f"  and {len(self) - _ROWS_SHOWN} more"] if len(self) > _ROWS_SHOWN else []
         head = f"Boxes({len(self)} in {self.orig_shape[1]} x {self.orig_shape[0]} px: class, confidence, xyxy in px)"
         return "\n".join([head, *rows, *more])
+
+
+def label_lines(boxes: Boxes, with_confidence: bool = False) -> str:
+    """A line `class cx cy w h` for each box, in 0..1 of the picture, and behind it, if wished, the confidence."""
+    found = boxes.numpy()
+    columns = [found.xywhn, found.conf[:, None]] if with_confidence else [found.xywhn]
+    return "".join(
+        " ".join([str(number), *(f"{value:.6g}" for value in row)]) + "\n"
+        for number, row in zip(found.cls.astype(int).tolist(), np.concatenate(columns, axis=1).tolist(), strict=True)
+    )

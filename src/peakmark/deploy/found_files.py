@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from peakmark.data.index import Index
-from peakmark.deploy.boxes import Boxes
+from peakmark.deploy.boxes import Boxes, label_lines
 from peakmark.machine import durable
 from peakmark.nouns import Detections
 
@@ -70,7 +70,7 @@ class FoundLabels:
     def add(self, number: int, found: Detections) -> None:
         """Writes the label file of an image; empty where nothing was found. Raises `MachineError`."""
         shape = int(self._index.heights_px[number]), int(self._index.widths_px[number])
-        lines = Boxes.from_detections(found, shape).label_lines(self._with_confidence)
+        lines = label_lines(Boxes.from_detections(found, shape), self._with_confidence)
         durable.write_text(self._folder / f"{self._names[number]}.txt", lines)
 
     def finish(self) -> str:

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageShow
 
-from peakmark.deploy.boxes import Boxes
+from peakmark.deploy.boxes import Boxes, label_lines
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.picture_files import encoded, write_crops, write_picture
 from peakmark.drawing.boxes import draw_boxes
@@ -252,7 +252,7 @@ class Results:
 
         A picture without detections gets an empty file: it was looked at, and it is background.
         """
-        durable.write_text(Path(txt_file), self.boxes.label_lines(save_conf))
+        durable.write_text(Path(txt_file), label_lines(self.boxes, save_conf))
         return str(txt_file)
 
     def _repr_png_(self) -> bytes:
