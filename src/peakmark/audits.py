@@ -19,7 +19,6 @@ from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.index import SurveyedSplit, survey_split
-from peakmark.data.split_notes import BadLabels
 from peakmark.errors import Mistakes
 from peakmark.events import Notice, Observer
 from peakmark.machine.cores import granted_cores
@@ -81,7 +80,7 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     wishes, spec = _checked(settings if data is None else {**settings, "data": data})
     for note in spec.notes:
         observe(Notice(note))
-    splits = _survey(spec, wishes.bad_labels, observe)
+    splits = _survey(spec, wishes, observe)
     indexes = {split: found.index for split, found in splits.items()}
     findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
     findings += check_size(indexes, spec.names)
@@ -109,7 +108,7 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     )
     write_text(folder.path / _FILE, done.to_json() + "\n")
     sizes = {split: (done.images[split], done.objects[split]) for split in indexes}
-    write_audit_page(folder.path, done.data, done.findings, sizes, spec.names)
+    write_audit_page(folder.path, done.data, done.findings, sizes, spec.names, wishes.max_image_pixels)
     return done
 
 
@@ -138,10 +137,16 @@ def _cannot_be_repaired(empty: list[str]) -> str:
     )
 
 
-def _survey(spec: DatasetSpec, bad_labels: BadLabels, observe: Observer) -> dict[str, SurveyedSplit]:
+def _survey(spec: DatasetSpec, wishes: AuditSettings, observe: Observer) -> dict[str, SurveyedSplit]:
     splits = {}
     for split in spec.splits:
         observe(Notice(f"{split}: reading every image and label."))
-        splits[split] = survey_split(spec, split, workers=granted_cores(), bad_labels=bad_labels)
+        splits[split] = survey_split(
+            spec,
+            split,
+            max_image_pixels=wishes.max_image_pixels,
+            workers=granted_cores(),
+            bad_labels=wishes.bad_labels,
+        )
         observe(Notice(f"{split}: {len(splits[split].index):,} images, {splits[split].index.contents}."))
     return splits

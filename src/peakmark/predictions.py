@@ -41,7 +41,9 @@ def find_objects(
     """
     arithmetic = arithmetic_of(trained, wishes.device, observe)
     thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det, wishes.agnostic_nms)
-    frames = open_source(source, vid_stride=wishes.vid_stride, observer=observe)
+    frames = open_source(
+        source, vid_stride=wishes.vid_stride, max_image_pixels=wishes.max_image_pixels, observer=observe
+    )
     batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
     detect = predictor.of(model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared)
     results = predict(

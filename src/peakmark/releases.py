@@ -25,7 +25,7 @@ from peakmark.settings.parse import parse
 from peakmark.train.start import find_model, trained_model
 from peakmark.validations import Trained, checkpoint_of, open_split
 
-_AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify", "bad_labels")
+_AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify", "bad_labels", "max_image_pixels")
 """The settings of a gate that mean what they mean in a validation."""
 
 

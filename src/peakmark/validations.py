@@ -17,6 +17,7 @@ import numpy as np
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.dataset import DatasetSpec
+from peakmark.data.images import MAX_IMAGE_PIXELS
 from peakmark.data.index import Index
 from peakmark.deploy.found_files import CocoResults, FoundLabels
 from peakmark.errors import ModelFileError, SettingsError
@@ -36,7 +37,7 @@ from peakmark.results import ValResults
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.formula import DEFAULT
 from peakmark.settings.parse import Parsed
-from peakmark.train.build import open_cache, open_index, workers_of
+from peakmark.train.open_data import open_cache, open_index, workers_of
 from peakmark.train.pictures import drawn
 from peakmark.train.start import ModelSource
 from peakmark.train.validation import Speed, ValidationSet, sample_detections, validate_weights
@@ -247,7 +248,8 @@ def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, ar
         )
     # A run says what counts in its data; its log is only repeated on the same.
     bad_labels = wishes.bad_labels or trained.settings.get("bad_labels", "refuse")
-    index = open_index(wishes, spec, wishes.split, bad_labels, single_class=single)
+    most_px = wishes.max_image_pixels or trained.settings.get("max_image_pixels", MAX_IMAGE_PIXELS)
+    index = open_index(wishes, spec, wishes.split, bad_labels=bad_labels, max_image_pixels=most_px, single_class=single)
     side_px = wishes.imgsz or trained.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
     workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings)

@@ -27,7 +27,7 @@ from peakmark.settings.fields import (
 NEEDED = ""
 TRAIN = {
     "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
-    "bad_labels": "refuse",
+    "bad_labels": "refuse", "max_image_pixels": "200000000",
     "single_cls": "False", "seed": "0", "epochs": "100", "val": "True", "val_period": "1", "fitness": "map50_95",
     "patience": "100", "min_delta": "0", "stop_phase": "close",
     "time": "None", "batch": "16", "nbs": "64", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
@@ -43,26 +43,28 @@ TRAIN = {
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip
 VAL = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
     "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "save_json": "False",
     "save_txt": "False", "save_conf": "False",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
     "exist_ok": "False", "plots": "True",
 }  # fmt: skip
 PREDICT = {
-    "model": NEEDED, "imgsz": "None", "vid_stride": "1", "conf": "0.25", "iou": "0.7", "max_det": "300",
+    "model": NEEDED, "imgsz": "None", "max_image_pixels": "200000000", "vid_stride": "1",
+    "conf": "0.25", "iou": "0.7", "max_det": "300",
     "agnostic_nms": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True", "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
 AUDIT = {
-    "data": NEEDED, "bad_labels": "refuse", "fix": "None", "project": "runs/detect", "name": "audit",
+    "data": NEEDED, "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
+    "project": "runs/detect", "name": "audit",
     "exist_ok": "False",
 }  # fmt: skip
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None",
+    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
     "require": NEEDED, "at": "value", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip

@@ -331,6 +331,15 @@ def check_bad_labels(train, write_set, tmp_path, **_):
     assert len({each["train"] for each in told}) == 2
 
 
+def check_max_image_pixels(train, write_set, tmp_path, **_):
+    data = write_set(tmp_path / "set")
+    cv2.imwrite(str(data.parent / "images/train/00.png"), np.zeros((100, 100, 3), np.uint8))
+    wishes = {**QUICK, "data": data, "fraction": 1}
+    told = [train(**wishes, max_image_pixels=most).summary["data"] for most in (10_000, 9_999)]
+    assert [each["train_images"] for each in told] == [10, 9]
+    assert len({each["train"] for each in told}) == 2
+
+
 def check_verify(train, write_set, tmp_path, **_):
     data = write_set(tmp_path / "set")
     cv2.imwrite(str(data.parent / "images/train/00.png"), np.full((64, 64, 3), 1000, np.uint16))

@@ -89,6 +89,12 @@ def val_bad_labels(val, write_set, tmp_path, **_):
     assert [val(data=data, bad_labels=how).images for how in ("drop", "drop_image")] == [19, 18]
 
 
+def val_max_image_pixels(val, write_set, tmp_path, **_):
+    data = write_set(tmp_path / "set")
+    cv2.imwrite(str(data.parent / "images/val/00.png"), np.zeros((100, 100, 3), np.uint8))
+    assert [val(data=data, max_image_pixels=most).images for most in (10_000, 9_999)] == [19, 18]
+
+
 def val_conf(val, **_):
     assert 0 < val(conf=0.3).detections < val().detections
 
@@ -165,7 +171,7 @@ def val_verify(val, write_set, tmp_path, monkeypatch, **_):
     data, said = write_set(tmp_path / "fresh"), list[Any]()
     cv2.imwrite(str(data.parent / "images/val/00.png"), np.full((64, 64, 3), 1000, np.uint16))
     val(data=data, verify="fast", observer=said.append)
-    assert {verify for _, verify in looks} == {"fast"}
+    assert {verify for _, verify, _ in looks} == {"fast"}
     # The index didn't decode it, so it is said once it was.
     assert sum("00.png: its 16 bits" in str(event) for event in said) == 1
 
@@ -239,6 +245,13 @@ def predict_model(find, trained, **_):
 
 def predict_imgsz(find, **_):
     assert find()[0].to_json() != find(imgsz=96)[0].to_json()
+
+
+def predict_max_image_pixels(find, tmp_path, **_):
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((100, 100, 3), np.uint8))
+    assert len(find(tmp_path / "large.png", max_image_pixels=10_000)) == 1
+    with pytest.raises(DataError, match="10,000 px, more than the 9,999"):
+        find(tmp_path / "large.png", max_image_pixels=9_999)
 
 
 def predict_conf(find, **_):

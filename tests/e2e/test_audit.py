@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from peakmark import audit
@@ -112,3 +114,9 @@ def test_a_training_says_at_its_start_what_is_wrong_with_its_data(data, train):
     train(data=data, epochs=1, observer=listen)
     assert "1 image of val is in train too, as equal files (7.7% of val)." in notes
     assert any("standard error" in note for note in notes)
+
+
+def test_an_audit_leaves_out_images_of_too_many_pixels(data, runs):
+    cv2.imwrite(str(data.parent / "images/train/00.png"), np.zeros((100, 100, 3), np.uint8))
+    told = [audit(data, project=runs, max_image_pixels=most).images["train"] for most in (10_000, 9_999)]
+    assert told == [12, 11]

@@ -95,7 +95,7 @@ class ImageCache:
 
     def _read(self, number: int) -> ImageArray:
         path, box = self._index.path(number), self.letterbox(number)
-        image, remark = _decode_patiently(path)
+        image, remark = _decode_patiently(path, self._index.max_image_pixels)
         if remark and self._index.files[number] not in self._index.remarked:
             self._remarks[number] = remark
         if image.shape[:2] != (box.height_px, box.width_px):
@@ -125,14 +125,14 @@ def padded(inner: ImageArray, box: Letterbox) -> ImageArray:
     return image
 
 
-def _decode_patiently(path: Path) -> tuple[ImageArray, str]:
+def _decode_patiently(path: Path, max_image_pixels: int) -> tuple[ImageArray, str]:
     """Decodes a file that could be read when it was indexed: a network disk may stumble, so it is tried three times."""
     for pause_s in _RETRY_PAUSES_S:
         try:
-            return decode_with_remark(path)
+            return decode_with_remark(path, max_image_pixels)
         except DataError:
             time.sleep(pause_s)
-    return decode_with_remark(path)
+    return decode_with_remark(path, max_image_pixels)
 
 
 def _make_store(mode: CacheMode, budget_bytes: int | None) -> _Store | None:

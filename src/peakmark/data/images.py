@@ -10,10 +10,11 @@ This file must not know labels, splits or caches.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
-import re
+import struct
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from peakmark.errors import DataError
 from peakmark.machine.given_path import is_special
@@ -39,11 +40,12 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Files that count as images in a folder, in small or capital letters."""
 
-MOST_PX = 200_000_000
-"""Width times height of what is decoded: 600 MB. A small file can claim gigabytes of one colour."""
+MAX_IMAGE_PIXELS = 200_000_000
+"""Width times height of what is decoded where nobody says otherwise. A small file can claim gigabytes of one colour."""
 
 DIGEST_BYTES = 16
 _LOOK_BYTES = 1 << 16
+_SIGNATURE_BYTES = 16
 _TRANSPOSING_ORIENTATIONS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 # What is odd about a file is said here with its name, or by nobody: Pillow's lines name no file.
@@ -82,31 +84,34 @@ class ImageFacts:
     """What somebody should know of an image that can be used: damaged, of several frames, nearly black; in words."""
 
 
-def decode(path: Path) -> ImageArray:
-    """Reads an image file as (height, width, 3) RGB. Raises `DataError`; `UnreadableImageError` where it's the file."""
-    return _decode_bytes(path, _read(path))
+def decode(path: Path, most_px: int = MAX_IMAGE_PIXELS) -> ImageArray:
+    """Reads an image file as (height, width, 3) RGB, unless it has more than `most_px` pixels.
+
+    Raises `DataError`; `UnreadableImageError` where it's the file.
+    """
+    return _decoded(path, _read(path), most_px)[0]
 
 
-def decode_with_remark(path: Path) -> tuple[ImageArray, str]:
+def decode_with_remark(path: Path, most_px: int = MAX_IMAGE_PIXELS) -> tuple[ImageArray, str]:
     """Reads an image as `decode` does, and what somebody should know of it, as `ImageFacts.remark`."""
-    return _decoded(path, _read(path))
+    return _decoded(path, _read(path), most_px)
 
 
-def decode_with_time(path: Path) -> tuple[ImageArray, datetime | None]:
+def decode_with_time(path: Path, most_px: int = MAX_IMAGE_PIXELS) -> tuple[ImageArray, datetime | None]:
     """Reads an image as `decode` does, and when it was taken, where its EXIF entry says so."""
     data = _read(path)
-    return _decode_bytes(path, data), _taken_at(data)
+    return _decoded(path, data, most_px)[0], _taken_at(data)
 
 
-def probe(path: Path, verify: Verify) -> ImageFacts:
+def probe(path: Path, verify: Verify, most_px: int = MAX_IMAGE_PIXELS) -> ImageFacts:
     """Finds out whether an image can be used, its size and its digest. Raises as `decode`.
 
     `fast` accepts a JPEG or PNG whose beginning and end are in order; anything else is decoded in full.
     """
-    if verify == "fast" and (facts := _glance(path)):
+    if verify == "fast" and (facts := _glance(path, most_px)):
         return facts
     data = _read(path)
-    image, remark = _decoded(path, data)
+    image, remark = _decoded(path, data, most_px)
     height_px, width_px = image.shape[:2]
     return ImageFacts(width_px, height_px, hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest(), remark)
 
@@ -133,20 +138,21 @@ def _read_error(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: reading it failed ({reason}); check the disk or its connection and start again.")
 
 
-def _decode_bytes(path: Path, data: bytes) -> ImageArray:
-    return _decoded(path, data)[0]
+def _refuse_too_large(path: Path, px: int, most_px: int) -> None:
+    if px > most_px:
+        reason = f"it has {px:,} px, more than the {most_px:,} that are decoded (max_image_pixels={px} lets it in)"
+        raise UnreadableImageError(path, reason)
 
 
-def _decoded(path: Path, data: bytes) -> tuple[ImageArray, str]:
+def _decoded(path: Path, data: bytes, most_px: int) -> tuple[ImageArray, str]:
     if not data:
         raise UnreadableImageError(path, "the file is empty")
     if _is_cut_jpeg(data):
         raise UnreadableImageError(path, "the JPEG is truncated")
     if data.startswith(_JPEG_START):
-        return _decoded_jpeg(path, data)
-    found = _look_at_header(data)
-    if found.px > MOST_PX:
-        raise UnreadableImageError(path, f"it has {found.px:,} px, more than the {MOST_PX:,} that are decoded")
+        return _decoded_jpeg(path, data, most_px)
+    found = _look_at_header(path, data)
+    _refuse_too_large(path, found.px, most_px)
     if data.startswith(_PNG_START) and (chunk := _damaged_chunk(data)):
         raise UnreadableImageError(path, f"the PNG is damaged: its part {chunk} has another checksum")
     if found.alpha_by_pillow:
@@ -161,13 +167,11 @@ def _decoded(path: Path, data: bytes) -> tuple[ImageArray, str]:
     return image, remark
 
 
-def _decoded_jpeg(path: Path, data: bytes) -> tuple[ImageArray, str]:
+def _decoded_jpeg(path: Path, data: bytes, most_px: int) -> tuple[ImageArray, str]:
     remark = ""
     try:
         height_px, width_px, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        if height_px * width_px > MOST_PX:
-            px = height_px * width_px
-            raise UnreadableImageError(path, f"it has {px:,} px, more than the {MOST_PX:,} that are decoded")
+        _refuse_too_large(path, height_px * width_px, most_px)
         try:
             image = simplejpeg.decode_jpeg(data, "RGB", strict=True)
         except ValueError as error:
@@ -185,7 +189,7 @@ def _decoded_jpeg(path: Path, data: bytes) -> tuple[ImageArray, str]:
 
 def _decoded_by_pillow(path: Path, data: bytes) -> ImageArray:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _opened(data) as image:
             # By the bands: OpenCV multiplies the colours of a TIFF by its alpha, which darkens them.
             return np.ascontiguousarray(np.asarray(image)[:, :, :3])
     except (OSError, ValueError, SyntaxError) as error:
@@ -213,13 +217,13 @@ class _Header:
     alpha_by_pillow: bool = False
 
 
-def _look_at_header(data: bytes) -> _Header:
+def _look_at_header(path: Path, data: bytes) -> _Header:
     """What a file that is no JPEG says of itself; nothing where that is not known."""
     if data.startswith(_PNG_START) and len(data) > _PNG_HEADER_BYTES:
         width_px, height_px = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         return _Header(width_px * height_px, 2 if b"acTL" in data[:_LOOK_BYTES] else 1, data[24])
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _opened(data) as image:
             orientation = image.getexif().get(_ORIENTATION, 1)
             by_pillow = image.format == "TIFF" and image.mode == "RGBA"
             return _Header(
@@ -230,12 +234,29 @@ def _look_at_header(data: bytes) -> _Header:
                 turn_here=image.format == "AVIF" or by_pillow,
                 alpha_by_pillow=by_pillow,
             )
-    except Image.DecompressionBombError as error:
-        # Its limit is another one than ours, and only its sentence says how large the image is.
-        claimed = re.search(r"\((\d+) pixels\)", str(error))
-        return _Header(px=int(claimed[1]) if claimed else MOST_PX + 1)
     except (OSError, ValueError, SyntaxError, EOFError):
         return _Header()
+    except Image.DecompressionBombError as error:  # WebP, whose reader asks once more
+        limit = "PIL.Image.MAX_IMAGE_PIXELS"
+        raise UnreadableImageError(path, f"more than Pillow opens of its format ({limit}); save it as PNG") from error
+
+
+def _opened(data: bytes, *formats: str) -> Image.Image:
+    """Opens an image of one of `formats` (any, if none) for what its header says; raises as Pillow does.
+
+    Pillow's limit of pixels doesn't count here. It is the whole process's, another one than ours, and a large image
+    whose header can't be read would come out lying on its side.
+    """
+    try:
+        return Image.open(io.BytesIO(data), formats=formats or None)
+    except Image.DecompressionBombError:
+        Image.init()
+    for kind in formats or Image.ID:
+        factory, accepts = Image.OPEN[kind]
+        if accepts is None or accepts(data[:_SIGNATURE_BYTES]) is True:
+            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # as Pillow itself goes on
+                return factory(io.BytesIO(data), "")
+    raise UnidentifiedImageError("no format that Pillow knows")
 
 
 def _damaged_chunk(data: bytes) -> str:
@@ -259,9 +280,9 @@ def _orientation_of_jpeg(data: bytes) -> int:
     if _EXIF_MARK not in data[:_LOOK_BYTES]:
         return 1
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as header:
+        with _opened(data, "JPEG") as header:
             orientation = header.getexif().get(_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError):
         return 1
     return orientation if isinstance(orientation, int) else 1
 
@@ -282,11 +303,11 @@ def _taken_at(data: bytes) -> datetime | None:
     if _EXIF_MARK not in data[:_LOOK_BYTES]:
         return None
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "TIFF", "WEBP")) as header:
+        with _opened(data, "JPEG", "PNG", "TIFF", "WEBP") as header:
             exif = header.getexif()
             text = exif.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
         return datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError):
         return None
 
 
@@ -304,7 +325,7 @@ def _is_cut_jpeg(data: bytes) -> bool:
     return data.find(b"\xff\xd9", position if found_picture else 2) < 0
 
 
-def _glance(path: Path) -> ImageFacts | None:
+def _glance(path: Path, most_px: int) -> ImageFacts | None:
     """Looks at the beginning and the end of a JPEG or PNG; None where that is not enough to accept it."""
     _refuse_special(path)
     try:
@@ -316,15 +337,15 @@ def _glance(path: Path) -> ImageFacts | None:
     except OSError as error:
         raise _read_error(path, error) from error
     try:
-        with Image.open(io.BytesIO(head), formats=("JPEG", "PNG")) as header:
+        with _opened(head, "JPEG", "PNG") as header:
             width_px, height_px = header.size
+            # Before the EXIF entry: for one that may lie behind the pixels Pillow decodes them.
+            _refuse_too_large(path, width_px * height_px, most_px)
             turned = header.getexif().get(0x0112) in _TRANSPOSING_ORIENTATIONS
             end = b"\xff\xd9" if header.format in ("JPEG", "MPO") else b"IEND"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError):
         return None
     if end not in tail:
         return None
-    if (px := width_px * height_px) > MOST_PX:
-        raise UnreadableImageError(path, f"it has {px:,} px, more than the {MOST_PX:,} that are decoded")
     digest = hashlib.blake2b(b"%d|" % size_bytes + head + tail, digest_size=DIGEST_BYTES).digest()
     return ImageFacts(height_px, width_px, digest) if turned else ImageFacts(width_px, height_px, digest)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.dataset import DatasetSpec
-from peakmark.data.images import Verify
+from peakmark.data.images import MAX_IMAGE_PIXELS, Verify
 from peakmark.data.listing import Listing, label_folders, list_images, stray_labels
 from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
 from peakmark.data.survey import Progress, Survey, survey_files
@@ -76,6 +76,8 @@ class Index:
     bad_labels: BadLabels = "refuse"
     dropped: tuple[tuple[str, int], ...] = ()
     """Each image that had bad label lines, and how many, where `bad_labels` lets the index do without them."""
+    max_image_pixels: int = MAX_IMAGE_PIXELS
+    """Larger images were left out; none of these needs more when it is decoded again."""
     remarked: frozenset[str] = frozenset()
     """Files of which `warnings` says what is odd about them. With `verify="fast"` most are only seen when decoded."""
 
@@ -215,6 +217,7 @@ def build_index(
     split: str,
     *,
     verify: Verify = "full",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
     workers: int = 1,
     progress: Progress | None = None,
     cache_folder: Path | None = None,
@@ -234,6 +237,7 @@ def build_index(
         spec,
         split,
         verify=verify,
+        max_image_pixels=max_image_pixels,
         workers=workers,
         progress=progress,
         cache_folder=cache_folder,
@@ -251,6 +255,7 @@ def survey_split(
     split: str,
     *,
     verify: Verify = "full",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
     workers: int = 1,
     progress: Progress | None = None,
     cache_folder: Path | None = None,
@@ -260,10 +265,17 @@ def survey_split(
     """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
     listing = list_images(spec, split)
     class_count = None if single_class else len(spec.names)
-    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify, class_count)
+    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify, max_image_pixels, class_count)
     known = load_survey(store)
     survey = survey_files(
-        listing.files, class_count, spec.keypoints, verify=verify, workers=workers, known=known, progress=progress
+        listing.files,
+        class_count,
+        spec.keypoints,
+        verify=verify,
+        max_image_pixels=max_image_pixels,
+        workers=workers,
+        known=known,
+        progress=progress,
     )
     warnings: list[str] = []
     try:
@@ -276,7 +288,7 @@ def survey_split(
     folders = label_folders(listing.files)
     orphans, beside = stray_labels(folders, ignored)
     warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
-    index = _index_from(survey, spec, split, verify, tuple(warnings), bad_labels)
+    index = _index_from(survey, spec, split, verify, max_image_pixels, tuple(warnings), bad_labels)
     index = index.as_single_class() if single_class else index
     return SurveyedSplit(index, survey, listing, tuple(orphans), tuple(beside))
 
@@ -286,6 +298,7 @@ def _index_from(
     spec: DatasetSpec,
     split: str,
     verify: Verify,
+    max_image_pixels: int,
     warnings: tuple[str, ...],
     bad_labels: BadLabels,
 ) -> Index:
@@ -308,6 +321,7 @@ def _index_from(
         labelled=survey.has_label_file,
         rows=(int(survey.row_kinds[:, 0].sum()), int(survey.row_kinds[:, 2].sum())),
         bad_labels=bad_labels,
+        max_image_pixels=max_image_pixels,
         dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
         remarked=frozenset(files[row] for row in survey.remarks),
     )

@@ -107,6 +107,7 @@ def survey_files(
     keypoints: tuple[int, int] | None = None,
     *,
     verify: Verify,
+    max_image_pixels: int,
     workers: int,
     known: Survey | None,
     progress: Progress | None,
@@ -126,7 +127,7 @@ def survey_files(
 
     def look(file: str) -> _Row:
         row = known_rows.get(file)
-        image = _look_at_image(file, verify, known, row)
+        image = _look_at_image(file, verify, max_image_pixels, known, row)
         return _Row(image, *_look_at_labels(*label_file(file, folders), class_count, keypoints, known, row))
 
     def look_at_batch(start: int) -> list[_Row]:
@@ -186,7 +187,9 @@ def _stamp(file: str) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-def _look_at_image(file: str, verify: Verify, known: Survey | None, row: int | None) -> _ImageRow:
+def _look_at_image(
+    file: str, verify: Verify, max_image_pixels: int, known: Survey | None, row: int | None
+) -> _ImageRow:
     stamp = _stamp(file)
     if known is not None and row is not None and stamp == tuple(known.image_stamps[row]):
         width_px, height_px = known.sizes_px[row].tolist()
@@ -199,7 +202,7 @@ def _look_at_image(file: str, verify: Verify, known: Survey | None, row: int | N
             known.remarks.get(row, ""),
         )
     try:
-        facts = probe(Path(file), verify)
+        facts = probe(Path(file), verify, max_image_pixels)
     except UnreadableImageError as error:
         return _ImageRow(stamp, 0, 0, bytes(DIGEST_BYTES), error.reason)
     return _ImageRow(stamp, facts.width_px, facts.height_px, facts.digest, "", facts.remark)

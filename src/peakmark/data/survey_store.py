@@ -39,12 +39,14 @@ _COLUMNS = (
 )
 
 
-def survey_file(folder: Path, spec: DatasetSpec, split: str, verify: Verify, class_count: int | None) -> Path:
+def survey_file(
+    folder: Path, spec: DatasetSpec, split: str, verify: Verify, max_image_pixels: int, class_count: int | None
+) -> Path:
     """Names the file that remembers one split of one data set at one place."""
-    # What decides which lines are bad is in the key, and OpenCV, since it decides which images are.
+    # What decides which lines are bad is in the key, and what decides which images are: OpenCV, and the limit.
     sources = [str(source) for source in spec.splits[split]]
     labels = [class_count, spec.keypoints]
-    key = json.dumps([_VERSION, str(spec.root), split, sources, labels, verify, cv2.__version__])
+    key = json.dumps([_VERSION, str(spec.root), split, sources, labels, verify, max_image_pixels, cv2.__version__])
     return folder / "index" / f"{split}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_with_remark
+from peakmark.data.images import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, UnreadableImageError, decode_with_remark
 from peakmark.data.listing import is_companion, list_lines
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
@@ -50,7 +50,9 @@ class _Pixels:
 _Item = _File | _Pixels
 
 
-def open_source(source: object, *, vid_stride: int = 1, observer: Observer) -> Iterator[Frame]:
+def open_source(
+    source: object, *, vid_stride: int = 1, max_image_pixels: int = MAX_IMAGE_PIXELS, observer: Observer
+) -> Iterator[Frame]:
     """Gives the pictures of a source in a fixed order.
 
     A folder means the images and videos directly in it, by name; for sub-folders there is the glob `folder/**/*.jpg`.
@@ -58,14 +60,20 @@ def open_source(source: object, *, vid_stride: int = 1, observer: Observer) -> I
     frame counts. NumPy arrays are BGR as OpenCV reads them. Raises `DataError`, at once for what is missing, at its
     turn for what can't be read; `observer` is told what was left out.
     """
-    return _read(_resolve(source, observer), vid_stride, observer)
+
+    def frames_of(item: _Item, index: int, count: int) -> Iterator[Frame]:
+        return _frames(item, index, count, vid_stride, max_image_pixels, observer)
+
+    return _read(_resolve(source, observer), frames_of, observer)
 
 
-def _read(items: list[_Item], vid_stride: int, observer: Observer) -> Iterator[Frame]:
+def _read(
+    items: list[_Item], frames_of: Callable[[_Item, int, int], Iterator[Frame]], observer: Observer
+) -> Iterator[Frame]:
     left_out = 0
     for index, item in enumerate(items):
         try:
-            yield from _frames(item, index, len(items), vid_stride, observer)
+            yield from frames_of(item, index, len(items))
         except (UnreadableImageError, UnreadableVideoError) as error:
             if not isinstance(item, _File) or item.named:
                 raise
@@ -77,14 +85,16 @@ def _read(items: list[_Item], vid_stride: int, observer: Observer) -> Iterator[F
         observer(Notice(f"{left_out} of {len(items)} files could not be read and were left out.", serious=True))
 
 
-def _frames(item: _Item, index: int, count: int, vid_stride: int, observer: Observer) -> Iterator[Frame]:
+def _frames(
+    item: _Item, index: int, count: int, vid_stride: int, max_image_pixels: int, observer: Observer
+) -> Iterator[Frame]:
     if isinstance(item, _Pixels):
         name = f"image{index}.jpg"
         yield Frame(item.to_rgb(item.pixels, name), Origin(name, None, index, count))
     elif item.path.suffix.lower() in VIDEO_SUFFIXES:
         yield from read_video(item.path, vid_stride, observer)
     else:
-        image, remark = decode_with_remark(item.path)
+        image, remark = decode_with_remark(item.path, max_image_pixels)
         if remark:
             observer(Notice(f"{item.path}: {remark}.", serious=True))
         yield Frame(image, Origin(item.path.name, item.path, index, count))

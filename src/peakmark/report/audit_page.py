@@ -36,7 +36,12 @@ _JPEG_QUALITY = 88
 
 
 def write_audit_page(
-    folder: Path, data: str, findings: Sequence[Finding], sizes: Mapping[str, tuple[int, int]], names: Sequence[str]
+    folder: Path,
+    data: str,
+    findings: Sequence[Finding],
+    sizes: Mapping[str, tuple[int, int]],
+    names: Sequence[str],
+    max_image_pixels: int,
 ) -> None:
     """Writes a sheet for each finding with images, and audit.html; `sizes`: images and objects of each split.
 
@@ -44,7 +49,7 @@ def write_audit_page(
     """
     sections = [_heading(data, findings, sizes)]
     for number, found in enumerate(findings, start=1):
-        sheet = _sheet(found, names)
+        sheet = _sheet(found, names, max_image_pixels)
         if sheet:
             write_bytes(folder / f"{number:02d}-{_file_name(found.kind)}.jpg", sheet)
         sections.append(_section(found, sheet))
@@ -81,7 +86,7 @@ def _section(found: Finding, sheet: bytes) -> str:
     )
 
 
-def _sheet(found: Finding, names: Sequence[str]) -> bytes:
+def _sheet(found: Finding, names: Sequence[str], max_image_pixels: int) -> bytes:
     """Draws the images of the first examples, those of one example beside each other; empty where there are none."""
     cells: list[ImageArray] = []
     titles: list[str] = []
@@ -90,7 +95,7 @@ def _sheet(found: Finding, names: Sequence[str]) -> bytes:
     pad = max((len(example.images) for example in examples), default=1) in (3, 4)
     for example in examples:
         for image in example.images:
-            cells.append(_cell(image, names))
+            cells.append(_cell(image, names, max_image_pixels))
             titles.append(f"{image.split}: {image.file.name}")
         while pad and len(cells) % _COLUMNS:
             cells.append(np.full((1, 1, 3), 255, np.uint8))
@@ -101,9 +106,9 @@ def _sheet(found: Finding, names: Sequence[str]) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
-def _cell(shown: Shown, names: Sequence[str]) -> ImageArray:
+def _cell(shown: Shown, names: Sequence[str], max_image_pixels: int) -> ImageArray:
     try:
-        image = decode(shown.file)
+        image = decode(shown.file, max_image_pixels)
     except DataError:
         # It went away since it was looked at; the other images of the sheet are still worth seeing.
         return np.full((1, 1, 3), 255, np.uint8)

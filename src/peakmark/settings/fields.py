@@ -38,6 +38,8 @@ from peakmark.settings.shared_words import (
     LENGTH,
     LOSS,
     MACHINE,
+    MAX_PIXELS,
+    MOST_PIXELS_DECODED,
     OPTIMISATION,
     OUTPUT,
     SEAM,
@@ -75,6 +77,9 @@ class Settings(SettingsModel):
     imgsz: Whole = setting(640, "side of the square images, a multiple of 32", INPUT, "result", unit="px", ge=32)
     fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
     bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
+    max_image_pixels: Whole = setting(
+        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
+    )
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -264,6 +269,9 @@ class AuditSettings(SettingsModel):
 
     data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
     bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
+    max_image_pixels: Whole = setting(
+        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
+    )
     fix: Literal["split"] | None = setting(
         None,
         "split writes lists of a split in which nothing is torn apart; the data stay",

@@ -27,6 +27,8 @@ from peakmark.settings.shared_words import (
     EXIST_OK,
     INPUT,
     MACHINE,
+    MAX_PIXELS,
+    MOST_PIXELS_DECODED,
     OUTPUT,
     REQUIREMENTS,
     VERIFY,
@@ -48,6 +50,9 @@ class _OnASplit(SettingsModel):
     )
     split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
     bad_labels: BadLabels | None = setting(None, BAD_LABELS, INPUT, "content", unset="as the model was trained")
+    max_image_pixels: Whole | None = setting(
+        None, MAX_PIXELS, INPUT, "content", unit="px", unset="as the model was trained", ge=1, le=MOST_PIXELS_DECODED
+    )
     imgsz: Whole | None = setting(
         None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
@@ -93,6 +98,9 @@ class PredictSettings(SettingsModel):
     model: Text = setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
     imgsz: Whole | None = setting(
         None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
+    )
+    max_image_pixels: Whole = setting(
+        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
 

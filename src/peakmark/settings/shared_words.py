@@ -37,6 +37,9 @@ CACHE = (
     " augmented as well (not measured on a GPU yet)"
 )
 VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
+MOST_PIXELS_DECODED = 1_000_000_000
+"""A little less than OpenCV decodes at all."""
+MAX_PIXELS = "leave out images of more pixels (width times height) than this, before they are decoded"
 BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
 EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 BEST_DEVICE = "the best there is"

@@ -29,7 +29,8 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.summary import Averaging
 from peakmark.selection.retention import kept_best
 from peakmark.train.averaging import average, measure_statistics, microbatches_for_statistics
-from peakmark.train.build import PreparedRun, open_images, workers_of
+from peakmark.train.build import PreparedRun
+from peakmark.train.open_data import open_images, workers_of
 from peakmark.train.validation import validate_weights
 
 Epochs = tuple[int, ...]

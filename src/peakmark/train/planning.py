@@ -30,15 +30,15 @@ from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, recipe
-from peakmark.train.build import OpenData, augmentation_of, check_no_lone_value, open_data
 from peakmark.train.data_files import changed_files
 from peakmark.train.judging import check_same_function
+from peakmark.train.open_data import OpenData, augmentation_of, check_no_lone_value, open_data
 from peakmark.train.provenance import versions as versions_here
 from peakmark.train.schedule import decay
 from peakmark.train.start import find_model
 from peakmark.train.windows import epoch_windows
 
-DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels"}
+DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels", "max_image_pixels"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
 
 _ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
 from peakmark.resume.state import RunState
-from peakmark.train.build import open_validation_set
+from peakmark.train.open_data import open_validation_set
 from peakmark.train.planning import Planned
 from peakmark.train.validation import validate_weights
 

@@ -34,9 +34,9 @@ def index(make_dataset: Callable[..., DatasetSpec], write_image: Callable[..., N
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
-    def note(path: Path) -> tuple[ImageArray, str]:
+    def note(path: Path, most_px: int) -> tuple[ImageArray, str]:
         names.append(path.name)
-        return decode_with_remark(path)
+        return decode_with_remark(path, most_px)
 
     monkeypatch.setattr(cache_module, "decode_with_remark", note)
     monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", (0.0, 0.0))
@@ -136,11 +136,11 @@ def test_a_read_that_fails_is_tried_three_times(index: Index, decoded: list[str]
 def test_a_stumble_is_overcome(index: Index, monkeypatch: pytest.MonkeyPatch):
     attempts = []
 
-    def stumble(path: Path) -> tuple[ImageArray, str]:
+    def stumble(path: Path, most_px: int) -> tuple[ImageArray, str]:
         attempts.append(path)
         if len(attempts) < 3:
             raise DataError("the disk stumbled")
-        return decode_with_remark(path)
+        return decode_with_remark(path, most_px)
 
     monkeypatch.setattr(cache_module, "decode_with_remark", stumble)
     monkeypatch.setattr(cache_module, "_RETRY_PAUSES_S", (0.0, 0.0))

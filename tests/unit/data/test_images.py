@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from PIL import Image
 
 from peakmark.data.images import (
     IMAGE_SUFFIXES,
-    MOST_PX,
+    MAX_IMAGE_PIXELS,
     UnreadableImageError,
     decode,
     decode_with_remark,
@@ -30,6 +31,8 @@ from peakmark.data.images import (
 )
 from peakmark.deploy.predict import _MOST_BYTES_HELD
 from peakmark.errors import DataError
+from peakmark.settings.description import describe
+from peakmark.settings.fields import AuditSettings, PredictSettings, Settings
 
 RED_LEFT = np.zeros((20, 40, 3), np.uint8)
 RED_LEFT[:, :20] = (200, 10, 10)
@@ -299,7 +302,30 @@ def test_the_limit_holds_for_formats_whose_header_pillow_reads(tmp_path, side_px
     (tmp_path / "a.bmp").write_bytes(head + info + bytes(64))
     with pytest.raises(UnreadableImageError) as caught:
         decode(tmp_path / "a.bmp")
-    assert ("more than the" in caught.value.reason) == (side_px**2 > MOST_PX)
+    assert ("more than the" in caught.value.reason) == (side_px**2 > MAX_IMAGE_PIXELS)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".avif", ".bmp", ".gif", ".jp2", ".ppm", ".png"])
+def test_the_limit_of_pillow_is_not_ours(tmp_path, monkeypatch, suffix):
+    """It holds for the whole process; an image beyond it would come out lying on its side, without a word."""
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turns = suffix in (".jpg", ".tif", ".avif", ".png")
+    options: dict[str, Any] = {"exif": exif} if turns else {}
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+        limited = decode(tmp_path / f"a{suffix}")
+    assert limited.shape == ((150, 100, 3) if turns else (100, 150, 3))
+    assert np.array_equal(limited, decode(tmp_path / f"a{suffix}"))
+
+
+def test_a_webp_that_pillow_does_not_open_is_no_image_and_no_traceback(tmp_path, monkeypatch):
+    Image.new("RGB", (100, 150)).save(tmp_path / "a.webp")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UnreadableImageError, match="more than Pillow opens of its format"):
+        decode(tmp_path / "a.webp")
 
 
 def test_the_docs_name_what_is_read():
@@ -307,7 +333,9 @@ def test_the_docs_name_what_is_read():
     section = page[page.index("**Which pictures are read.**") : page.index("**Rows of other tasks.**")]
     named = section[: section.index("Files of other kinds")]
     assert set(re.findall(r"`(\.\w+)`", named)) == IMAGE_SUFFIXES
-    assert f"over {MOST_PX:,} px" in section
+    assert f"over {MAX_IMAGE_PIXELS:,} px" in section
+    for kind in (Settings, PredictSettings, AuditSettings):
+        assert describe(kind)["max_image_pixels"].default == str(MAX_IMAGE_PIXELS)
     assert f"over {_MOST_BYTES_HELD // 2**20} MiB" in section
 
 

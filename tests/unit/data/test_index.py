@@ -25,9 +25,9 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are decoded from now on."""
     names: list[str] = []
 
-    def note(path: Path, verify: str) -> object:
+    def note(path: Path, verify: str, most_px: int) -> object:
         names.append(path.name)
-        return probe(path, verify)  # type: ignore[arg-type]
+        return probe(path, verify, most_px)  # type: ignore[arg-type]
 
     monkeypatch.setattr(survey_module, "probe", note)
     return names

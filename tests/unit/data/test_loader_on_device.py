@@ -91,9 +91,9 @@ def test_all_but_the_pixels_is_as_without_a_device(index: Index):
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     reads: list[Any] = []
 
-    def count(path: Any) -> Any:
+    def count(path: Any, most_px: int) -> Any:
         reads.append(path)
-        return decode_with_remark(path)
+        return decode_with_remark(path, most_px)
 
     monkeypatch.setattr(cache_module, "decode_with_remark", count)
     return reads

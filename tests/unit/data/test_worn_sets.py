@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from peakmark.data import survey as survey_module
+from peakmark.data.audit.pool import look_at
+from peakmark.data.cache import ImageCache
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.images import ImageFacts, Verify, probe
 from peakmark.data.index import build_index
@@ -19,7 +22,7 @@ from peakmark.errors import DataError
 from peakmark.events import SplitContents
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
-from peakmark.train.build import open_data
+from peakmark.train.open_data import open_data
 
 MakeDataset = Callable[..., DatasetSpec]
 WriteImage = Callable[..., None]
@@ -206,9 +209,9 @@ def test_an_index_of_an_earlier_version_is_not_used(
     monkeypatch.setenv("PEAKMARK_CACHE", str(own_cache))
     looks: list[Path] = []
 
-    def look(path: Path, verify: Verify) -> ImageFacts:
+    def look(path: Path, verify: Verify, most_px: int) -> ImageFacts:
         looks.append(path)
-        return probe(path, verify)
+        return probe(path, verify, most_px)
 
     monkeypatch.setattr(survey_module, "probe", look)
     build_index(spec, "train")
@@ -230,3 +233,23 @@ def test_boxes_in_one_split_and_polygons_in_the_other_are_told(make_dataset: Mak
     assert rows_of_other_kinds(train.rows, val.rows) == (said,)
     assert rows_of_other_kinds(train.rows, train.rows) == rows_of_other_kinds((0, 0), val.rows) == ()
     assert rows_of_other_kinds((1, 1), val.rows) == ()  # that train is mixed is told by itself
+
+
+def test_images_of_too_many_pixels_are_left_out_until_the_limit_lets_them_in(make_dataset: MakeDataset, tmp_path: Path):
+    spec, file = make_dataset(), tmp_path / "images/train/01.png"
+    file.write_bytes(cv2.imencode(".png", np.zeros((50, 60, 3), np.uint8))[1].tobytes())
+    small = build_index(spec, "train", max_image_pixels=2_999)
+    (left_out,) = small.unreadable
+    assert left_out == (
+        str(file),
+        "it has 3,000 px, more than the 2,999 that are decoded (max_image_pixels=3000 lets it in)",
+    )
+    # What was found under one limit is not remembered for another.
+    whole = build_index(spec, "train", max_image_pixels=3_000)
+    assert (len(small), len(whole)) == (2, 3)
+    assert small.fingerprint != whole.fingerprint
+    assert ImageCache(whole, 32).load(1).shape == (27, 32, 3)
+    assert look_at({"train": whole}, workers=1).thumbnails.shape[0] == 3
+    file.write_bytes(cv2.imencode(".png", np.zeros((50, 61, 3), np.uint8))[1].tobytes())
+    with pytest.raises(DataError, match="3,050 px, more than the 3,000"):
+        ImageCache(whole, 32).load(1)

@@ -26,7 +26,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def page_of(tmp_path: Path, *findings: Finding) -> str:
-    write_audit_page(tmp_path / "out", "a <set>.yaml", findings, {"train": (3, 5), "val": (1, 1)}, NAMES)
+    write_audit_page(tmp_path / "out", "a <set>.yaml", findings, {"train": (3, 5), "val": (1, 1)}, NAMES, 120_000)
     return (tmp_path / "out/audit.html").read_text()
 
 

@@ -19,8 +19,8 @@ from peakmark.nouns import Batch, HeadOutput, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
 from peakmark.train import step
-from peakmark.train.build import check_no_lone_value
 from peakmark.train.network import PlainNetwork
+from peakmark.train.open_data import check_no_lone_value
 from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt, Stepper, freeze, weighted
 from peakmark.train.windows import Window

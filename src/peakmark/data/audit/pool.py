@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Shown
 from peakmark.data.audit.labels import show
-from peakmark.data.images import decode_with_time
+from peakmark.data.images import MAX_IMAGE_PIXELS, decode_with_time
 from peakmark.data.index import Index
 from peakmark.data.survey import Progress
 from peakmark.nouns import IntArray
@@ -83,11 +84,12 @@ def look_at(splits: Mapping[str, Index], *, workers: int, progress: Progress | N
     """Looks at every image once. Equal for any number of workers (threads). Raises `DataError` where a read fails."""
     indexes = tuple(splits.values())
     paths = [index.path(number) for index in indexes for number in range(len(index))]
+    look = partial(_look, most_px=max((index.max_image_pixels for index in indexes), default=MAX_IMAGE_PIXELS))
     thumbnails = np.zeros((len(paths), SIDE_PX, SIDE_PX), np.uint8)
     taken_at_s = np.full(len(paths), np.nan)
     with ThreadPoolExecutor(max(1, workers)) as threads:
         for start in range(0, len(paths), _CHUNK):
-            for number, (thumbnail, at_s) in enumerate(threads.map(_look, paths[start : start + _CHUNK]), start):
+            for number, (thumbnail, at_s) in enumerate(threads.map(look, paths[start : start + _CHUNK]), start):
                 thumbnails[number], taken_at_s[number] = thumbnail, at_s
             if progress:
                 progress(min(start + _CHUNK, len(paths)), len(paths))
@@ -100,8 +102,8 @@ def look_at(splits: Mapping[str, Index], *, workers: int, progress: Progress | N
     )
 
 
-def _look(path: Path) -> tuple[Thumbnails, float]:
-    image, taken_at = decode_with_time(path)
+def _look(path: Path, most_px: int) -> tuple[Thumbnails, float]:
+    image, taken_at = decode_with_time(path, most_px)
     # Scaled before it is made grey: a 300th of the pixels is left for the second step.
     small = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
