@@ -141,7 +141,7 @@ def test_a_name_that_is_a_path(train):
 
 def test_too_little_memory(train, runs, monkeypatch):
     monkeypatch.setattr("peakmark.train.session.available_bytes", lambda: 300 * 2**20)
-    with pytest.raises(MachineError, match=r"batch=4 at imgsz=32 with yolov8n needs about .* GiB of memory, and 0.3"):
+    with pytest.raises(MachineError, match=r"batch=4 at imgsz=32 with yolov8t needs about .* GiB of memory, and 0.3"):
         train()
     assert not runs.exists()
 
@@ -156,8 +156,8 @@ def test_memory_is_counted_for_the_largest_images_that_multi_scale_draws(train, 
 
     monkeypatch.setattr("peakmark.train.session.training_bytes", estimate)
     for share, said in (
-        (1.0, r"imgsz=96 and multi_scale=1, so up to 192 px, with yolov8n"),
-        (0, "imgsz=96 with yolov8n"),
+        (1.0, r"imgsz=96 and multi_scale=1, so up to 192 px, with yolov8t"),
+        (0, "imgsz=96 with yolov8t"),
     ):
         with pytest.raises(MachineError, match=said):
             train(imgsz=96, multi_scale=share)

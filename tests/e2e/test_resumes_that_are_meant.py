@@ -64,7 +64,7 @@ def interrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         if isinstance(event, MicrobatchDone) and next(microbatches) == MICROBATCHES + 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    model = YOLO("yolov8n.yaml")
+    model = YOLO("yolov8t.yaml")
     first = model.train(observer=interrupt, data=data, project=project / "runs", **WISHES)
     stopped = Path(shutil.copytree(first.save_dir, project / "stopped"))
     yield Interrupted(first, model.train(resume=True, observer=_ignore), stopped)

@@ -257,7 +257,7 @@ def test_other_classes_are_refused_with_the_remedy(inside, copy_of, write_set, t
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "yolov8s.yaml"}, r"the run is a yolov8n, and yolov8s has other shapes"),
+        ({"model": "yolov8s.yaml"}, r"the run is a yolov8t, and yolov8s has other shapes"),
         ({"single_cls": True}, r"Fine-tune instead"),
         ({"name": "elsewhere"}, r"gone on with in its own folder"),
         ({"lr0": 5}, r"lr0=5 is out of range"),

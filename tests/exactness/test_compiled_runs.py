@@ -80,7 +80,13 @@ def start(tiny_data, tmp_path_factory) -> Callable[..., subprocess.Popen[str]]:
 def words(tiny_data) -> Callable[..., list[str]]:
     def make(project: Path, **settings: Any) -> list[str]:
         wishes = {**WISHES, "imgsz": 32, "amp": False, "plots": False, "average": False, "workers": 0, **settings}
-        return ["train", f"data={tiny_data}", f"project={project}", *(f"{k}={v}" for k, v in wishes.items())]
+        return [
+            "train",
+            "model=yolov8t.yaml",
+            f"data={tiny_data}",
+            f"project={project}",
+            *(f"{k}={v}" for k, v in wishes.items()),
+        ]
 
     return make
 

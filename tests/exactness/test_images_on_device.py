@@ -73,7 +73,7 @@ def test_a_stop_changes_nothing(train, stop_at, facts, uninterrupted, kind, numb
 
 def test_a_kill_changes_nothing(stopped_by, tiny_data, facts, uninterrupted, tmp_path):
     wishes = {**WISHES, "save_interval": 1e-6, "average": False}
-    words = ["train", f"data={tiny_data}", *(f"{name}={value}" for name, value in wishes.items())]
+    words = ["train", "model=yolov8t.yaml", f"data={tiny_data}", *(f"{name}={value}" for name, value in wishes.items())]
     _, printed = stopped_by(signal.SIGKILL, "MicrobatchDone", 8, words, tmp_path)
     run = tmp_path / "runs/detect/train"
     assert (run / "weights/last.pt").exists(), printed

@@ -73,7 +73,7 @@ def test_another_seed_is_another_run(train, first_run):
 def test_a_fresh_process_computes_the_same(peakmark, facts, first_run, reference, tiny_data: Path, runs: Path):
     settings = {"imgsz": 32, "epochs": 2, "batch": 4, "nbs": 8, "plots": False, **AUGMENTED}
     words = [f"{name}={value}" for name, value in settings.items()]
-    ended = peakmark("train", f"data={tiny_data}", f"project={runs}", *words, cwd=runs.parent)
+    ended = peakmark("train", "model=yolov8t.yaml", f"data={tiny_data}", f"project={runs}", *words, cwd=runs.parent)
     assert ended.returncode == 0, ended.stderr
     assert facts(runs / "train") == reference
     summary = json.loads((runs / "train/summary.json").read_text())

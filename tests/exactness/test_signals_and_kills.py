@@ -29,7 +29,7 @@ def _ignore(event: object) -> None:
 
 @pytest.fixture(scope="module")
 def words(tiny_data):
-    return ["train", f"data={tiny_data}", *(f"{name}={value}" for name, value in WISHES.items())]
+    return ["train", "model=yolov8t.yaml", f"data={tiny_data}", *(f"{name}={value}" for name, value in WISHES.items())]
 
 
 @pytest.fixture(scope="module")

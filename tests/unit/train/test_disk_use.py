@@ -42,11 +42,11 @@ def test_the_weights_take_what_was_said(train, optimizer):
 
 
 def test_too_small_a_disk_is_said_before_the_start(train, monkeypatch):
-    monkeypatch.setattr(disk_use, "free_bytes", lambda folder: 100_000_000)
+    monkeypatch.setattr(disk_use, "free_bytes", lambda folder: 12_000_000)
     told: list[Event] = []
     train(epochs=2, observer=told.append)
     monkeypatch.setattr(disk_use, "free_bytes", lambda folder: 10_000_000_000)
     train(epochs=2, observer=told.append)
     first, second = [event.notes for event in told if isinstance(event, RunStarted)]
-    assert [note for note in first if "has 100 MB free" in note and "keep=1" in note]
+    assert [note for note in first if "has 12 MB free" in note and "keep=1" in note]
     assert not [note for note in second if "MB free" in note]
