@@ -102,7 +102,7 @@ def test_the_pixels_are_those_of_validation(tmp_path, width, height):
     image = stream(0, "test-pixels", width, height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), image[..., ::-1])
-    index = SimpleNamespace(path=lambda number: path, widths_px=[width], heights_px=[height])
+    index = SimpleNamespace(path=lambda number: path, widths_px=[width], heights_px=[height], max_image_pixels=10**6)
     cache = ImageCache(cast(Index, index), side_px=64)
     seen = []
 

@@ -265,7 +265,7 @@ def test_a_disk_that_fails_is_never_a_picture_left_out(tmp_path, monkeypatch):
     write_image(tmp_path / "a.png")
     write_image(tmp_path / "b.png")
 
-    def failing(path):
+    def failing(path, most_px):
         raise DataError(f"{path}: reading it failed")
 
     monkeypatch.setattr(sources, "decode_with_remark", failing)
@@ -314,9 +314,9 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
         write_image(tmp_path / f"{number}.png")
     opened = []
 
-    def recording(path):
+    def recording(path, most_px):
         opened.append(path.name)
-        return images.decode_with_remark(path)
+        return images.decode_with_remark(path, most_px)
 
     monkeypatch.setattr(sources, "decode_with_remark", recording)
     frames = open_source(tmp_path, observer=lambda event: None)

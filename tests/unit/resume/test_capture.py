@@ -29,7 +29,7 @@ def settings_of(optimizer: str) -> Settings:
 
 def fresh(optimizer: str, seed: int = 0, arithmetic: Arithmetic = ARITHMETIC) -> RunState:
     settings = settings_of(optimizer)
-    model = build_detector(SCALES["yolov8n"], 2, seed=seed)
+    model = build_detector(SCALES["yolov8t"], 2, seed=seed)
     segment = first_segment(settings, recipe(settings, classes=2, images=100), None)
     return new_state(settings, model, arithmetic, segment)
 

@@ -28,7 +28,7 @@ def arithmetic() -> Arithmetic:
 def make_state(segment_of: Callable[..., Segment]) -> Callable[..., RunState]:
     def make(*, arithmetic: Arithmetic = ARITHMETIC, **changes: Any) -> RunState:
         settings = Settings.model_validate({"data": "x.yaml", "optimizer": "AdamW", "lr0": 0.01} | changes)
-        model = build_detector(SCALES["yolov8n"], 2, seed=0)
+        model = build_detector(SCALES["yolov8t"], 2, seed=0)
         return new_state(settings, model, arithmetic, segment_of(settings))
 
     return make

@@ -84,7 +84,7 @@ def batches(count: int = 3) -> list[Batch]:
 
 def test_statistics_are_the_mean_over_the_batches_and_nothing_else_changes():
     arithmetic = settle(device="cpu", amp=False, deterministic=True, threads=1)
-    model = build_detector(SCALES["yolov8n"], 2, seed=0)
+    model = build_detector(SCALES["yolov8t"], 2, seed=0)
     before = copy.deepcopy(model.state_dict())
     first_conv, norm = model.get_submodule("backbone.stem.conv"), "running_mean"
     (name,) = [name for name in before if name.endswith(norm)][:1]
@@ -102,7 +102,7 @@ def test_statistics_are_the_mean_over_the_batches_and_nothing_else_changes():
 
 def test_a_frozen_layer_keeps_its_statistics():
     arithmetic = settle(device="cpu", amp=False, deterministic=True, threads=1)
-    model = build_detector(SCALES["yolov8n"], 2, seed=0)
+    model = build_detector(SCALES["yolov8t"], 2, seed=0)
     before = copy.deepcopy(model.state_dict())
     layer = copy.deepcopy(model.layers()[0].state_dict())
     made = measure_statistics(model, batches(1), arithmetic, frozen=(0,))

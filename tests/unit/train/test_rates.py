@@ -102,7 +102,7 @@ def test_weight_decay_goes_with_the_images_of_a_window():
 
 @pytest.fixture
 def model() -> Detector:
-    return build_detector(SCALES["yolov8n"], 2, seed=0)
+    return build_detector(SCALES["yolov8t"], 2, seed=0)
 
 
 @pytest.mark.parametrize("frozen", [(), (0, 1, 2, 9), tuple(range(22))])
