@@ -4,6 +4,8 @@ usage: ours.py train DATA_YAML IMGSZ EPOCHS BATCH RUN_DIR [key=value ...]
        ours.py val MODEL DATA_YAML IMGSZ BATCH REPETITIONS FOLDER
        ours.py predict MODEL IMAGES_FOLDER IMGSZ REPETITIONS
        ours.py start DATA_YAML IMGSZ BATCH RUN_DIR
+       ours.py learn RUN_DIR [key=value ...]          trains, for `accuracy.py`, and gives the seconds that it took
+       ours.py find MODEL DATA_YAML SPLIT IMGSZ FILE   writes what best.pt finds as a COCO results file
 """
 
 from __future__ import annotations
@@ -110,6 +112,27 @@ def start(data: str, imgsz: str, batch: str, run: str) -> dict[str, Any]:
     raise SystemExit("no step was made")
 
 
+def learn(run: str, *pairs: str) -> dict[str, Any]:
+    settings, folder = dict(pair.split("=", 1) for pair in pairs), Path(run).resolve()
+    began = time.perf_counter()
+    peakmark.YOLO(settings.pop("model")).train(
+        observer=_silent, device="cpu", project=folder.parent, name=folder.name, exist_ok=True, plots=False, **settings
+    )
+    return {"wall_s": time.perf_counter() - began}
+
+
+def find(model: str, data: str, split: str, imgsz: str, file: str) -> dict[str, Any]:
+    place = Path(file).resolve()
+    peakmark.YOLO(model).val(
+        data=data, split=split, imgsz=imgsz, device="cpu", plots=False, save_json=True, project=place.parent,
+        name=place.stem, exist_ok=True, observer=_silent,
+    )  # fmt: skip
+    found = json.loads((place.parent / place.stem / "predictions.json").read_text())
+    place.write_text(json.dumps([{**one, "image_id": Path(one["file_name"]).stem} for one in found]))
+    return {}
+
+
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
-    print(json.dumps({"train": train, "val": val, "predict": predict, "start": start}[task](*arguments)))
+    tasks = {"train": train, "val": val, "predict": predict, "start": start, "learn": learn, "find": find}
+    print("\n" + json.dumps(tasks[task](*arguments)))

@@ -3,6 +3,8 @@
 usage: PEER_PYTHON peer.py val MODEL DATA_YAML IMGSZ BATCH REPETITIONS FOLDER
        PEER_PYTHON peer.py predict MODEL IMAGES_FOLDER IMGSZ REPETITIONS
        PEER_PYTHON peer.py start DATA_YAML IMGSZ BATCH RUN_DIR
+       PEER_PYTHON peer.py learn RUN_DIR [key=value ...]
+       PEER_PYTHON peer.py find MODEL DATA_YAML SPLIT IMGSZ FILE
 Everything that isn't named is at the peer's default. It runs in the peer's environment; nothing of it is shared.
 """
 
@@ -68,6 +70,36 @@ def start(data: str, imgsz: str, batch: str, run: str) -> dict[str, Any]:
     raise SystemExit("no step was made")
 
 
+def learn(run: str, *pairs: str) -> dict[str, Any]:
+    options, folder = dict(pair.split("=", 1) for pair in pairs), Path(run).resolve()
+    numbers = {name: int(value) if value.isdigit() else value for name, value in options.items()}
+    began = time.perf_counter()
+    YOLO(numbers.pop("model")).train(
+        device="cpu", plots=False, verbose=False, project=str(folder.parent), name=folder.name, exist_ok=True, **numbers
+    )
+    return {"wall_s": time.perf_counter() - began}
+
+
+def find(model: str, data: str, split: str, imgsz: str, file: str) -> dict[str, Any]:
+    place = Path(file).resolve()
+    YOLO(model).val(
+        data=data, split=split, imgsz=int(imgsz), device="cpu", plots=False, verbose=False, save_json=True,
+        project=str(place.parent), name=place.stem, exist_ok=True,
+    )  # fmt: skip
+    found = json.loads((place.parent / place.stem / "predictions.json").read_text())
+    # Its files count classes from 1, and a name that is a number as that number.
+    names = {str(int(path.stem)) if path.stem.isdigit() else path.stem: path.stem for path in _images(data, split)}
+    for one in found:
+        one["image_id"], one["category_id"] = names[str(one["image_id"])], one["category_id"] - 1
+    place.write_text(json.dumps(found))
+    return {}
+
+
+def _images(data: str, split: str) -> list[Path]:
+    return sorted((Path(data).parent / "images" / split).iterdir())
+
+
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
-    print("\n" + json.dumps({"val": val, "predict": predict, "start": start}[task](*arguments)))
+    tasks = {"val": val, "predict": predict, "start": start, "learn": learn, "find": find}
+    print("\n" + json.dumps(tasks[task](*arguments)))
