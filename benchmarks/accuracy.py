@@ -281,10 +281,11 @@ def main() -> None:
     work = Work(arguments.work)
     sets = [name for name in arguments.sets if SHARED.exists() or name in KINDS]
     if not arguments.table:
-        # Seed by seed, so that there is something to compare as early as possible.
-        for trainer in list(trainers(arguments, arguments.work.resolve())):
-            for seed in arguments.seeds:
-                for name in sets:
+        # Seed by seed and set by set, so that there is something to compare as early as possible.
+        ready = list(trainers(arguments, arguments.work.resolve()))
+        for seed in arguments.seeds:
+            for name in sets:
+                for trainer in ready:
                     work.train(name, trainer, seed, arguments.core)
     everybody = work.names()
     for ours in (name for name in everybody if name.startswith("ours")):

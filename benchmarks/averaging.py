@@ -40,8 +40,7 @@ def open_run(folder: RunFolder) -> PreparedRun:
 
 
 def on(run: PreparedRun, best: Checkpoint, weights: Weights, data: ValidationSet) -> Validated:
-    gains = (run.settings.box, run.settings.cls, run.settings.dfl)
-    return validate_weights(trained_model(replace(best, model=weights)), data, run.arithmetic, gains)
+    return validate_weights(trained_model(replace(best, model=weights)), data, run.arithmetic, run.objective)
 
 
 def measure(folder: RunFolder, keep: int) -> str:

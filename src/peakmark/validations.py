@@ -25,6 +25,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
+from peakmark.loss.detection import Objective
 from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.machine.durable import write_text
 from peakmark.model.detector import Detector
@@ -37,6 +38,7 @@ from peakmark.results import ValResults
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.formula import DEFAULT
 from peakmark.settings.parse import Parsed
+from peakmark.settings.recipe import VERSION, Recipe
 from peakmark.train.open_data import open_cache, open_index, workers_of
 from peakmark.train.pictures import drawn
 from peakmark.train.start import ModelSource
@@ -56,11 +58,14 @@ class Trained:
     """What it was trained on, where that is known."""
     note: str = ""
     """What is guessed, for a person."""
+    version: int = VERSION
+    """Of the rules of training, by which the losses of a validation are what the log says."""
 
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
         data_yaml = checkpoint.provenance["data"]["yaml"]
-        return Trained(checkpoint.names, checkpoint.settings, checkpoint.arithmetic, data_yaml)
+        version = Recipe(**checkpoint.history.segments[-1].recipe).version
+        return Trained(checkpoint.names, checkpoint.settings, checkpoint.arithmetic, data_yaml, version=version)
 
 
 _CONFIDENCES = (0.1, 0.25, 0.5)
@@ -92,7 +97,7 @@ class OpenedSplit:
                 model,
                 self.data,
                 self.arithmetic,
-                (trained["box"], trained["cls"], trained["dfl"]),
+                Objective((trained["box"], trained["cls"], trained["dfl"]), self.trained.version),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
                 found=found,

@@ -2,6 +2,8 @@
 
 An anchor's alignment with a truth is `score ** ALPHA * CIoU ** BETA`. Each truth takes its best anchors among those
 whose centre lies inside it; an anchor claimed twice goes to the truth it overlaps most. Nothing here is differentiated.
+Since version 2 of the rules, the best of a truth's anchors gets its best overlap as its target however small that is,
+and a truth that lies between the centres of the finest level takes the nearest of them. A run keeps its version.
 Shapes: B batch, A anchors, C classes, N truths of the whole batch, P pairs of a truth and an anchor inside it.
 """
 
@@ -17,7 +19,10 @@ from peakmark.geometry.iou import complete_iou
 ALPHA = 0.5
 BETA = 6.0
 ANCHORS_PER_TRUTH = 10
+ANY_SIZE = 2
+"""Version of the rules from which on objects of any size get targets."""
 _EPSILON = 1e-9
+"""Of version 1. An untrained box's alignment with an object of under some 16 px is smaller: it was never learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,23 @@ def assign(
     truth_boxes_xyxy_px_N4: torch.Tensor,
     truth_classes_N: torch.Tensor,
     truth_image_N: torch.Tensor,
+    *,
+    version: int,
 ) -> Assignment:
-    """Assigns anchors to the truths of the whole batch at once; images without truths simply get none."""
-    truth_P, anchor_P = _inside(grid, truth_boxes_xyxy_px_N4).nonzero(as_tuple=True)
+    """Assigns anchors to the truths of the whole batch at once; images without truths simply get none.
+
+    `version`: of the rules, see `settings/recipe.py`.
+    """
+    inside_NA = _inside(grid, truth_boxes_xyxy_px_N4)
+    if version >= ANY_SIZE:
+        inside_NA |= _nearest_to_lone(grid, truth_boxes_xyxy_px_N4, inside_NA)
+    truth_P, anchor_P = inside_NA.nonzero(as_tuple=True)
     image_P = truth_image_N[truth_P]
     overlap_P = complete_iou(truth_boxes_xyxy_px_N4[truth_P], boxes_xyxy_px_BA4[image_P, anchor_P]).clamp(min=0)
     score_P = scores_BAC[image_P, anchor_P, truth_classes_N[truth_P]]
-    alignment_P = score_P.pow(ALPHA) * overlap_P.pow(BETA)
+    # To the sixth power an overlap of 1e-7 is no number any more, so it is taken as a share of the truth's best one.
+    share_P = overlap_P if version < ANY_SIZE else _share(overlap_P, truth_P, len(truth_classes_N))
+    alignment_P = score_P.pow(ALPHA) * share_P.pow(BETA)
 
     best = _best_per_truth(alignment_P, truth_P, anchor_P, len(truth_classes_N), len(grid.strides_A))
     truth_P, anchor_P, image_P = truth_P[best], anchor_P[best], image_P[best]
@@ -56,9 +71,12 @@ def assign(
     truth_M, overlap_M, alignment_M = truth_P[won], overlap_P[won], alignment_P[won]
 
     truths = len(truth_classes_N)
-    best_alignment_N = _maximum_per(truth_M, alignment_M, truths)
     best_overlap_N = _maximum_per(truth_M, overlap_M, truths)
-    target_score_M = alignment_M * best_overlap_N[truth_M] / (best_alignment_N[truth_M] + _EPSILON)
+    if version < ANY_SIZE:
+        best_alignment_N = _maximum_per(truth_M, alignment_M, truths)
+        target_score_M = alignment_M * best_overlap_N[truth_M] / (best_alignment_N[truth_M] + _EPSILON)
+    else:
+        target_score_M = _share(alignment_M, truth_M, truths) * best_overlap_N[truth_M]
     return Assignment(image_P[won], anchor_P[won], truth_M, target_score_M)
 
 
@@ -68,6 +86,23 @@ def _inside(grid: AnchorGrid, boxes_xyxy_px_N4: torch.Tensor) -> torch.Tensor:
     left, top, right, bottom = boxes_xyxy_px_N4.unbind(1)
     across = (x > left[:, None]) & (x < right[:, None])
     return across & (y > top[:, None]) & (y < bottom[:, None])
+
+
+def _nearest_to_lone(grid: AnchorGrid, boxes_xyxy_px_N4: torch.Tensor, inside_NA: torch.Tensor) -> torch.Tensor:
+    """Which centres (A) of the finest level are nearest to boxes (N) that lie between all of that level: (N, A)."""
+    finest = grid.strides_A.min()
+    lone_N = ~(inside_NA & (grid.strides_A == finest)).any(dim=1)
+    centre_N2 = (boxes_xyxy_px_N4[:, :2] + boxes_xyxy_px_N4[:, 2:]) / 2
+    # At most half a stride away, to either side where it is in the very middle: so there is one in any case.
+    reach_N2 = (boxes_xyxy_px_N4[:, 2:] - boxes_xyxy_px_N4[:, :2]).clamp(min=finest) / 2
+    away_NA2 = (grid.points_px_A2 - centre_N2[:, None]).abs()
+    return lone_N[:, None] & (away_NA2 <= reach_N2[:, None]).all(dim=2) & (grid.strides_A == finest)
+
+
+def _share(value_P: torch.Tensor, truth_P: torch.Tensor, truths: int) -> torch.Tensor:
+    """Each value as a share of its truth's largest, 0 to 1; 0 where that is 0."""
+    largest_P = _maximum_per(truth_P, value_P, truths)[truth_P]
+    return value_P / largest_P.clamp(min=torch.finfo(value_P.dtype).tiny)
 
 
 def _best_per_truth(

@@ -5,6 +5,8 @@ Always in float32, whatever the network computed in. Shapes: B batch, A anchors,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
@@ -17,10 +19,21 @@ _BELOW_LAST_BIN = 0.01
 """A distance of exactly the last bin would need a bin to its right to lie between."""
 
 
-def detection_loss(output: HeadOutput, batch: Batch) -> LossSums:
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a run minimises: the weighted sum of its three losses, with targets by one version of the rules."""
+
+    gains: tuple[float, float, float]
+    """Of the box, class and distribution loss."""
+    version: int
+    """See `settings/recipe.py`."""
+
+
+def detection_loss(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
     """Gives the sums of the three terms over the batch and the sum of target scores, as float32 scalars with gradient.
 
-    The loss is `gain * term / max(target scores, 1)` added over the terms; whoever adds owns the gains.
+    The loss is `gain * term / max(target scores, 1)` added over the terms; whoever adds owns the gains. `version`: of
+    the rules by which anchors get their targets.
     """
     device = output.class_logits_BAC.device
     truth_boxes = batch.boxes_xyxy_px.to(device)
@@ -28,7 +41,8 @@ def detection_loss(output: HeadOutput, batch: Batch) -> LossSums:
     with torch.no_grad():
         predicted_boxes = boxes_from_distributions(output.box_logits_BAR4, output.grid)
         scores = output.class_logits_BAC.sigmoid()
-    assignment = assign(scores, predicted_boxes, output.grid, truth_boxes, truth_classes, batch.image_index.to(device))
+    truth_image = batch.image_index.to(device)
+    assignment = assign(scores, predicted_boxes, output.grid, truth_boxes, truth_classes, truth_image, version=version)
     cls = _class_term(output.class_logits_BAC, assignment, truth_classes)
     target_boxes = truth_boxes[assignment.truth_M]
     # Boxes once more, with a gradient, of the few that have one: over all anchors it would be zeros for the most part.

@@ -34,10 +34,10 @@ def next_horizon(horizon: int, old_epochs: int, new_epochs: int, schedule: Sched
 def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings) -> Recipe:
     """Gives the optimizer's numbers from here on: what isn't named stays, whatever the automatic rule says by now.
 
-    `fresh` is what the new settings would come to in a new run.
+    `fresh` is what the new settings would come to in a new run. The rules of training stay in any case.
     """
     if new.optimizer != old.optimizer and fresh.optimizer != recipe.optimizer:
-        return fresh
+        return replace(fresh, version=recipe.version)
     named = {name for name in ("lr0", "momentum", "warmup_bias_lr") if getattr(new, name) != getattr(old, name)}
     numbers = {name: getattr(fresh, name) for name in named}
     if recipe.weight_decay != fresh.weight_decay:

@@ -3,6 +3,10 @@
 `optimizer=auto` follows the published behaviour for short trainings (under 10,000 updates): AdamW at
 0.002 * 5 / (4 + classes), beta1 0.9, biases warmed up from 0. Longer ones take SGD at 0.01, momentum 0.9. An explicit
 lr0, momentum or warmup_bias_lr always beats the rule. It must not know torch.
+
+A recipe has a version, since rules of training change as more is learnt; a run keeps the rules that it began with:
+1: as published for YOLOv8.
+2: objects of any size get targets, also those that lie between all anchors (`loss/assignment.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from typing import Literal
 
 from peakmark.settings.fields import Settings
 
+VERSION = 2
+"""Of the rules by which new runs train."""
 SHORT_RUN_UPDATES = 10_000
 OptimizerName = Literal["SGD", "Adam", "AdamW"]
 
@@ -28,6 +34,8 @@ class Recipe:
     """Scaled by the images of a window over the nominal batch."""
     why: str
     """For a person."""
+    version: int = 1
+    """Of the rules; checkpoints from before there were others don't name it."""
 
 
 def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
@@ -49,6 +57,7 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
         warmup_bias_lr=bias_lr if settings.warmup_bias_lr is None else settings.warmup_bias_lr,
         weight_decay=settings.weight_decay * window_images(settings) / settings.nbs,
         why=why,
+        version=VERSION,
     )
 
 

@@ -61,7 +61,6 @@ class Averages:
         self._kept = kept
         self._go_on = go_on
         self._validation = run.validation
-        self._gains = (settings.box, settings.cls, settings.dfl)
         self._loader = TrainLoader(
             run.train_index,
             open_images(run.train_index, settings, run.arithmetic),
@@ -81,7 +80,9 @@ class Averages:
         model.load_state_dict(average([self._kept[epoch] for epoch in epochs]), assign=True)
         weights = measure_statistics(model, self._train_batches(), run.arithmetic, frozen=run.settings.freeze)
         model.load_state_dict(weights)
-        validated = validate_weights(model.eval(), self._validation, run.arithmetic, self._gains, progress=self._go_on)
+        validated = validate_weights(
+            model.eval(), self._validation, run.arithmetic, run.objective, progress=self._go_on
+        )
         return Average(weights, validated, self._fitness.of_evaluation(validated.evaluation))
 
     def _train_batches(self) -> Iterator[Batch]:

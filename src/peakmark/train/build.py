@@ -28,6 +28,7 @@ from peakmark.data.index import Index
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.events import Observer
+from peakmark.loss.detection import Objective
 from peakmark.machine.compiling import check_compiler
 from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import keep_freed_memory
@@ -79,6 +80,11 @@ class PreparedRun:
     @property
     def recipe(self) -> Recipe:
         return Recipe(**self.state.history.segments[-1].recipe)
+
+    @property
+    def objective(self) -> Objective:
+        settings = self.settings
+        return Objective((settings.box, settings.cls, settings.dfl), self.recipe.version)
 
 
 def prepare(
@@ -198,13 +204,12 @@ def assemble(
         save_interval_s=60 * settings.save_interval,
         clock=clock,
     )
-    gains = (settings.box, settings.cls, settings.dfl)
     validator = None
     if run.validation is not None and run.fitness is not None:
         validator = EpochValidator(
             run.validation,
             run.arithmetic,
-            gains,
+            run.objective,
             run.fitness,
             lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
             observe,
@@ -216,7 +221,7 @@ def assemble(
         state=run.state,
         settings=settings,
         loader=TrainLoader(run.train_index, images, settings, workers),
-        stepper=Stepper(run.state, _network(run, observe, stop), gains, settings.clip_grad, stopwatch),
+        stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
         validate=validator,
         decide=lambda history: decide(history, rules_of(settings)),
         keeper=keeper,

@@ -126,10 +126,8 @@ def _proof(
 
     Raises ValidationStopped where a signal asks for it.
     """
-    settings = run.settings
-    gains = (settings.box, settings.cls, settings.dfl)
     validated = validate_weights(
-        trained_model(best), data, run.arithmetic, gains, progress=lambda images_done: _heed(stop), speed=speed
+        trained_model(best), data, run.arithmetic, run.objective, progress=lambda images_done: _heed(stop), speed=speed
     )
     metrics = validated.evaluation.metrics
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.

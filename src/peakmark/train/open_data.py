@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from peakmark.data.audit.density import density_notes
+from peakmark.data.audit.object_size import small_objects_notes
 from peakmark.data.audit.quick import quick_notes
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.dataset import DatasetSpec
@@ -43,6 +44,8 @@ class OpenData:
     """What makes an epoch best; None where nothing is validated."""
     thresholds: Thresholds
     """What counts as a detection in a validation."""
+    side_px: int
+    """Of the images that are trained on."""
 
     @property
     def protocol(self) -> str:
@@ -58,7 +61,8 @@ class OpenData:
             rows = rows_of_other_kinds(self.train_index.rows, self.val_index.rows)
             dense = density_notes(self.val_index, self.thresholds.max_detections)
             found = (*self.val_index.warnings, *rows, *found, *dense)
-        return (*self.spec.notes, *self.train_index.warnings, *found)
+        small = small_objects_notes(self.train_index, self.side_px)
+        return (*self.spec.notes, *self.train_index.warnings, *found, *small)
 
     @property
     def val_fingerprint(self) -> str | None:
@@ -91,7 +95,7 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
     train_index = train_index.first(settings.fraction)
     check_no_lone_value(settings, len(train_index))
     fitness = open_fitness(settings.fitness, names, val_index, function)
-    return OpenData(spec, names, train_index, val_index, fitness, thresholds_of(settings))
+    return OpenData(spec, names, train_index, val_index, fitness, thresholds_of(settings), settings.imgsz)
 
 
 def open_index(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
+from peakmark.loss.detection import Objective
 from peakmark.resume.state import RunState
 from peakmark.train.open_data import open_validation_set
 from peakmark.train.planning import Planned
@@ -28,7 +29,8 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
     old, arithmetic = planned.before.settings, planned.after.arithmetic
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
     observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
-    evaluation = validate_weights(state.ema, data, arithmetic, (old.box, old.cls, old.dfl)).evaluation
+    objective = Objective((old.box, old.cls, old.dfl), planned.before.recipe.version)
+    evaluation = validate_weights(state.ema, data, arithmetic, objective).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):
         same = f"the logged mAP50-95 {logged['map50_95']:.4f} to the last digit"

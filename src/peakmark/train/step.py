@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from peakmark.loss.detection import detection_loss
+from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
 from peakmark.nouns import Batch, Losses, LossSums
 from peakmark.resume.state import RunState
@@ -52,13 +52,13 @@ class Stepper:
         self,
         state: RunState,
         network: Network,
-        gains: Gains,
+        objective: Objective,
         clip_grad: float,
         stopwatch: Stopwatch = NOT_TIMED,
     ) -> None:
         self._state = state
         self._network = network
-        self._gains = gains
+        self._objective = objective
         self._clip_grad = clip_grad
         self._stage = stopwatch.stage
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
@@ -125,7 +125,9 @@ class Stepper:
         with self._stage("forward"):
             output = self._network(batch.images_BCHW)
         with self._stage("loss"):
-            loss, losses = weighted(detection_loss(output, batch), self._gains)
+            loss, losses = weighted(
+                detection_loss(output, batch, version=self._objective.version), self._objective.gains
+            )
             if not bool(torch.isfinite(loss)):
                 return None
         with self._stage("backward"):

@@ -13,7 +13,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import BatchPrediction, Validated, validate
 from peakmark.events import Observer, ValidationProgress
-from peakmark.loss.detection import detection_loss
+from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import Predictor, Thresholds
@@ -69,7 +69,7 @@ def validate_weights(
     model: Detector,
     data: ValidationSet,
     arithmetic: Arithmetic,
-    gains: tuple[float, float, float],
+    objective: Objective,
     *,
     progress: Callable[[int], None] | None = None,
     speed: Speed | None = None,
@@ -90,7 +90,7 @@ def validate_weights(
         clock.count("inference")
         detections = tuple(predictor.detections(output))
         clock.count("postprocess")
-        losses = detection_loss(output, batch.batch)
+        losses = detection_loss(output, batch.batch, version=objective.version)
         clock.count("loss")
         return BatchPrediction(detections, losses)
 
@@ -98,7 +98,9 @@ def validate_weights(
 
     otherwise = data.thresholds.unusual()
     batches = data.batches()
-    return validate(predict, batches, data.names, gains=gains, otherwise=otherwise, progress=progress, found=found)
+    return validate(
+        predict, batches, data.names, gains=objective.gains, otherwise=otherwise, progress=progress, found=found
+    )
 
 
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
@@ -124,7 +126,7 @@ class EpochValidator:
 
     data: ValidationSet
     arithmetic: Arithmetic
-    gains: tuple[float, float, float]
+    objective: Objective
     fitness: Fitness
     keep_evidence: Callable[[int, Evidence], None]
     """Told of the epoch (0-based) and what its numbers are made of."""
@@ -139,6 +141,6 @@ class EpochValidator:
                 raise ValidationStopped
             self.observe(ValidationProgress(state.position.epoch, images_done, len(self.data.index)))
 
-        validated = validate_weights(state.ema, self.data, self.arithmetic, self.gains, progress=progress)
+        validated = validate_weights(state.ema, self.data, self.arithmetic, self.objective, progress=progress)
         self.keep_evidence(state.position.epoch, validated.evidence)
         return validated.evaluation, self.fitness.of_evaluation(validated.evaluation)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
 
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
-from peakmark.loss.detection import detection_loss
+from peakmark.loss import detection
 from peakmark.nouns import Batch, HeadOutput, LossSums
+from peakmark.settings.recipe import VERSION
 
 SIDE_PX = 64
 ANCHORS = 64 + 16 + 4
@@ -32,6 +34,15 @@ def make(dtype: torch.dtype = torch.float32, truths: int = 3, images: int = 2) -
         ("a.png", "b.png")[:images],
     )
     return output, batch
+
+
+@pytest.fixture(params=range(1, VERSION + 1), autouse=True)
+def _version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it holds by every version of the rules."""
+    monkeypatch.setitem(globals(), "detection_loss", partial(detection.detection_loss, version=request.param))
+
+
+detection_loss = partial(detection.detection_loss, version=VERSION)
 
 
 def total(sums: LossSums) -> torch.Tensor:
@@ -67,7 +78,6 @@ def _answered(output: HeadOutput, batch: Batch) -> set[tuple[int, int]]:
 
 
 def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeypatch: pytest.MonkeyPatch):
-    from peakmark.loss import detection
     from peakmark.loss.assignment import assign
 
     output, batch = make(torch.float64)
@@ -78,8 +88,9 @@ def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeyp
         batch.boxes_xyxy_px,
         batch.classes,
         batch.image_index,
+        version=VERSION,
     )
-    monkeypatch.setattr(detection, "assign", lambda *_: held)
+    monkeypatch.setattr(detection, "assign", lambda *_, **__: held)
     # The aspect term's alpha is a constant in the gradient, which a difference can't hold; truths of the aspect that is
     # predicted have none. So the distribution term is looked at on its own, and the overlap term by its direction.
     torch.autograd.backward(detection_loss(output, batch).dfl)

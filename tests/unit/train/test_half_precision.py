@@ -16,10 +16,11 @@ import torch
 from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
-from peakmark.loss.detection import detection_loss
+from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import Batch, HeadOutput, LossSums
 from peakmark.resume.state import RunState
+from peakmark.settings.recipe import VERSION
 from peakmark.train import step
 from peakmark.train.network import PlainNetwork
 from peakmark.train.schedule import Rates
@@ -34,7 +35,9 @@ Spoil = Callable[[float], None]
 
 def attempt(state: RunState, batch: Batch, *, arithmetic: Arithmetic = FULL, clip_grad: float = 10.0) -> Attempt:
     """One update of a window of one microbatch, in which only `arithmetic` says what the network computes in."""
-    return Stepper(state, PlainNetwork(state.model, arithmetic), (7.5, 0.5, 1.5), clip_grad).attempt(
+    return Stepper(
+        state, PlainNetwork(state.model, arithmetic), Objective((7.5, 0.5, 1.5), VERSION), clip_grad
+    ).attempt(
         Window((Microbatch(0, len(batch)),), 1.0),
         iter([batch]),
         Rates(0.01, 0.01, 0.9),
@@ -58,8 +61,8 @@ def overflow_above(monkeypatch: pytest.MonkeyPatch) -> Spoil:
     """Makes every gradient infinite that comes at a scale above a limit, as float16 would: 0 for each and every one."""
 
     def plant(limit: float) -> None:
-        def spoiled(output: HeadOutput, batch: Batch) -> LossSums:
-            sums = detection_loss(output, batch)
+        def spoiled(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
+            sums = detection_loss(output, batch, version=version)
             return dataclasses.replace(sums, box=_overflowing(sums.box, limit))
 
         monkeypatch.setattr(step, "detection_loss", spoiled)

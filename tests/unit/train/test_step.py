@@ -13,11 +13,12 @@ from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
 from peakmark.errors import DataError, SettingsError
-from peakmark.loss.detection import detection_loss
+from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns import Batch, HeadOutput, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 from peakmark.train import step
 from peakmark.train.network import PlainNetwork
 from peakmark.train.open_data import check_no_lone_value
@@ -50,7 +51,7 @@ def attempt(
     rest: Iterator[Batch] | None = None,
 ) -> Attempt:
     seen: list[Losses] = []
-    return Stepper(state, PlainNetwork(state.model, arithmetic), GAINS, clip_grad).attempt(
+    return Stepper(state, PlainNetwork(state.model, arithmetic), Objective(GAINS, VERSION), clip_grad).attempt(
         window_of(batches),
         iter(batches) if rest is None else rest,
         rates,
@@ -69,8 +70,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, at: int, change: Callable[[LossSums],
     """Lets the loss of microbatch number `at` go wrong."""
     calls = iter(range(1000))
 
-    def spoiled(output: HeadOutput, batch: Batch) -> LossSums:
-        sums = detection_loss(output, batch)
+    def spoiled(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
+        sums = detection_loss(output, batch, version=version)
         return change(sums) if next(calls) == at else sums
 
     monkeypatch.setattr(step, "detection_loss", spoiled)
@@ -192,7 +193,7 @@ def test_only_an_error_within_the_update_leaves_a_state_that_is_not_whole(
     def no_memory(closure: object = None) -> None:
         raise MemoryError
 
-    def fails(output: HeadOutput, batch: Batch) -> LossSums:
+    def fails(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
         raise MemoryError
 
     with monkeypatch.context() as patch:
@@ -213,7 +214,8 @@ def test_the_gradient_is_that_of_the_sum_over_all_images(
     reference = copy.deepcopy(state.model)
     total = torch.zeros(())
     for batch in batches:
-        loss, _ = weighted(detection_loss(reference(arithmetic.prepare(batch.images_BCHW)), batch), GAINS)
+        output = reference(arithmetic.prepare(batch.images_BCHW))
+        loss, _ = weighted(detection_loss(output, batch, version=VERSION), GAINS)
         total = total + loss * len(batch)
     torch.autograd.backward(total)
     found: list[torch.Tensor] = []
@@ -282,10 +284,10 @@ def test_the_loss_is_computed_outside_of_mixed_precision(
 ):
     dtypes = []
 
-    def look(output: HeadOutput, batch: Batch) -> LossSums:
+    def look(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
         assert not torch.is_autocast_enabled("cpu")
         dtypes.append(output.class_logits_BAC.dtype)
-        return detection_loss(output, batch)
+        return detection_loss(output, batch, version=version)
 
     monkeypatch.setattr(step, "detection_loss", look)
     attempt(make_state(), Arithmetic("cpu", "test", "bfloat16", 1, True, True), [make_batch(0)])

@@ -12,6 +12,7 @@ import numpy as np
 
 from peakmark.data.audit.density import check_density
 from peakmark.data.audit.findings import MOST_EXAMPLES, Box, Example, Finding, Severity, Shown, counted, finding
+from peakmark.data.audit.object_size import check_object_sizes
 from peakmark.data.index import Index, SurveyedSplit
 from peakmark.data.split_notes import MANY_UNLABELLED, unlabelled
 from peakmark.geometry.boxes import xyxy_from_cxcywh
@@ -37,7 +38,9 @@ _STRONG_IMBALANCE = 500
 
 def check_labels(split: SurveyedSplit, names: Sequence[str]) -> list[Finding]:
     """Finds what is wrong with the labels and files of one split."""
-    return [*_files(split), *_lines(split), *check_boxes(split.index, names), *check_density(split.index)]
+    index = split.index
+    boxes = [*check_boxes(index, names), *check_density(index), *check_object_sizes(index)]
+    return [*_files(split), *_lines(split), *boxes]
 
 
 def check_boxes(index: Index, names: Sequence[str]) -> list[Finding]:
