@@ -75,9 +75,10 @@ def _remedy(index: Index, sizes: FloatArray, side_px: int) -> str:
     wanted = int(min(-(-enough // _STEP_PX) * _STEP_PX, most))
     if wanted <= side_px:
         return "The images have no more pixels: only pictures with more of them, or from nearer, would help."
-    left = float((sizes * (wanted / side_px) < TINY_PX).mean())
-    short = "" if wanted >= enough else ", which is all that the images have"
+    seen = sizes * (wanted / side_px)
+    short = "" if wanted >= enough else ", which is all that the images have,"
     return (
-        f"imgsz={wanted}{short} would leave {left:.1%} under {TINY_PX:.0f} px; so would training and predicting on"
-        f" tiles of {side_px} px, cut from the images at that size."
+        f"imgsz={wanted}{short} would leave {(seen < TINY_PX).mean():.1%} under {TINY_PX:.0f} px and"
+        f" {(seen < SMALL_PX).mean():.1%} under {SMALL_PX:.0f} px; so would training and predicting on tiles of"
+        f" {side_px} px, cut from the images at that size."
     )

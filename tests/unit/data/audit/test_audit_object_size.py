@@ -45,7 +45,7 @@ def test_what_is_too_small_is_counted_with_what_would_help(make_index):
     index = make_index([10.0] * 30 + [24.0] * 10 + [100.0] * 60)
     (note,) = small_objects_notes(index, 320)
     assert "at imgsz=320 40 objects are under 8 px (40.0% of 100) and 40 under 16 px (40.0%)" in note
-    assert "imgsz=1280, which is all that the images have would leave 0.0% under 8 px" in note
+    assert "imgsz=1280, which is all that the images have, would leave 0.0% under 8 px and 30.0% under 16 px" in note
     (found,) = check_object_sizes(index, 640)
     assert found.severity == "medium"
     assert "30 objects are under 8 px" in found.text
@@ -60,7 +60,10 @@ def test_what_is_too_small_is_counted_with_what_would_help(make_index):
 def test_an_image_size_is_named_at_which_nothing_would_be_said(make_index):
     index = make_index([20.1] * 50 + [100.0] * 50)
     (found,) = check_object_sizes(index, 320)
-    assert "imgsz=1024 would leave 0.0% under 8 px; so would training and predicting on tiles of 320 px" in found.remedy
+    assert (
+        "imgsz=1024 would leave 0.0% under 8 px and 0.0% under 16 px; so would training and predicting on tiles of"
+        in found.remedy
+    )
     assert check_object_sizes(index, 1024) == []
     assert check_object_sizes(index, 992) != []
 
