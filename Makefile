@@ -6,7 +6,7 @@ SOURCES := pyproject.toml constraints.txt
 # Small updates (nbs = batch) because the set is small: with the usual 64 images an update there would be four an epoch.
 DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=18 batch=8 nbs=8 lr0=0.0025 close_mosaic=6 name=demo
 
-.PHONY: help demo test quick check fast slow exactness mutants bench bench-peer clean
+.PHONY: help demo test quick check fast slow exactness mutants bench bench-peer accuracy clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -44,6 +44,9 @@ bench: .venv/.developer bench-peer  ## what docs/benchmarks.md shows, measured a
 	.venv/bin/python benchmarks/audit.py --images 10000
 	.venv/bin/python benchmarks/how_sure.py --only speed
 	.venv/bin/python benchmarks/large_set.py --images 100000
+
+accuracy: .venv/.developer  ## every set, seed by seed, ours and the peer, one table (hours; goes on where it was stopped)
+	.venv/bin/python benchmarks/accuracy.py
 
 bench-peer: .venv/.developer  ## the peer and this project in turn: one table of ratios (a quarter of an hour)
 	.venv/bin/python benchmarks/against_the_peer.py
