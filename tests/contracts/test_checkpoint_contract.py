@@ -78,6 +78,7 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
             "warmup_bias_lr": 0.0,
             "weight_decay": 0.0005,
             "why": "auto: about 3 updates, under 10000",
+            "version": 1,
         },
         "horizon": 3,
         "comparable": "no validation data, 32 px, COCO: 10 IoU thresholds 0.50 to 0.95, 101 recall levels, "

@@ -32,7 +32,8 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     images = history["records"][-1]["images"] if history["records"] else data["train_images"]
     chosen = recipe(Settings.model_validate({"data": "-", **wishes}), classes=len(plain["names"]), images=images)
     settled = {
-        "recipe": dataclasses.asdict(chosen),
+        # The rules of training too are those of its time: a run keeps what it began with.
+        "recipe": dataclasses.asdict(chosen) | {"version": 1},
         "horizon": settings["epochs"],
         "comparable": _compared_then(data.get("val"), settings["imgsz"]),
         "rewarm_epochs": 0.0,
