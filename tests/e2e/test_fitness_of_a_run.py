@@ -111,7 +111,7 @@ def test_what_no_epoch_could_be_judged_by_is_refused_before_anything_is_trained(
 
 
 def test_a_condition_is_read_along_the_confidences_and_judged_again_from_evidence(train, trained):
-    wish = "precision where recall >= 0.5"
+    wish = "precision where recall >= 0.2"
     events: list[Any] = []
     results = train(fitness=wish, observer=events.append, model=trained[0].best, **LEARNS)
     ended = [event for event in events if isinstance(event, EpochEnded)]
