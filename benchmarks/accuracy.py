@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import io
 import json
 import math
 import os
@@ -27,10 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coco_metrics import library_figures
 from made_sets import KINDS, write_made_set
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from peakmark.evaluate.uncertainty import student_95
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -40,8 +42,6 @@ PEER_WEIGHTS = PEERS / "ultralytics-8.4.190" / "finished-best.pt"
 SPLITS = ("val", "test")
 FIGURES = {"map50_95": 0, "map50": 1, "small": 3, "medium": 4, "large": 5}
 """Their places among COCO's twelve."""
-T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Student's t by degrees of freedom, two-sided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,16 @@ class Set:
     model: str = "yolov8n.yaml"
 
 
+def _copy(source: Path, target: Path, ignore: Any = None) -> None:
+    shutil.copytree(source, target, copy_function=shutil.copyfile, dirs_exist_ok=True, ignore=ignore)
+
+
 def _real(name: str) -> Callable[[Path], Path]:
     def copied(folder: Path) -> Path:
         if not (folder / "data.yaml").exists():
-            # A copy: the peer writes beside the labels.
-            shutil.copytree(SHARED / "data" / name, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            # A copy: the peer writes beside the labels. The data.yaml comes last: where it stands, all the rest does.
+            _copy(SHARED / "data" / name, folder, shutil.ignore_patterns("data.yaml"))
+            shutil.copyfile(SHARED / "data" / name / "data.yaml", folder / "data.yaml")
         return folder / "data.yaml"
 
     return copied
@@ -74,7 +79,7 @@ def _one_class(folder: Path) -> Path:
     """Blood cells of which the white ones alone are labelled: one large object a picture."""
     data_yaml = folder / "data.yaml"
     if not data_yaml.exists():
-        shutil.copytree(SHARED / "data/bccd/images", folder / "images", copy_function=shutil.copyfile)
+        _copy(SHARED / "data/bccd/images", folder / "images")
         for file in sorted((SHARED / "data/bccd/labels").rglob("*.txt")):
             rows = [line.split() for line in file.read_text().splitlines()]
             place = folder / file.relative_to(SHARED / "data/bccd")
@@ -130,7 +135,12 @@ class Work:
         self._folder = folder.resolve()
 
     def data(self, name: str) -> Path:
-        return SETS[name].data(self._folder / "sets" / name.partition(",")[0].partition("-")[0].replace(" ", "-"))
+        """Gives the set's data.yaml, and makes it first where nobody has; whoever comes meanwhile waits for it."""
+        folder = self._folder / "sets" / name.partition(",")[0].partition("-")[0].replace(" ", "-")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder.with_suffix(".claim"), "w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            return SETS[name].data(folder)
 
     def done(self, name: str, who: str, seed: int) -> dict[str, Any] | None:
         file = self._file(name, who, seed)
@@ -201,15 +211,8 @@ def judge(data_yaml: Path, split: str, found: Path) -> dict[str, float]:
     rows = json.loads(found.read_text())
     if not rows:
         return dict.fromkeys(FIGURES, 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO()
-        reference.dataset = truth
-        reference.createIndex()
-        evaluation = COCOeval(reference, reference.loadRes(rows), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {figure: float(evaluation.stats[place]) for figure, place in FIGURES.items()}
+    found_figures = library_figures(COCO, COCOeval, truth, rows)
+    return {figure: found_figures[place] for figure, place in FIGURES.items()}
 
 
 def table(work: Work, sets: Sequence[str], against: Sequence[str], split: str, ours: str = "ours") -> str:
@@ -241,7 +244,7 @@ def _difference(pairs: Sequence[float]) -> str:
     mean = statistics.fmean(pairs)
     if len(pairs) == 1:
         return f"{mean:+.4f} (one seed)"
-    half = T_95.get(len(pairs) - 1, 1.96) * statistics.stdev(pairs) / math.sqrt(len(pairs))
+    half = student_95(len(pairs) - 1) * statistics.stdev(pairs) / math.sqrt(len(pairs))
     return f"{mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f}, {len(pairs)} pairs)"
 
 
@@ -255,9 +258,8 @@ def trainers(arguments: argparse.Namespace, work: Path) -> Iterator[Trainer]:
         elif who == "before":
             checkout = work / "before" / arguments.before
             if not checkout.exists():
-                subprocess.run(
-                    ["git", "worktree", "add", "--detach", str(checkout), arguments.before], cwd=ROOT, check=True
-                )
+                add = ["git", "worktree", "add", "--force", "--detach"]
+                subprocess.run([*add, str(checkout), arguments.before], cwd=ROOT, check=True)
             yield Trainer(
                 f"before-{arguments.before}", sys.executable, "ours.py", {"PYTHONPATH": str(checkout / "src")}, {}
             )
@@ -278,6 +280,10 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, default="val")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
+    if "before" in arguments.who and not arguments.before:
+        parser.error("--who before needs --before COMMIT")
+    if arguments.set and arguments.who != ["ours"]:
+        parser.error("--set is for ours alone: add --who ours")
     work = Work(arguments.work)
     sets = [name for name in arguments.sets if SHARED.exists() or name in KINDS]
     if not arguments.table:

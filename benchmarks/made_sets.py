@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.drawn_shapes import NAMES, draw_picture
+from peakmark.data.drawn_shapes import NAMES, SIDE_PX, draw_picture
+from peakmark.geometry.boxes import cxcywh_from_xyxy
 
-SIDE_PX = 320
 _SHIFT = 4
 """Bits of a pixel's fraction in OpenCV's coordinates: centres lie anywhere, not on whole pixels."""
 _CORNERS = {"square": 4, "triangle": 3}
@@ -98,8 +98,7 @@ def _outline(shape: str, x: float, y: float, size: float, rng: np.random.Generat
 
 def _shapes(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Row]]:
     picture = draw_picture(rng)
-    starts, ends = picture.boxes_xyxy_px[:, :2], picture.boxes_xyxy_px[:, 2:]
-    boxes = np.concatenate(((starts + ends) / 2, ends - starts), axis=1).tolist()
+    boxes = cxcywh_from_xyxy(picture.boxes_xyxy_px).tolist()
     rows: list[Row] = [(int(label), *box) for label, box in zip(picture.classes, boxes, strict=True)]
     return np.ascontiguousarray(picture.image[..., ::-1]), rows
 

@@ -17,7 +17,6 @@ import numpy as np
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.dataset import DatasetSpec
-from peakmark.data.images import MAX_IMAGE_PIXELS
 from peakmark.data.index import Index
 from peakmark.deploy.found_files import CocoResults, FoundLabels
 from peakmark.errors import ModelFileError, SettingsError
@@ -39,6 +38,7 @@ from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.formula import DEFAULT
 from peakmark.settings.parse import Parsed
 from peakmark.settings.recipe import VERSION, Recipe
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 from peakmark.train.open_data import open_cache, open_index, workers_of
 from peakmark.train.pictures import drawn
 from peakmark.train.start import ModelSource

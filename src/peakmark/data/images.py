@@ -30,6 +30,7 @@ from PIL import Image, UnidentifiedImageError
 from peakmark.errors import DataError
 from peakmark.machine.given_path import is_special
 from peakmark.nouns import ImageArray
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS, MOST_PIXELS_DECODED
 
 Verify = Literal["full", "fast"]
 """full: decode the whole image; fast: look at its beginning and end only."""
@@ -39,9 +40,6 @@ IMAGE_SUFFIXES = frozenset(
     | {".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".ras", ".sr", ".hdr"}
 )
 """Files that count as images in a folder, in small or capital letters."""
-
-MAX_IMAGE_PIXELS = 200_000_000
-"""Width times height of what is decoded where nobody says otherwise. A small file can claim gigabytes of one colour."""
 
 DIGEST_BYTES = 16
 _LOOK_BYTES = 1 << 16
@@ -140,8 +138,8 @@ def _read_error(path: Path, error: OSError) -> DataError:
 
 def _refuse_too_large(path: Path, px: int, most_px: int) -> None:
     if px > most_px:
-        reason = f"it has {px:,} px, more than the {most_px:,} that are decoded (max_image_pixels={px} lets it in)"
-        raise UnreadableImageError(path, reason)
+        remedy = f" (max_image_pixels={px} lets it in)" if px <= MOST_PIXELS_DECODED else ""
+        raise UnreadableImageError(path, f"it has {px:,} px, more than the {most_px:,} that are decoded{remedy}")
 
 
 def _decoded(path: Path, data: bytes, most_px: int) -> tuple[ImageArray, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.dataset import DatasetSpec
-from peakmark.data.images import MAX_IMAGE_PIXELS, Verify
+from peakmark.data.images import Verify
 from peakmark.data.listing import Listing, label_folders, list_images, stray_labels
 from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
 from peakmark.data.survey import Progress, Survey, survey_files
@@ -27,6 +27,7 @@ from peakmark.events import SplitContents
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.machine.cache_folder import cache_folder as user_cache_folder
 from peakmark.nouns import FloatArray, IntArray, Truths
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 _FINGERPRINT_VERSION = b"peakmark-data-1"
 _SHORT_DIGEST_BYTES = 6

@@ -11,13 +11,14 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from peakmark.data.images import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, UnreadableImageError, decode_with_remark
+from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_with_remark
 from peakmark.data.listing import is_companion, list_lines
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
@@ -26,6 +27,7 @@ from peakmark.errors import DataError
 from peakmark.events import Notice, Observer
 from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
 from peakmark.nouns import ImageArray
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 _OTHERS_SHOWN = 5
 _ACCEPTED = (
@@ -60,10 +62,7 @@ def open_source(
     frame counts. NumPy arrays are BGR as OpenCV reads them. Raises `DataError`, at once for what is missing, at its
     turn for what can't be read; `observer` is told what was left out.
     """
-
-    def frames_of(item: _Item, index: int, count: int) -> Iterator[Frame]:
-        return _frames(item, index, count, vid_stride, max_image_pixels, observer)
-
+    frames_of = partial(_frames, vid_stride=vid_stride, max_image_pixels=max_image_pixels, observer=observer)
     return _read(_resolve(source, observer), frames_of, observer)
 
 
@@ -86,7 +85,7 @@ def _read(
 
 
 def _frames(
-    item: _Item, index: int, count: int, vid_stride: int, max_image_pixels: int, observer: Observer
+    item: _Item, index: int, count: int, *, vid_stride: int, max_image_pixels: int, observer: Observer
 ) -> Iterator[Frame]:
     if isinstance(item, _Pixels):
         name = f"image{index}.jpg"

@@ -54,7 +54,7 @@ def assign(
     """
     inside_NA = _inside(grid, truth_boxes_xyxy_px_N4)
     if version >= ANY_SIZE:
-        inside_NA |= _nearest_to_lone(grid, truth_boxes_xyxy_px_N4, inside_NA)
+        _add_nearest_to_lone(inside_NA, grid, truth_boxes_xyxy_px_N4)
     truth_P, anchor_P = inside_NA.nonzero(as_tuple=True)
     image_P = truth_image_N[truth_P]
     overlap_P = complete_iou(truth_boxes_xyxy_px_N4[truth_P], boxes_xyxy_px_BA4[image_P, anchor_P]).clamp(min=0)
@@ -88,15 +88,21 @@ def _inside(grid: AnchorGrid, boxes_xyxy_px_N4: torch.Tensor) -> torch.Tensor:
     return across & (y > top[:, None]) & (y < bottom[:, None])
 
 
-def _nearest_to_lone(grid: AnchorGrid, boxes_xyxy_px_N4: torch.Tensor, inside_NA: torch.Tensor) -> torch.Tensor:
-    """Which centres (A) of the finest level are nearest to boxes (N) that lie between all of that level: (N, A)."""
-    finest = grid.strides_A.min()
-    lone_N = ~(inside_NA & (grid.strides_A == finest)).any(dim=1)
-    centre_N2 = (boxes_xyxy_px_N4[:, :2] + boxes_xyxy_px_N4[:, 2:]) / 2
+def _add_nearest_to_lone(inside_NA: torch.Tensor, grid: AnchorGrid, boxes_xyxy_px_N4: torch.Tensor) -> None:
+    """Adds to a box that lies between all centres of the finest level those of them that are nearest to it."""
+    is_finest_A = grid.strides_A == grid.strides_A.min()
+    # Of the few boxes that this is about alone: over all of them it would take longer than the rest of the assignment.
+    lone_L = (~(inside_NA & is_finest_A).any(dim=1)).nonzero().squeeze(1)
+    start_L2, end_L2 = boxes_xyxy_px_N4[lone_L, :2], boxes_xyxy_px_N4[lone_L, 2:]
     # At most half a stride away, to either side where it is in the very middle: so there is one in any case.
-    reach_N2 = (boxes_xyxy_px_N4[:, 2:] - boxes_xyxy_px_N4[:, :2]).clamp(min=finest) / 2
-    away_NA2 = (grid.points_px_A2 - centre_N2[:, None]).abs()
-    return lone_N[:, None] & (away_NA2 <= reach_N2[:, None]).all(dim=2) & (grid.strides_A == finest)
+    reach_L2 = (end_L2 - start_L2).clamp(min=grid.strides_A.min()) / 2
+    near_x_LA, near_y_LA = (
+        (points_A - middle_L[:, None]).abs() <= reach_L[:, None]
+        for points_A, middle_L, reach_L in zip(
+            grid.points_px_A2.unbind(1), ((start_L2 + end_L2) / 2).unbind(1), reach_L2.unbind(1), strict=True
+        )
+    )
+    inside_NA[lone_L] |= near_x_LA & near_y_LA & is_finest_A
 
 
 def _share(value_P: torch.Tensor, truth_P: torch.Tensor, truths: int) -> torch.Tensor:

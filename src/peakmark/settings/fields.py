@@ -38,6 +38,7 @@ from peakmark.settings.shared_words import (
     LENGTH,
     LOSS,
     MACHINE,
+    MAX_IMAGE_PIXELS,
     MAX_PIXELS,
     MOST_PIXELS_DECODED,
     OPTIMISATION,
@@ -78,7 +79,7 @@ class Settings(SettingsModel):
     fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
     bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
     max_image_pixels: Whole = setting(
-        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
+        MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
@@ -270,7 +271,7 @@ class AuditSettings(SettingsModel):
     data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
     bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
     max_image_pixels: Whole = setting(
-        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
+        MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
     fix: Literal["split"] | None = setting(
         None,

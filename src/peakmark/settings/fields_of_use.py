@@ -27,6 +27,7 @@ from peakmark.settings.shared_words import (
     EXIST_OK,
     INPUT,
     MACHINE,
+    MAX_IMAGE_PIXELS,
     MAX_PIXELS,
     MOST_PIXELS_DECODED,
     OUTPUT,
@@ -100,7 +101,7 @@ class PredictSettings(SettingsModel):
         None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
     )
     max_image_pixels: Whole = setting(
-        200_000_000, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
+        MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
 

@@ -37,8 +37,10 @@ CACHE = (
     " augmented as well (not measured on a GPU yet)"
 )
 VERIFY = "check of the images when they are first seen: full decodes each one, fast looks at its header and end"
+MAX_IMAGE_PIXELS = 200_000_000
+"""Width times height of what is decoded where nobody says otherwise. A small file can claim gigabytes of one colour."""
 MOST_PIXELS_DECODED = 1_000_000_000
-"""A little less than OpenCV decodes at all."""
+"""That anybody can ask for: a little less than OpenCV decodes at all."""
 MAX_PIXELS = "leave out images of more pixels (width times height) than this, before they are decoded"
 BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
 EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"

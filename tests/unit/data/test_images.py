@@ -22,7 +22,6 @@ from PIL import Image
 
 from peakmark.data.images import (
     IMAGE_SUFFIXES,
-    MAX_IMAGE_PIXELS,
     UnreadableImageError,
     decode,
     decode_with_remark,
@@ -33,6 +32,7 @@ from peakmark.deploy.predict import _MOST_BYTES_HELD
 from peakmark.errors import DataError
 from peakmark.settings.description import describe
 from peakmark.settings.fields import AuditSettings, PredictSettings, Settings
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 RED_LEFT = np.zeros((20, 40, 3), np.uint8)
 RED_LEFT[:, :20] = (200, 10, 10)

@@ -1,7 +1,7 @@
 """How large are the objects where the network sees them? What is too small for an image size, and what would help.
 
 Measured by the shorter side, in px of the letterboxed image. The finest level looks at the picture in steps of 8 px, so
-of an object below that little is left; COCO's own small objects begin to be found from about 16 px on.
+an object below that may lie between two of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_object_sizes(index: Index, side_px: int = _USUAL_SIDE_PX) -> list[Find
         return []
     severity: Severity = "medium" if tiny >= _MOST_TINY * len(sizes) else "low"
     shares = (f"{number / len(sizes):.1%}" for number in (tiny, small))
-    smallest = np.argsort(sizes, kind="stable")[:MOST_EXAMPLES]
+    order, image_of = np.argsort(sizes, kind="stable"), index.image_of_truth
     return [
         finding(
             "small objects",
@@ -51,8 +51,8 @@ def check_object_sizes(index: Index, side_px: int = _USUAL_SIDE_PX) -> list[Find
             f"{index.split}: at imgsz={side_px} {counted(tiny, 'object is', 'objects are')} under {TINY_PX:.0f} px"
             f" ({next(shares)} of {len(sizes):,}) and {small:,} under {SMALL_PX:.0f} px ({next(shares)}), by the"
             " shorter side; the network looks in steps of 8 px.",
-            _remedy(index, sizes, side_px),
-            (Example(f"{index.files[index.image_of_truth[row]]}: {sizes[row]:.1f} px") for row in smallest),
+            _remedy(index, sizes[order], side_px),
+            (Example(f"{index.files[image_of[row]]}: {sizes[row]:.1f} px") for row in order[:MOST_EXAMPLES]),
             small,
         )
     ]
@@ -63,9 +63,8 @@ def small_objects_notes(index: Index, side_px: int) -> tuple[str, ...]:
     return tuple(f"{found.text} {found.remedy}" for found in check_object_sizes(index, side_px))
 
 
-def _remedy(index: Index, sizes: FloatArray, side_px: int) -> str:
+def _remedy(index: Index, ordered: FloatArray, side_px: int) -> str:
     """An image size at which it would not be said, where the images have so many pixels; else what they come to."""
-    ordered = np.sort(sizes)
     limits = ((TINY_PX, _MANY_TINY), (SMALL_PX, _MANY_SMALL))
     # So many may stay below each limit; a hair more than enough, or rounding would leave one of them there.
     factors = [limit / ordered[math.ceil(len(ordered) * share) - 1] for limit, share in limits]
@@ -75,7 +74,7 @@ def _remedy(index: Index, sizes: FloatArray, side_px: int) -> str:
     wanted = int(min(-(-enough // _STEP_PX) * _STEP_PX, most))
     if wanted <= side_px:
         return "The images have no more pixels: only pictures with more of them, or from nearer, would help."
-    seen = sizes * (wanted / side_px)
+    seen = ordered * (wanted / side_px)
     short = "" if wanted >= enough else ", which is all that the images have,"
     return (
         f"imgsz={wanted}{short} would leave {(seen < TINY_PX).mean():.1%} under {TINY_PX:.0f} px and"

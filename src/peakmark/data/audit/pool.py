@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Shown
 from peakmark.data.audit.labels import show
-from peakmark.data.images import MAX_IMAGE_PIXELS, decode_with_time
+from peakmark.data.images import decode_with_time
 from peakmark.data.index import Index
 from peakmark.data.survey import Progress
 from peakmark.nouns import IntArray
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 SIDE_PX = 32
 _CHUNK = 256
