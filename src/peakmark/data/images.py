@@ -138,7 +138,7 @@ def _read_error(path: Path, error: OSError) -> DataError:
 
 def _refuse_too_large(path: Path, px: int, most_px: int) -> None:
     if px > most_px:
-        remedy = f" (max_image_pixels={px} lets it in)" if px <= MOST_PIXELS_DECODED else ""
+        remedy = f"; max_image_pixels={px} lets it in" if px <= MOST_PIXELS_DECODED else ""
         raise UnreadableImageError(path, f"it has {px:,} px, more than the {most_px:,} that are decoded{remedy}")
 
 

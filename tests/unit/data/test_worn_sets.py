@@ -242,7 +242,7 @@ def test_images_of_too_many_pixels_are_left_out_until_the_limit_lets_them_in(mak
     (left_out,) = small.unreadable
     assert left_out == (
         str(file),
-        "it has 3,000 px, more than the 2,999 that are decoded (max_image_pixels=3000 lets it in)",
+        "it has 3,000 px, more than the 2,999 that are decoded; max_image_pixels=3000 lets it in",
     )
     # What was found under one limit is not remembered for another.
     whole = build_index(spec, "train", max_image_pixels=3_000)
