@@ -1,11 +1,13 @@
 """How well does it learn, on every kind of set? Trains this project, an earlier state of it and the peer, seed by seed.
 
 usage: python benchmarks/accuracy.py [--work FOLDER] [--sets bccd tiny ...] [--seeds 0 1 2] [--who ours peer before]
-                                     [--before COMMIT] [--core N] [--set key=value ...] [--split val] [--table]
+                                     [--before COMMIT] [--core N] [--set key=value ...] [--split val] [--table] [--keep]
 Equal data, epochs, image size and batch, everything else at each one's defaults; best.pt of each run is judged by
 pycocotools on val and test, whoever trained it. What is done is remembered in the work folder, so it goes on where it
 was stopped; two of these may work beside each other, each on a core of its own. `--set` gives settings to ours alone,
 under a name of their own (`--who` is then ours). `--table` prints what there is and trains nothing.
+The peer is slow and doesn't change: its figures are kept in accuracy_peer.json, and what is there isn't trained again;
+`--keep` adds those of the work folder.
 The peer's scripts and the real sets lie in ../shared beside the project; without them their rows are left out.
 """
 
@@ -38,6 +40,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SHARED = ROOT.parent / "shared"
 PEERS = SHARED / "peers"
+KEPT = HERE / "accuracy_peer.json"
+"""By set and seed: the peer's figures, with its settings."""
 PEER_WEIGHTS = PEERS / "ultralytics-8.4.190" / "finished-best.pt"
 SPLITS = ("val", "test")
 FIGURES = {"map50_95": 0, "map50": 1, "small": 3, "medium": 4, "large": 5}
@@ -144,21 +148,29 @@ class Work:
 
     def done(self, name: str, who: str, seed: int) -> dict[str, Any] | None:
         file = self._file(name, who, seed)
-        return json.loads(file.read_text()) if file.exists() else None
+        return json.loads(file.read_text()) if file.exists() else _kept(name, who).get(str(seed))
 
     def seeds(self, name: str, who: str) -> list[int]:
-        folder = self._file(name, who, 0).parent
-        return sorted(int(file.stem) for file in folder.glob("*.json")) if folder.exists() else []
+        here = {int(file.stem) for file in self._file(name, who, 0).parent.glob("*.json")}
+        return sorted(here | {int(seed) for seed in _kept(name, who)})
 
     def names(self) -> list[str]:
         """Who has trained anything."""
-        return sorted({folder.name for folder in self._folder.glob("results/*/*") if any(folder.glob("*.json"))})
+        here = {folder.name for folder in self._folder.glob("results/*/*") if any(folder.glob("*.json"))}
+        return sorted(here | {"peer"} if KEPT.exists() else here)
+
+    def keep(self) -> None:
+        """Adds the peer's figures to those that are kept."""
+        everything = {
+            name: {str(seed): self.done(name, "peer", seed) for seed in self.seeds(name, "peer")} for name in SETS
+        }
+        KEPT.write_text(json.dumps({name: found for name, found in everything.items() if found}, indent=1) + "\n")
 
     def train(self, name: str, trainer: Trainer, seed: int, core: int | None) -> None:
         """Trains, judges and remembers; nothing where it is done, or where another process is at it."""
         file = self._file(name, trainer.name, seed)
         with self._claim(file) as is_mine:
-            if not is_mine or file.exists():
+            if not is_mine or self.done(name, trainer.name, seed) is not None:
                 return
             print(f"{name}, {trainer.name}, seed {seed}", flush=True)
             chosen, data = SETS[name], str(self.data(name))
@@ -190,6 +202,13 @@ class Work:
                 yield False
             else:
                 yield True
+
+
+def _kept(name: str, who: str) -> dict[str, dict[str, Any]]:
+    if who != "peer" or not KEPT.exists():
+        return {}
+    found: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()).get(name, {})
+    return found
 
 
 def judge(data_yaml: Path, split: str, found: Path) -> dict[str, float]:
@@ -279,6 +298,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--split", choices=SPLITS, default="val")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     if "before" in arguments.who and not arguments.before:
         parser.error("--who before needs --before COMMIT")
@@ -293,6 +313,8 @@ def main() -> None:
             for name in sets:
                 for trainer in ready:
                     work.train(name, trainer, seed, arguments.core)
+    if arguments.keep:
+        work.keep()
     everybody = work.names()
     for ours in (name for name in everybody if name.startswith("ours")):
         print(table(work, sets, [name for name in everybody if name != ours], arguments.split, ours), end="\n\n")

@@ -18,7 +18,8 @@ from peakmark.model.detector import Detector
 from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
 
 RECIPE = {
-    "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "why": "as set",
+    "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "nbs": 64,
+    "close_mosaic": 1, "why": "as set", "version": 3,
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ ADDED_SETTINGS: dict[int, dict[str, object]] = {
     3: {"min_delta": 0.0, "stop_phase": "now"},
     4: {"compile": False},
     5: {"conf": 0.001, "iou": 0.7, "max_det": 300},
+    6: {},
 }
 """Those that a version brought, as every run before was."""
 ADDED_ARITHMETIC = {"compiled": False, "augmentation": "opencv"}
@@ -77,6 +78,8 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
             "momentum": 0.9,
             "warmup_bias_lr": 0.0,
             "weight_decay": 0.0005,
+            "nbs": 64,
+            "close_mosaic": 10,
             "why": "auto: about 3 updates, under 10000",
             "version": 1,
         },

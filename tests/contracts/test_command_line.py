@@ -30,7 +30,7 @@ TRAIN = {
     "bad_labels": "refuse", "max_image_pixels": "200000000",
     "single_cls": "False", "seed": "0", "epochs": "100", "val": "True", "val_period": "1", "fitness": "map50_95",
     "patience": "100", "min_delta": "0", "stop_phase": "close",
-    "time": "None", "batch": "16", "nbs": "64", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
+    "time": "None", "batch": "16", "nbs": "None", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
     "cos_lr": "False", "momentum": "None", "weight_decay": "0.0005", "warmup_epochs": "3", "warmup_momentum": "0.8",
     "warmup_bias_lr": "None", "clip_grad": "10", "freeze": "[]", "max_nonfinite": "3", "mosaic": "1",
     "close_mosaic": "10", "mixup": "0", "cutmix": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4", "degrees": "0",

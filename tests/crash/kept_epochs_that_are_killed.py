@@ -33,6 +33,7 @@ from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import recipe
 from peakmark.train import keeper
 
 FITNESSES = (0.3, 0.1, 0.2, 0.4, 0.1, 0.35, 0.5)
@@ -63,9 +64,11 @@ def keep_all(folder: Path, checkpoint: Checkpoint, observe: Observer = lambda ev
     writer = BackgroundWriter(run.last, run.best)
     facts = cast(RunFacts, None)
     keeping = keeper.DiskKeeper(run, facts, writer, observe, keep=KEEP, save_interval_s=0, clock=time.monotonic)
+    settings = Settings(data="-")
+    rules = rules_of(settings, recipe(settings, classes=2, images=8))
     for epoch in range(len(FITNESSES)):
         state: Any = after(checkpoint, epoch)
-        keeping.keep_epoch(cast(RunState, state), decide(state.history, rules_of(Settings(data="-"))))
+        keeping.keep_epoch(cast(RunState, state), decide(state.history, rules))
         writer.flush()
     keeping.close()
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from peakmark import YOLO
+from peakmark.checkpoint.format import to_plain
 from peakmark.checkpoint.reader import read
-from peakmark.checkpoint.writer import save
+from peakmark.checkpoint.writer import write
 from peakmark.events import MicrobatchDone
 from peakmark.settings.recipe import VERSION, Recipe
 
-WISHES = {"epochs": 2, "imgsz": 32, "mosaic": 0, "scale": 0}
+WISHES = {"epochs": 2, "imgsz": 32, "mosaic": 0, "scale": 0, "nbs": 8, "close_mosaic": 10}
 
 
 def _ignore(event: object) -> None:
@@ -25,31 +25,31 @@ def versions_of(run: Path) -> list[int]:
     return [Recipe(**segment.recipe).version for segment in history.segments]
 
 
-def without_a_version(file: Path) -> None:
-    """Makes the file one from before there was more than one version."""
-    checkpoint = read(file)
-    segments = tuple(
-        dataclasses.replace(segment, recipe={k: v for k, v in segment.recipe.items() if k != "version"})
-        for segment in checkpoint.history.segments
-    )
-    save(dataclasses.replace(checkpoint, history=dataclasses.replace(checkpoint.history, segments=segments)), file)
+def make_it_of_format_5(file: Path, *left_out: str) -> None:
+    """Makes the file one from before recipes chose a nominal batch and a closing, and had a version for certain."""
+    plain = to_plain(read(file))
+    for segment in plain["history"]["segments"]:
+        segment["recipe"] = {key: value for key, value in segment["recipe"].items() if key not in left_out}
+    with open(file, "wb") as stream:
+        write({**plain, "format_version": 5}, stream)
 
 
-@pytest.mark.parametrize("is_named", [True, False], ids=["named", "from before"])
-def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeypatch, is_named):
+@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("left_out", [(), ("nbs", "close_mosaic"), ("nbs", "close_mosaic", "version")])
+def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeypatch, version, left_out):
+    if "version" in left_out and version > 1:
+        pytest.skip("files of later versions name them")
     now = facts(train(**WISHES, name="now").save_dir)
     with monkeypatch.context() as before:
-        before.setattr("peakmark.settings.recipe.VERSION", 1)
+        before.setattr("peakmark.settings.recipe.VERSION", version)
         whole = facts(train(**WISHES, name="before").save_dir)
         run = train(**WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
     assert now["weights"] != whole["weights"], "or the versions would not differ in anything"
-    if not is_named:
-        without_a_version(run / "weights/last.pt")
+    if left_out:
+        make_it_of_format_5(run / "weights/last.pt", *left_out)
     YOLO().resume(run, observer=_ignore)
-    assert versions_of(run) == [1]
-    # What the file says of itself differs where it names no version; what was trained does not.
-    assert facts(run)["results.csv"] == whole["results.csv"]
-    assert not is_named or facts(run) == whole
+    assert versions_of(run) == [version]
+    assert facts(run) == whole
 
 
 def test_another_optimizer_brings_no_other_rules(train, monkeypatch):

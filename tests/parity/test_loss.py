@@ -38,13 +38,13 @@ def slow_assignment(
 ) -> dict[Positive, float]:
     """TOOD (arXiv 2108.07755), section 3.2: the best 10 anchors inside each truth by score^0.5 x CIoU^6.
 
-    By version 2 a truth without one of stride 8 takes those that are at most 4 px from its middle, or inside it.
+    From version 2 on a truth without one of stride 8 takes those that are at most 4 px from its middle, or inside it.
     """
     claims: dict[Positive, tuple[float, float]] = {}
     for truth, (box, label, image) in enumerate(zip(truths, classes, images, strict=True)):
         points = list(enumerate(grid.points_px_A2.tolist()))
         candidates = [anchor for anchor, (x, y) in points if box[0] < x < box[2] and box[1] < y < box[3]]
-        if version == 2 and all(grid.strides_A[anchor] != 8 for anchor in candidates):
+        if version >= 2 and all(grid.strides_A[anchor] != 8 for anchor in candidates):
             middle_x, middle_y, width, height = cxcywh_from_xyxy(box).tolist()
             candidates += [
                 anchor

@@ -18,7 +18,7 @@ _BEARING_ON_RECIPE = ("optimizer", "lr0", "momentum", "warmup_bias_lr", "weight_
 
 def as_today(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Gives the content of a file of any version that was, as the newest version has it."""
-    for version, step in enumerate((_from_1, _from_2, _from_3, _from_4), start=1):
+    for version, step in enumerate((_from_1, _from_2, _from_3, _from_4, _from_5), start=1):
         if plain["format_version"] == version:
             plain = step(plain)
     return plain
@@ -30,7 +30,8 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     data = plain["provenance"]["data"]
     wishes = {name: settings[name] for name in _BEARING_ON_RECIPE if name in settings}
     images = history["records"][-1]["images"] if history["records"] else data["train_images"]
-    chosen = recipe(Settings.model_validate({"data": "-", **wishes}), classes=len(plain["names"]), images=images)
+    then = Settings.model_validate({"data": "-", **_always_the_same(settings), **wishes})
+    chosen = recipe(then, classes=len(plain["names"]), images=images)
     settled = {
         # The rules of training too are those of its time: a run keeps what it began with.
         "recipe": dataclasses.asdict(chosen) | {"version": 1},
@@ -68,6 +69,21 @@ def _from_4(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Version 4 validated all runs with the same thresholds."""
     plain = {**plain, "format_version": 5}
     return _with_settings(plain, {"conf": 0.001, "iou": 0.7, "max_det": 300})
+
+
+def _from_5(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 5 chose no nominal batch and no closing; its first files know no version of the rules of training."""
+    history = plain["history"]
+    segments = [
+        {**segment, "recipe": {"version": 1, **segment["recipe"]} | _always_the_same(segment["settings"])}
+        for segment in history["segments"]
+    ]
+    return {**plain, "format_version": 6, "history": {**history, "segments": segments}}
+
+
+def _always_the_same(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What was a number in the settings of every run before version 6."""
+    return {name: settings.get(name, usual) for name, usual in (("nbs", 64), ("close_mosaic", 10))}
 
 
 def _with_settings(plain: Mapping[str, Any], added: Mapping[str, Any]) -> Mapping[str, Any]:

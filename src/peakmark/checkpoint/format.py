@@ -18,7 +18,7 @@ from peakmark.checkpoint.kinds import check_kinds, check_optimizer
 from peakmark.nouns import EpochRecord, History, Losses, Phase, Position, Segment
 
 FORMAT = "peakmark"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 TIME_COLUMNS = ("train_s", "validation_s")
 """The parts of a record, or of the open epoch's sums, that differ between two runs of the same fold."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.plan import AugmentPlan, HsvGains, Matrix, TilePlan
+from peakmark.data.plan import AugmentPlan, HsvChange, Matrix, TilePlan
 from peakmark.nouns import ImageArray, Sample, Truths
 
 BACKGROUND = 114
@@ -20,6 +20,8 @@ BACKGROUND = 114
 _LEAST_SIDE_PX = 2.0
 _LEAST_AREA_LEFT = 0.1
 _MOST_ASPECT = 100.0
+_HUES = 180
+"""Levels around the colour circle, in 8 bits."""
 _HALF_PIXEL = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 _HALF_PIXEL_BACK = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
 
@@ -45,7 +47,7 @@ def apply_plan(plan: AugmentPlan, load: Callable[[int], ImageArray], truths_of: 
             image[y0:y1, x0:x1] = blended[y0:y1, x0:x1]
         else:
             cv2.addWeighted(image, plan.blend, blended, 1 - plan.blend, 0.0, dst=image)
-    _shift_colours(image, plan.hsv)
+    _change_colours(image, plan.hsv)
     return Sample(image, truths_of_result(plan, truths_of))
 
 
@@ -171,9 +173,9 @@ def _worth_keeping(
     return kept
 
 
-def _shift_colours(image: ImageArray, gains: HsvGains) -> None:
-    """Multiplies hue (around the circle), saturation and value, in place."""
-    table = colour_table(gains)
+def _change_colours(image: ImageArray, change: HsvChange) -> None:
+    """Changes hue, saturation and value, in place."""
+    table = colour_table(change)
     if table is None:
         return
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
@@ -181,13 +183,13 @@ def _shift_colours(image: ImageArray, gains: HsvGains) -> None:
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)
 
 
-def colour_table(gains: HsvGains) -> NDArray[np.uint8] | None:
+def colour_table(change: HsvChange) -> NDArray[np.uint8] | None:
     """Gives (256, 3): what becomes of each level of hue (0 to 179), saturation and value; None where nothing does."""
-    if gains == HsvGains(1.0, 1.0, 1.0):
+    if change == HsvChange():
         return None
     levels = np.arange(256, dtype=np.float64)
     table = np.empty((256, 3), dtype=np.uint8)
-    table[:, 0] = (levels * gains.hue) % 180
-    table[:, 1] = (levels * gains.saturation).clip(0, 255)
-    table[:, 2] = (levels * gains.value).clip(0, 255)
+    table[:, 0] = (levels * change.hue_gain + round(change.hue_shift * _HUES)) % _HUES
+    table[:, 1] = (levels * change.saturation_gain).clip(0, 255)
+    table[:, 2] = (levels * change.value_gain).clip(0, 255)
     return table

@@ -59,8 +59,10 @@ class _SampleKey:
 class TrainLoader:
     """Makes the training batches of an epoch, from any position on."""
 
-    def __init__(self, index: Index, images: Images, settings: Settings, workers: int) -> None:
+    def __init__(self, index: Index, images: Images, settings: Settings, workers: int, version: int) -> None:
+        """`version`: of the rules of training by which images are augmented."""
         self._index = index
+        self._version = version
         self._images = images
         self._settings = settings
         self._workers = workers
@@ -116,19 +118,12 @@ class TrainLoader:
             base_px=self._settings.imgsz,
             side_px=key.side_px,
             mosaic_open=key.mosaic_open,
+            version=self._version,
         )
 
     def _truths_of(self, image: int) -> Truths:
         truths = self._index.truths_px(image)
         return Truths(self._images.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
-
-
-def mosaic_is_open(settings: Settings, horizon: int, epoch: int) -> bool:
-    """Whether mosaic, mixup and cutmix may happen in this epoch: a function of it, so nothing has to be switched.
-
-    Epochs beyond the horizon are in the phase of its last one.
-    """
-    return min(epoch, horizon - 1) < horizon - settings.close_mosaic
 
 
 def validation_batches(

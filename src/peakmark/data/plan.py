@@ -23,6 +23,8 @@ Matrix = NDArray[np.float64]
 _MOST_TILT = 0.9
 """How far towards the horizon, 1, perspective may tilt a corner of the canvas."""
 _LEAST_GAIN = 0.01
+_HUE_IS_SHIFTED_FROM = 3
+"""The version of the rules of training, see `settings/recipe.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,16 @@ class TilePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class HsvGains:
-    hue: float
-    saturation: float
-    value: float
+class HsvChange:
+    """What becomes of an image's colours: hue is multiplied, then shifted; saturation and value are multiplied."""
+
+    hue_gain: float = 1.0
+    """Other than 1 in runs from before version 3 of the rules of training alone: it leaves reds, near 0, as they are,
+    and moves colours near the circle's end the most."""
+    saturation_gain: float = 1.0
+    value_gain: float = 1.0
+    hue_shift: float = 0.0
+    """Of the colour circle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class AugmentPlan:
     """One layer of one or four tiles; a second one where mixup blends it in, or cutmix puts a part of it on top."""
     blend: float
     """Share of the first layer in the blend, 0 to 1; 1 without mixup."""
-    hsv: HsvGains
+    hsv: HsvChange
     cut_xyxy_px: tuple[int, int, int, int] | None = None
     """The part of the result that shows the second layer instead of the first; None without cutmix."""
 
@@ -66,8 +74,9 @@ def draw_plan(
     base_px: int,
     side_px: int,
     mosaic_open: bool,
+    version: int,
 ) -> AugmentPlan:
-    """Draws the plan for one image of one epoch.
+    """Draws the plan for one image of one epoch, by a version of the rules of training.
 
     `sizes_px` (N, 2): width and height of every image of the set. `base_px`: the side that source images are resized
     to fit. `side_px`: the side of the result, another one with multi-scale.
@@ -89,8 +98,16 @@ def draw_plan(
             layers.append(_draw_layer(settings, sizes_px, own, other, base_px, side_px, mosaic_open))
         else:
             cut = None
-    gains = rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v) + 1
-    return AugmentPlan(side_px, tuple(layers), blend, HsvGains(*(float(gain) for gain in gains)), cut)
+    return AugmentPlan(side_px, tuple(layers), blend, _draw_colours(settings, rng, version), cut)
+
+
+def _draw_colours(settings: Settings, rng: np.random.Generator, version: int) -> HsvChange:
+    hue, saturation, value = (
+        float(change) for change in rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v)
+    )
+    if version < _HUE_IS_SHIFTED_FROM:
+        return HsvChange(1 + hue, 1 + saturation, 1 + value)
+    return HsvChange(saturation_gain=1 + saturation, value_gain=1 + value, hue_shift=hue)
 
 
 def _draw_cut(rng: np.random.Generator, side_px: int) -> tuple[int, int, int, int]:

@@ -28,6 +28,7 @@ from peakmark.report.style import (
     say_instead,
     style_axes,
 )
+from peakmark.settings.recipe import Recipe, mosaic_is_open
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,9 +162,12 @@ def _is_closed(history: History, record: EpochRecord) -> bool:
     if record.segment >= len(history.segments):
         return False
     segment = history.segments[record.segment]
-    closed_from = segment.horizon - segment.settings["close_mosaic"]
+
+    def is_open(epoch: int) -> bool:
+        return mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, epoch)
+
     # From the first epoch on it isn't closed but never was open.
-    return bool(segment.settings["mosaic"] > 0 and 0 < closed_from <= min(record.epoch, segment.horizon - 1))
+    return bool(segment.settings["mosaic"] > 0 and is_open(0) and not is_open(record.epoch))
 
 
 def _explanation(history: History, best_epoch: int | None) -> Iterator[str]:

@@ -15,6 +15,7 @@ from statistics import median
 
 from peakmark.nouns import EpochRecord, History, Observed, Verdict, VerdictKind
 from peakmark.resume.seam import MIXING
+from peakmark.settings.recipe import Recipe, mosaic_is_open
 
 TRAIN_NAMES = ("train/box", "train/cls", "train/dfl")
 VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
@@ -160,10 +161,9 @@ def _first_find(history: History) -> float:
 def _mixes_images(history: History, record: EpochRecord) -> bool:
     """Whether mosaic, mixup or cutmix was on: they make other images, whose losses lie elsewhere."""
     segment = history.segments[record.segment]
-    settings, horizon = segment.settings, segment.horizon
     # Segments of runs that began with an earlier version know no cutmix.
-    wanted = any(settings.get(name, 0) > 0 for name in MIXING)
-    return wanted and min(record.epoch, horizon - 1) < horizon - settings["close_mosaic"]
+    wanted = any(segment.settings.get(name, 0) > 0 for name in MIXING)
+    return wanted and mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, record.epoch)
 
 
 def as_proven(verdict: Verdict) -> Verdict:

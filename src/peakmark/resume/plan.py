@@ -13,7 +13,6 @@ from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.expected import expected_shift
 from peakmark.resume.seam import AUGMENTATIONS, MIXING, THRESHOLDS, Seam, Side
 from peakmark.settings.difference import Change
-from peakmark.settings.recipe import window_images
 
 DANGEROUS_RATE = 10.0
 """From this factor on experience expects a run to break."""
@@ -84,14 +83,14 @@ def _optimizer(seam: Seam) -> Iterator[PlannedPart]:
             "losses within 0.1 for an epoch or two",
         )
         return
-    ratio = window_images(after.settings) / window_images(before.settings)
+    ratio = after.window_images / before.window_images
     kind = f"{old} -> {new}, whose moments are the same" if old != new else f"moments of {new}"
     if abs(ratio - 1) > _DIFFERENT:
         yield PlannedPart(
             "optimizer",
             "rescaled",
-            f"{kind}, times {ratio:.3g}: an update gathers {window_images(after.settings)} images instead of"
-            f" {window_images(before.settings)}",
+            f"{kind}, times {ratio:.3g}: an update gathers {after.window_images} images instead of"
+            f" {before.window_images}",
             "losses within 0.05",
         )
     elif seam.changed("freeze"):

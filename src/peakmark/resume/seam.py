@@ -14,7 +14,7 @@ from peakmark.nouns import Cause, Position
 from peakmark.settings.description import describe
 from peakmark.settings.difference import Change, difference
 from peakmark.settings.fields import AUGMENTATION, Settings
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import Recipe, window_images
 
 AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
 THRESHOLDS = ("conf", "iou", "max_det")
@@ -57,6 +57,11 @@ class Side:
     @property
     def cutmix(self) -> float:
         return self.settings.cutmix if self.mosaic_open else 0.0
+
+    @property
+    def window_images(self) -> int:
+        """Images that an update gathers once the warm-up is over."""
+        return window_images(self.settings.batch, self.recipe.nbs)
 
     @property
     def is_adam(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 from peakmark.nouns import EpochRecord, History, Position, Segment
 from peakmark.selection.best import best_record
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import Recipe, weight_decay
 
 Schedule = Literal["hold", "stretch"] | None
 
@@ -31,18 +31,35 @@ def next_horizon(horizon: int, old_epochs: int, new_epochs: int, schedule: Sched
     return min(horizon, new_epochs)
 
 
-def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings) -> Recipe:
-    """Gives the optimizer's numbers from here on: what isn't named stays, whatever the automatic rule says by now.
+def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings, *, same_horizon: bool) -> Recipe:
+    """Gives the recipe from here on: what isn't named stays, whatever the automatic rules say by now.
 
-    `fresh` is what the new settings would come to in a new run. The rules of training stay in any case.
+    `fresh` is what the new settings would come to in a new run. Where rate and phases are laid over another number of
+    epochs, so is the closing. The rules of training stay in any case.
     """
-    if new.optimizer != old.optimizer and fresh.optimizer != recipe.optimizer:
-        return replace(fresh, version=recipe.version)
-    named = {name for name in ("lr0", "momentum", "warmup_bias_lr") if getattr(new, name) != getattr(old, name)}
-    numbers = {name: getattr(fresh, name) for name in named}
-    if recipe.weight_decay != fresh.weight_decay:
-        numbers["weight_decay"] = fresh.weight_decay
-    return replace(recipe, **numbers)
+
+    def named(*names: str) -> bool:
+        return any(getattr(new, name) != getattr(old, name) for name in names)
+
+    nbs = fresh.nbs if named("nbs") else recipe.nbs
+    is_closed_anew = named("close_mosaic") or not same_horizon
+    took_over = replace(
+        fresh,
+        version=recipe.version,
+        nbs=nbs,
+        weight_decay=weight_decay(new, nbs) if named("weight_decay", "batch", "nbs") else recipe.weight_decay,
+        close_mosaic=fresh.close_mosaic if is_closed_anew else recipe.close_mosaic,
+    )
+    if named("optimizer") and fresh.optimizer != recipe.optimizer:
+        return took_over
+    return replace(
+        took_over,
+        optimizer=recipe.optimizer,
+        lr0=fresh.lr0 if named("lr0") else recipe.lr0,
+        momentum=fresh.momentum if named("momentum") else recipe.momentum,
+        warmup_bias_lr=fresh.warmup_bias_lr if named("warmup_bias_lr") else recipe.warmup_bias_lr,
+        why=recipe.why,
+    )
 
 
 def segment_begins(position: Position) -> tuple[int, int]:

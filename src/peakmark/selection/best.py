@@ -1,5 +1,7 @@
-"""Which epoch is best? The one with the highest fitness; of equals the earlier. A pure function of the history.
+"""Which epoch is best? The one with the highest fitness; of equals the later. A pure function of the history.
 
+A later epoch that equals an earlier one was trained longer: where nothing is found yet, all are 0, and the first would
+be the worst of them. Runs that began before version 3 of the rules of training keep the earlier one of equals.
 It must not know how fitness is computed, nor any file or clock.
 """
 
@@ -10,15 +12,20 @@ from collections.abc import Iterator
 
 from peakmark.nouns import EpochRecord, History
 
+_LATER_OF_EQUALS = 3
+"""The version of the rules of training, see `settings/recipe.py`."""
+
 
 def best_record(history: History) -> EpochRecord | None:
     """Gives the record of the best epoch; None where no epoch has a fitness that counts."""
-    best: EpochRecord | None = None
-    for record in candidates(history):
-        # Strictly higher: a later epoch that only equals an earlier one has earned nothing by training longer.
-        if best is None or fitness_of(record) > fitness_of(best):
-            best = record
-    return best
+    ranked = by_fitness(history)
+    return ranked[0] if ranked else None
+
+
+def by_fitness(history: History) -> list[EpochRecord]:
+    """Gives the epochs that can be best, the best first."""
+    later_first = -1 if history.segments[-1].recipe["version"] >= _LATER_OF_EQUALS else 1
+    return sorted(candidates(history), key=lambda record: (-fitness_of(record), later_first * record.epoch))
 
 
 def candidates(history: History) -> Iterator[EpochRecord]:

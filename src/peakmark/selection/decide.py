@@ -28,7 +28,8 @@ def decide(history: History, rules: Rules) -> Decision:
     ends_early = not is_last and _ends_early(history, rules)
     close = ends_early and history.segments[-1].until is None and closes_first(history, rules)
     left = patience_left(history, rules)
-    outlook = "" if is_last else _outlook(current, best, left, rules, ends_early=ends_early)
+    gained = best is current and (best_before is None or current.fitness != best_before.fitness)
+    outlook = "" if is_last else _outlook(left, rules, gained=gained, ends_early=ends_early)
     return Decision(
         epoch=current.epoch,
         is_best=best is current,
@@ -65,19 +66,19 @@ def _verdict(current: EpochRecord, best: EpochRecord | None, best_before: EpochR
     mine, theirs = _told_apart(fitness, fitness_of(best_before))
     that_epoch = f"epoch {best_before.epoch + 1}"
     if best is current:
+        if fitness == best_before.fitness:
+            return f"fitness {mine} equals that of {that_epoch}, and the later one was trained for longer"
         return f"fitness {mine} beats {theirs} of {that_epoch}"
     if fitness == best_before.fitness:
         return f"fitness {mine} only equals that of {that_epoch}, and the earlier one stays best"
     return f"fitness {mine} does not beat {theirs} of {that_epoch}"
 
 
-def _outlook(
-    current: EpochRecord, best: EpochRecord | None, left: int | None, rules: Rules, *, ends_early: bool
-) -> str:
+def _outlook(left: int | None, rules: Rules, *, gained: bool, ends_early: bool) -> str:
     """What the patience says, where it says anything."""
-    if left is None or (best is current and left == rules.patience):
+    if left is None or (gained and left == rules.patience):
         return ""
-    but = f", by less than min_delta={rules.min_delta:g}" if best is current else ""
+    but = f", by less than min_delta={rules.min_delta:g}" if gained else ""
     if left > 0:
         return f"{but}; {_epochs(left)} of patience left"
     if ends_early:

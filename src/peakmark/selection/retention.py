@@ -6,7 +6,7 @@ It must not know any file, nor who takes away what isn't kept.
 from __future__ import annotations
 
 from peakmark.nouns import History
-from peakmark.selection.best import best_record, candidates, fitness_of
+from peakmark.selection.best import by_fitness
 
 
 def is_kept(epoch: int, save_period: int) -> bool:
@@ -18,13 +18,8 @@ def is_kept(epoch: int, save_period: int) -> bool:
 
 
 def kept_best(history: History, keep: int) -> tuple[int, ...]:
-    """Gives the `keep` best epochs, the best first; of equals the earlier. Fewer where fewer can be best.
+    """Gives the `keep` best epochs, the best first. Fewer where fewer can be best.
 
     As long as the open segment stays, an epoch that is not among them never comes back: its weights may go.
     """
-    best = best_record(history)
-    if best is None:
-        return ()
-    others = [record for record in candidates(history) if record.epoch != best.epoch]
-    others.sort(key=lambda record: (-fitness_of(record), record.epoch))
-    return (best.epoch, *(record.epoch for record in others[: keep - 1]))
+    return tuple(record.epoch for record in by_fitness(history)[: max(1, keep)])

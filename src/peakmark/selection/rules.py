@@ -1,4 +1,4 @@
-"""By which rules is a run judged? The few of its settings that bear on best, stopping and keeping.
+"""By which rules is a run judged? The few of its settings and of its recipe that bear on best, stopping and keeping.
 
 It must not know any history.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,13 @@ class Rules:
     save_period: int
 
 
-def rules_of(settings: Settings) -> Rules:
-    """Gives the rules that a run's settings make."""
+def rules_of(settings: Settings, recipe: Recipe) -> Rules:
+    """Gives the rules that a run's settings make, and what its recipe fills in."""
     closes = settings.stop_phase == "close" and settings.mosaic > 0
     return Rules(
         epochs=settings.epochs,
         patience=settings.patience,
         min_delta=settings.min_delta,
-        closing_epochs=settings.close_mosaic if closes else 0,
+        closing_epochs=recipe.close_mosaic if closes else 0,
         save_period=settings.save_period,
     )

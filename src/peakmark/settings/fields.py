@@ -117,8 +117,14 @@ class Settings(SettingsModel):
     )
 
     batch: Whole = setting(16, "images a microbatch", OPTIMISATION, "result", unit="images", ge=1)
-    nbs: Whole = setting(
-        64, "nominal batch: gradients gather up to it before an update", OPTIMISATION, "result", unit="images", ge=1
+    nbs: Whole | None = setting(
+        None,
+        "nominal batch: gradients gather up to it before an update",
+        OPTIMISATION,
+        "result",
+        unit="images",
+        unset="64, or down to 16 where the run would make too few updates",
+        ge=1,
     )
     optimizer: Optimizer = setting("auto", "auto chooses by the length of the run", OPTIMISATION, "result")
     lr0: Real | None = setting(
@@ -156,8 +162,14 @@ class Settings(SettingsModel):
     )
 
     mosaic: Real = setting(1.0, "chance of a mosaic of four images", AUGMENTATION, "result", ge=0, le=1)
-    close_mosaic: Whole = setting(
-        10, "last epochs without mosaic (0: none)", AUGMENTATION, "result", unit="epochs", ge=0
+    close_mosaic: Whole | None = setting(
+        None,
+        "last epochs without mosaic (0: none)",
+        AUGMENTATION,
+        "result",
+        unit="epochs",
+        unset="10, a third of a shorter run",
+        ge=0,
     )
     mixup: Real = setting(0.0, "chance of blending with a second image", AUGMENTATION, "result", ge=0, le=1)
     cutmix: Real = setting(

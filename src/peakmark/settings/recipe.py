@@ -2,11 +2,16 @@
 
 `optimizer=auto` follows the published behaviour for short trainings (under 10,000 updates): AdamW at
 0.002 * 5 / (4 + classes), beta1 0.9, biases warmed up from 0. Longer ones take SGD at 0.01, momentum 0.9. An explicit
-lr0, momentum or warmup_bias_lr always beats the rule. It must not know torch.
+lr0, momentum, warmup_bias_lr or nbs always beats the rule. It must not know torch.
+
+The nominal batch is YOLO's 64 images where a run is long. A short run on few images would make too few updates of so
+many each: 30 epochs of 205 images come to 96. So it gathers fewer, as many as leave it enough updates, but 16 at least.
 
 A recipe has a version, since rules of training change as more is learnt; a run keeps the rules that it began with:
 1: as published for YOLOv8.
 2: objects of any size get targets, also those that lie between all anchors (`loss/assignment.py`).
+3: batch-norm statistics are of weights that are still in use (`train/statistics.py`); hue is shifted, not multiplied;
+   the later of two epochs of equal fitness is the better one; updates are computed in one pass (`train/optimizer.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +21,14 @@ from typing import Literal
 
 from peakmark.settings.fields import Settings
 
-VERSION = 2
+VERSION = 3
 """Of the rules by which new runs train."""
 SHORT_RUN_UPDATES = 10_000
+ENOUGH_UPDATES = 1_500
+"""With fewer a run ends before it has learnt what its images can teach (`docs/accuracy.md`)."""
+MOST_NBS = 64
+_LEAST_NBS = 16
+MOST_CLOSING_EPOCHS = 10
 OptimizerName = Literal["SGD", "Adam", "AdamW"]
 
 
@@ -32,15 +42,20 @@ class Recipe:
     warmup_bias_lr: float
     weight_decay: float
     """Scaled by the images of a window over the nominal batch."""
+    nbs: int
+    """The nominal batch: images that an update gathers, as near as whole microbatches come."""
+    close_mosaic: int
+    """Last epochs of the horizon without mosaic, mixup and cutmix."""
     why: str
     """For a person."""
-    version: int = 1
-    """Of the rules; checkpoints from before there were others don't name it."""
+    version: int
+    """Of the rules."""
 
 
 def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
     """Fills in what the settings leave open, for a run over `images` training images."""
-    updates = settings.epochs * -(-images // max(settings.batch, settings.nbs))
+    nbs = _nominal_batch(settings, images) if settings.nbs is None else settings.nbs
+    updates = settings.epochs * -(-images // max(settings.batch, nbs))
     automatic = settings.optimizer == "auto"
     short = updates < SHORT_RUN_UPDATES
     name: OptimizerName = ("AdamW" if short else "SGD") if settings.optimizer == "auto" else settings.optimizer
@@ -55,12 +70,42 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
         lr0=lr0 if settings.lr0 is None else settings.lr0,
         momentum=momentum if settings.momentum is None else settings.momentum,
         warmup_bias_lr=bias_lr if settings.warmup_bias_lr is None else settings.warmup_bias_lr,
-        weight_decay=settings.weight_decay * window_images(settings) / settings.nbs,
+        weight_decay=weight_decay(settings, nbs),
+        nbs=nbs,
+        close_mosaic=_closing_epochs(settings.epochs) if settings.close_mosaic is None else settings.close_mosaic,
         why=why,
         version=VERSION,
     )
 
 
-def window_images(settings: Settings) -> int:
+def mosaic_is_open(closing_epochs: int, horizon: int, epoch: int) -> bool:
+    """Whether mosaic, mixup and cutmix may happen in this epoch: a function of it, so nothing has to be switched.
+
+    Epochs beyond the horizon are in the phase of its last one.
+    """
+    return min(epoch, horizon - 1) < horizon - closing_epochs
+
+
+def weight_decay(settings: Settings, nbs: int) -> float:
+    """Of an update, in proportion to the images that it gathers."""
+    return settings.weight_decay * window_images(settings.batch, nbs) / nbs
+
+
+def window_images(batch: int, nbs: int) -> int:
     """Images of a full accumulation window: as near to nbs as whole microbatches come."""
-    return settings.batch * max(1, round(settings.nbs / settings.batch))
+    return batch * window_microbatches(batch, nbs)
+
+
+def window_microbatches(batch: int, nbs: int) -> int:
+    """Microbatches of a full accumulation window."""
+    return max(1, round(nbs / batch))
+
+
+def _closing_epochs(epochs: int) -> int:
+    """YOLO's 10, but a third of a short run at the most: with 10 of 10 it would never see a mosaic."""
+    return min(MOST_CLOSING_EPOCHS, epochs // 3)
+
+
+def _nominal_batch(settings: Settings, images: int) -> int:
+    """The most images an update, up to 64, with which the run still makes enough updates; never under 16."""
+    return max(_LEAST_NBS, min(MOST_NBS, settings.epochs * images // ENOUGH_UPDATES))

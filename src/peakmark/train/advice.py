@@ -33,6 +33,8 @@ class Facts:
     """What a training runs with, beyond its settings."""
 
     settings: Settings
+    nbs: int
+    """The nominal batch, whoever chose it."""
     arithmetic: Arithmetic
     workers: int
     images_kept: bool
@@ -112,7 +114,7 @@ def _updates(timings: Timings, facts: Facts) -> str:
     batch = facts.settings.batch
     images = timings.images / max(1, timings.updates)
     # The warm-up makes more updates than the rest of the run: what they take then says nothing of later.
-    windows_are_full = images >= _NEARLY * max(batch, facts.settings.nbs)
+    windows_are_full = images >= _NEARLY * max(batch, facts.nbs)
     if timings.share("update") >= _STANDS_OUT and windows_are_full:
         return (
             f"Updates take {timings.share('update'):.0%} of the time, since one follows every {images:.0f} images: a"

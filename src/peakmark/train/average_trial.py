@@ -16,7 +16,7 @@ from peakmark.checkpoint.format import Checkpoint, Weights
 from peakmark.checkpoint.kept import read_kept
 from peakmark.checkpoint.strip import stripped
 from peakmark.checkpoint.writer import save
-from peakmark.data.loader import TrainLoader, mosaic_is_open
+from peakmark.data.loader import TrainLoader
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import draw_resamples
 from peakmark.evaluate.uncertainty import CONFIDENCE, RESAMPLES, RESAMPLING_SEED, Estimate, estimate
@@ -28,6 +28,7 @@ from peakmark.nouns import Batch, Position
 from peakmark.record.folder import RunFolder
 from peakmark.record.summary import Averaging
 from peakmark.selection.retention import kept_best
+from peakmark.settings.recipe import Recipe, mosaic_is_open
 from peakmark.train.averaging import average, measure_statistics, microbatches_for_statistics
 from peakmark.train.build import PreparedRun
 from peakmark.train.open_data import open_images, workers_of
@@ -66,6 +67,7 @@ class Averages:
             open_images(run.train_index, settings, run.arithmetic),
             settings,
             workers_of(settings, run.arithmetic),
+            run.recipe.version,
         )
         self.made: dict[Epochs, Average] = {}
 
@@ -89,7 +91,8 @@ class Averages:
         """Images as the run's last epoch had them: the same ones, drawn alike, for every average."""
         history = self._run.state.history
         last = history.records[-1]
-        mosaic = mosaic_is_open(self._run.settings, history.segments[last.segment].horizon, last.epoch)
+        segment = history.segments[last.segment]
+        mosaic = mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, last.epoch)
         groups = microbatches_for_statistics(len(self._loader))
         for batch in self._loader.batches(last.epoch, groups, mosaic_open=mosaic):
             self._go_on(0)

@@ -220,10 +220,10 @@ def assemble(
     loop = Loop(
         state=run.state,
         settings=settings,
-        loader=TrainLoader(run.train_index, images, settings, workers),
+        loader=TrainLoader(run.train_index, images, settings, workers, run.recipe.version),
         stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
         validate=validator,
-        decide=lambda history: decide(history, rules_of(settings)),
+        decide=lambda history: decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe))),
         keeper=keeper,
         stop=stop,
         observe=observe,
@@ -250,5 +250,5 @@ def _stopwatch(run: PreparedRun, workers: int, images_kept: bool, observe: Obser
     if not run.settings.profile:
         return NOT_TIMED
     mixed = settle(device=run.arithmetic.device, amp=True, deterministic=True).precision
-    facts = Facts(run.settings, run.arithmetic, workers, images_kept, mixed)
+    facts = Facts(run.settings, run.recipe.nbs, run.arithmetic, workers, images_kept, mixed)
     return Profile(partial(advise, facts=facts), observe, run.arithmetic.wait)

@@ -34,7 +34,7 @@ from peakmark.record.settings_yaml import render as render_settings
 from peakmark.record.summary import render as render_summary
 from peakmark.record.summary import summarise
 from peakmark.resume.segments import judged_again, segment_begins
-from peakmark.selection.best import best_record, candidates, fitness_of
+from peakmark.selection.best import best_record, by_fitness, fitness_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
@@ -98,8 +98,8 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
     by = fitness_by(settings.fitness, checkpoint.names, function)
     judged = judged_again(history, lambda record: _value(by, folder, record), {r.epoch for r in history.records})
     before = {record.epoch: record.fitness for record in history.records}
-    best, was_best = best_record(judged), best_record(history)
-    ranked = sorted(candidates(judged), key=lambda record: (record is not best, -fitness_of(record), record.epoch))
+    was_best = best_record(history)
+    ranked = by_fitness(judged)
     for record in ranked:
         # Read in full down to the first that is whole: what would be best must be, and the others are listed only.
         if record.epoch in kept and kept_epoch(folder.weights, history, record.epoch) is not None:

@@ -271,4 +271,4 @@ def summary_of(
 
 def _reason(run: PreparedRun, epoch: int) -> str:
     """Why an epoch became best, as it was said then: decisions are functions of the history, so it is said again."""
-    return decide(until_then(run.state.history, epoch), rules_of(run.settings)).reason
+    return decide(until_then(run.state.history, epoch), rules_of(run.settings, run.recipe)).reason

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from peakmark.data.loader import Microbatch, mosaic_is_open
+from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
 from peakmark.events import (
     BatchShown,
@@ -26,6 +26,7 @@ from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Lo
 from peakmark.resume.segments import closing_segment
 from peakmark.resume.state import OpenEpoch, RunState
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe, mosaic_is_open
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
@@ -133,7 +134,7 @@ class Loop:
         """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
         state, epoch = self.state, self.state.position.epoch
         windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
-        is_open = mosaic_is_open(self.settings, self.segment.horizon, epoch)
+        is_open = mosaic_is_open(self.recipe.close_mosaic, self.segment.horizon, epoch)
         self.observe(EpochStarted(epoch, self.epochs, len(self.loader), is_open and self.settings.mosaic > 0))
         parts = [part for window in windows for part in window.microbatches]
         batches = self.loader.batches(epoch, parts, mosaic_open=is_open)
@@ -226,7 +227,7 @@ class Loop:
         decision = self.decide(history)
         if decision.close:
             # Before the state is saved: a crash can't come between the decision and what follows from it.
-            segments = (*history.segments, closing_segment(self.segment, epoch + 1, self.settings.close_mosaic))
+            segments = (*history.segments, closing_segment(self.segment, epoch + 1, self.recipe.close_mosaic))
             history = dataclasses.replace(history, segments=segments)
         # All at once, when nothing can fail any more: an epoch that is half closed would be saved as it is.
         state.history, state.open_epoch = history, OpenEpoch()
@@ -245,6 +246,11 @@ class Loop:
     def segment(self) -> Segment:
         """The open one."""
         return self.state.history.segments[-1]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The open segment's."""
+        return Recipe(**self.segment.recipe)
 
     @property
     def epochs(self) -> int:
@@ -268,7 +274,7 @@ class _Watch:
         sums.dfl += losses.dfl * count
         sums.images += count
         number = self._done // loop.settings.batch
-        if number < BATCHES_SHOWN and self._epoch in (0, loop.segment.horizon - loop.settings.close_mosaic):
+        if number < BATCHES_SHOWN and self._epoch in (0, loop.segment.horizon - loop.recipe.close_mosaic):
             loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))
         self._done += count
         loop.observe(

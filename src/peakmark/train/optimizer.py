@@ -12,6 +12,8 @@ from torch import nn
 from peakmark.settings.recipe import Recipe
 
 _BETA2 = 0.999
+_FUSED_FROM = 3
+"""The version of the rules of training, see `settings/recipe.py`."""
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -30,10 +32,12 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": norms, "weight_decay": 0.0},
         {"params": biases, "weight_decay": 0.0},
     ]
+    # One pass over the memory instead of a dozen, a fifth of the time. It rounds otherwise, so a run keeps what it has.
+    fused = recipe.version >= _FUSED_FROM
     if recipe.optimizer == "SGD":
-        return SGD(groups, lr=recipe.lr0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        return SGD(groups, lr=recipe.lr0, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=fused)
     kind = AdamW if recipe.optimizer == "AdamW" else Adam
-    return kind(groups, lr=recipe.lr0, betas=(recipe.momentum, _BETA2))
+    return kind(groups, lr=recipe.lr0, betas=(recipe.momentum, _BETA2), fused=fused)
 
 
 class _Uncompiled(torch.optim.Optimizer):

@@ -13,7 +13,6 @@ from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.data.loader import mosaic_is_open
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler
@@ -29,7 +28,7 @@ from peakmark.resume.segments import next_horizon, next_recipe
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import from_plain
-from peakmark.settings.recipe import Recipe, recipe
+from peakmark.settings.recipe import Recipe, mosaic_is_open, recipe
 from peakmark.train.data_files import changed_files
 from peakmark.train.judging import check_same_function
 from peakmark.train.open_data import OpenData, augmentation_of, check_no_lone_value, open_data
@@ -143,7 +142,7 @@ def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:
         recipe=chosen,
         horizon=segment.horizon,
         rate=_rate(old, chosen, segment.horizon, epoch),
-        mosaic_open=mosaic_is_open(old, segment.horizon, epoch),
+        mosaic_open=mosaic_is_open(chosen.close_mosaic, segment.horizon, epoch),
         architecture=checkpoint.architecture,
         names=checkpoint.names,
         arithmetic=Arithmetic.from_plain(checkpoint.arithmetic),
@@ -160,15 +159,15 @@ def _side_after(
 ) -> Side:
     epoch = _next_epoch(checkpoint.position)
     fresh = recipe(new, classes=len(data.names), images=len(data.train_index))
-    chosen = next_recipe(before.recipe, fresh, old, new)
     horizon = next_horizon(before.horizon, old.epochs, new.epochs, wishes.settings.schedule)
+    chosen = next_recipe(before.recipe, fresh, old, new, same_horizon=horizon == before.horizon)
     source = find_model(new.model).scale.name if "model" in wishes.changes else checkpoint.architecture
     return Side(
         settings=new,
         recipe=chosen,
         horizon=horizon,
         rate=_rate(new, chosen, horizon, epoch) if epoch < new.epochs else 0.0,
-        mosaic_open=mosaic_is_open(new, horizon, epoch),
+        mosaic_open=mosaic_is_open(chosen.close_mosaic, horizon, epoch),
         architecture=source,
         names=data.names,
         arithmetic=_arithmetic(before.arithmetic, old, new),

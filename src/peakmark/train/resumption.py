@@ -43,6 +43,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
+from peakmark.settings.recipe import Recipe
 from peakmark.train.best_weights import judged_by_kept, keep_best_by_its_epoch, keep_epochs, mend_best
 from peakmark.train.build import bearing_on_result, facts_of, prepare, put_together
 from peakmark.train.data_files import changed_files, write_data_files
@@ -332,7 +333,7 @@ def _goes_on_after_all(planned: Planned) -> bool:
 def _over(history: History, settings: Settings, position: Position) -> tuple[str, ...]:
     """Says that there is nothing left to train, where that is so."""
     stopped = bool(history.records) and position.images == 0 and position.phase == "train"
-    decision = stopped and decide(history, rules_of(settings))
+    decision = stopped and decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe)))
     if position.epoch >= settings.epochs:
         more = f"more epochs go on from here: epochs={settings.epochs + 50}"
     elif decision and decision.stop:

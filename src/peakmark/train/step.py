@@ -21,6 +21,7 @@ from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
 from peakmark.train.schedule import Rates
+from peakmark.train.statistics import NormStatistics
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
 
@@ -63,6 +64,7 @@ class Stepper:
         self._stage = stopwatch.stage
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
+        self._statistics = NormStatistics(state.model, objective.version)
 
     def attempt(
         self,
@@ -99,6 +101,7 @@ class Stepper:
     ) -> Attempt:
         done: list[tuple[Losses, int]] = []
         files: list[str] = []
+        self._statistics.begin_window(len(window.microbatches))
         for _ in window.microbatches:
             if stop_requested():
                 return Attempt("stopped")
@@ -106,7 +109,8 @@ class Stepper:
                 batch = next(batches)
             if not self._network.ready_for(batch.images_BCHW):
                 return Attempt("stopped")
-            losses = self._accumulate(batch)
+            with self._statistics.microbatch():
+                losses = self._accumulate(batch)
             if losses is None:
                 for _ in range(len(window.microbatches) - len(done) - 1):
                     next(batches)  # the window's other batches are dropped with it

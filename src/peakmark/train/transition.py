@@ -48,7 +48,9 @@ def change_state(
     for group, group_before in zip(state.optimizer.param_groups, before.param_groups, strict=True):
         group["lr"] = group_before["lr"]  # the rate of the last update that was made, for the epoch's record
     if not new_optimizer:
-        _carry_moments(before, state.optimizer, window_images(new) / window_images(old))
+        nbs_before = Recipe(**state.history.segments[-1].recipe).nbs
+        ratio = window_images(new.batch, recipe.nbs) / window_images(old.batch, nbs_before)
+        _carry_moments(before, state.optimizer, ratio)
     if arithmetic.needs_scaler and state.scaler is None:
         state.scaler = torch.amp.GradScaler(arithmetic.device.partition(":")[0])
     elif not arithmetic.needs_scaler:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from peakmark.data.loader import Microbatch
 from peakmark.nouns import Segment
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Recipe, window_microbatches
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def epoch_windows(settings: Settings, segment: Segment, images: int, epoch: int)
     parts = [Microbatch(first, min(settings.batch, images - first)) for first in range(begin, images, settings.batch)]
     per_epoch = -(-images // settings.batch)
     before = epoch * per_epoch + per_epoch - len(parts)
-    full = max(1, round(settings.nbs / settings.batch))
+    full = window_microbatches(settings.batch, Recipe(**segment.recipe).nbs)
     warmup_microbatches = settings.warmup_epochs * per_epoch
     windows = []
     start = 0

@@ -14,7 +14,7 @@ import torch
 from peakmark import inspect
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests
-from peakmark.checkpoint.format import to_plain
+from peakmark.checkpoint.format import FORMAT_VERSION, to_plain
 from peakmark.checkpoint.reader import describe, read, read_position, read_weights_epoch
 from peakmark.checkpoint.strip import stripped
 from peakmark.checkpoint.writer import save, write
@@ -135,8 +135,8 @@ def test_a_foreign_pickle_is_refused_and_runs_nothing(tmp_path, as_zip):
 def test_another_version_is_refused(tiny_checkpoint, tmp_path):
     path = tmp_path / "new.pt"
     with open(path, "wb") as stream:
-        write({**to_plain(tiny_checkpoint), "format_version": 6}, stream)
-    with pytest.raises(ModelFileError, match=r"format version 6; this Peakmark reads versions 1 to 5.*newer one"):
+        write({**to_plain(tiny_checkpoint), "format_version": FORMAT_VERSION + 1}, stream)
+    with pytest.raises(ModelFileError, match=r"format version 7; this Peakmark reads versions 1 to 6.*newer one"):
         read(path)
 
 

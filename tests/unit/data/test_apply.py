@@ -12,15 +12,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from peakmark.data.apply import BACKGROUND, apply_plan, truths_of_result
-from peakmark.data.plan import AugmentPlan, HsvGains, TilePlan, draw_plan
+from peakmark.data.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 BASE_PX = 128
 STILL = {"mosaic": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0, "translate": 0, "scale": 0, "fliplr": 0}
 NO_COLOURS = {"hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
-SAME = HsvGains(1.0, 1.0, 1.0)
+SAME = HsvChange()
 SIZES_PX = np.array([[128, 128], [128, 80], [96, 128], [128, 128]], dtype=np.int64)
 COLOURS = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0]])
 BOXES = np.array([[20, 30, 90, 70], [10, 8, 60, 72], [30, 40, 80, 100], [50, 50, 118, 110]], dtype=np.float32)
@@ -40,7 +41,16 @@ def truth(number: int) -> Truths:
 
 
 def augmented(settings: Settings, image: int, epoch: int = 0, side_px: int = BASE_PX) -> tuple[AugmentPlan, Sample]:
-    plan = draw_plan(settings, SIZES_PX, epoch=epoch, image=image, base_px=BASE_PX, side_px=side_px, mosaic_open=True)
+    plan = draw_plan(
+        settings,
+        SIZES_PX,
+        epoch=epoch,
+        image=image,
+        base_px=BASE_PX,
+        side_px=side_px,
+        mosaic_open=True,
+        version=VERSION,
+    )
     return plan, apply_plan(plan, picture, truth)
 
 
@@ -212,7 +222,9 @@ SQUARES_PX = np.full((4, 2), BASE_PX, dtype=np.int64)
 @pytest.mark.parametrize("seed", range(40))
 def test_upright_tiles_meet_without_a_seam(seed: int):
     settings = make(seed=seed, **NO_COLOURS, flipud=0.5)
-    plan = draw_plan(settings, SQUARES_PX, epoch=0, image=0, base_px=BASE_PX, side_px=96, mosaic_open=True)
+    plan = draw_plan(
+        settings, SQUARES_PX, epoch=0, image=0, base_px=BASE_PX, side_px=96, mosaic_open=True, version=VERSION
+    )
     image = apply_plan(plan, solid(10, 60, 160, 210), lambda _: NO_TRUTHS).image
     corners = []
     for tile in plan.layers[0]:
@@ -238,13 +250,17 @@ def test_gains_of_one_leave_the_pixels():
 @pytest.mark.parametrize(
     ("gains", "colour", "expected"),
     [
-        (HsvGains(1, 1, 0.5), (200, 100, 50), (100, 50, 25)),
-        (HsvGains(1, 0, 1), (200, 100, 50), (200, 200, 200)),
-        (HsvGains(2, 1, 1), (200, 200, 0), (0, 200, 0)),  # hue 60 to 120 degrees
-        (HsvGains(1, 1, 2), (200, 100, 0), (255, 127, 0)),
+        (HsvChange(1, 1, 0.5), (200, 100, 50), (100, 50, 25)),
+        (HsvChange(1, 0, 1), (200, 100, 50), (200, 200, 200)),
+        (HsvChange(2, 1, 1), (200, 200, 0), (0, 200, 0)),  # hue 60 to 120 degrees
+        (HsvChange(2, 1, 1), (200, 0, 0), (200, 0, 0)),  # red is 0
+        (HsvChange(hue_shift=1 / 6), (200, 0, 0), (200, 200, 0)),
+        (HsvChange(hue_shift=-1 / 6), (200, 0, 0), (200, 0, 200)),
+        (HsvChange(hue_shift=0.999), (0, 200, 0), (0, 200, 0)),
+        (HsvChange(1, 1, 2), (200, 100, 0), (255, 127, 0)),
     ],
 )
-def test_colours_shift_as_they_say(gains: HsvGains, colour: tuple[int, ...], expected: tuple[int, ...]):
+def test_colours_shift_as_they_say(gains: HsvChange, colour: tuple[int, ...], expected: tuple[int, ...]):
     plan = AugmentPlan(32, ((TilePlan(0, (0, 0, 32, 32), np.eye(3)),),), 1.0, gains)
     image = np.full((32, 32, 3), colour, dtype=np.uint8)
     found = apply_plan(plan, lambda _: image, lambda _: NO_TRUTHS).image

@@ -25,14 +25,15 @@ from peakmark.data.dataset import read_dataset
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.device_plan import DrawnSample, drawn_sample
 from peakmark.data.index import Index, build_index
-from peakmark.data.plan import AugmentPlan, HsvGains, TilePlan, draw_plan
+from peakmark.data.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 BASE_PX = 64
 SIZES_PX = ((64, 64), (64, 40), (37, 64), (1, 1), (1, 50), (50, 1), (23, 17), (64, 63), (90, 131))
-SAME = HsvGains(1.0, 1.0, 1.0)
+SAME = HsvChange()
 NO_COLOURS = {"hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
 CLOSE_LEVELS = 2
 """Of a smooth image, away from turned edges."""
@@ -102,10 +103,12 @@ def make(**changes: Any) -> Settings:
 
 def plan_of(settings: Settings, image: int, side_px: int = BASE_PX) -> AugmentPlan:
     sizes = np.array(SIZES_PX, dtype=np.int64)
-    return draw_plan(settings, sizes, epoch=0, image=image, base_px=BASE_PX, side_px=side_px, mosaic_open=True)
+    return draw_plan(
+        settings, sizes, epoch=0, image=image, base_px=BASE_PX, side_px=side_px, mosaic_open=True, version=VERSION
+    )
 
 
-def single(image: int, matrix: Any = None, *, side_px: int = BASE_PX, gains: HsvGains = SAME) -> AugmentPlan:
+def single(image: int, matrix: Any = None, *, side_px: int = BASE_PX, gains: HsvChange = SAME) -> AugmentPlan:
     box = Letterbox(*SIZES_PX[image], BASE_PX)
     to_result = np.eye(3) if matrix is None else np.array(matrix, dtype=np.float64)
     return AugmentPlan(
@@ -233,8 +236,8 @@ def test_what_is_not_moved_keeps_its_bytes(noise_index: Index, image: int):
         assert np.array_equal(both.by_torch([plan])[0], both.by_opencv(plan).image)
 
 
-@pytest.mark.parametrize("gains", [HsvGains(1.1, 1.5, 0.7), HsvGains(0.98, 0.3, 1.4), HsvGains(2.0, 1.0, 1.0)])
-def test_colours_are_shifted_as_by_opencv(noise_index: Index, gains: HsvGains):
+@pytest.mark.parametrize("gains", [HsvChange(1.1, 1.5, 0.7), HsvChange(0.98, 0.3, 1.4), HsvChange(2.0, 1.0, 1.0)])
+def test_colours_are_shifted_as_by_opencv(noise_index: Index, gains: HsvChange):
     both = Both(noise_index)
     plans = [single(image, gains=gains) for image in range(len(SIZES_PX))]
     levels = [
@@ -255,7 +258,7 @@ def test_every_hue_saturation_and_value_is_opencvs():
 
 def test_images_whose_colours_stay_keep_their_bytes_beside_others(noise_index: Index):
     both = Both(noise_index)
-    kept, shifted = both.by_torch([single(0), single(1, gains=HsvGains(1.1, 1.5, 0.7))])
+    kept, shifted = both.by_torch([single(0), single(1, gains=HsvChange(1.1, 1.5, 0.7))])
     assert np.array_equal(kept, both.by_opencv(single(0)).image)
     assert not np.array_equal(shifted, both.by_opencv(single(1)).image)
 

@@ -18,11 +18,12 @@ from peakmark.data.apply import BACKGROUND
 from peakmark.data.cache import ImageCache
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.index import Index, build_index
-from peakmark.data.loader import Microbatch, TrainLoader, mosaic_is_open, validation_batches
+from peakmark.data.loader import Microbatch, TrainLoader, validation_batches
 from peakmark.data.order import epoch_order
 from peakmark.errors import DataError
 from peakmark.nouns import Batch
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 COUNT = 21
 PARTS = [Microbatch(first, min(4, COUNT - first)) for first in range(0, COUNT, 4)]
@@ -49,7 +50,7 @@ def loader(index: Index, workers: int, **changes: Any) -> TrainLoader:
     settings = Settings.model_validate(
         {"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1} | changes
     )
-    return TrainLoader(index, ImageCache(index, 32), settings, workers)
+    return TrainLoader(index, ImageCache(index, 32), settings, workers, VERSION)
 
 
 def assert_equal(first: Batch, second: Batch) -> None:
@@ -130,10 +131,8 @@ def test_sides_of_a_batch_are_equal_multiples_of_32(index: Index):
     assert found == {(32, 32), (64, 64), (96, 96)}
 
 
-def test_mosaic_closes_as_a_function_of_the_epoch(index: Index):
-    settings = Settings(data="x.yaml", epochs=10, close_mosaic=3)
-    assert [mosaic_is_open(settings, 10, epoch) for epoch in range(12)] == [True] * 7 + [False] * 5
-    # Without mosaic each image is alone: with nothing else drawn, its own pixels are there.
+def test_without_mosaic_each_image_is_alone(index: Index):
+    # With nothing else drawn, its own pixels are there.
     still = {"translate": 0, "scale": 0, "fliplr": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
     batch = next(iter(loader(index, 0, **still).batches(2, PARTS, mosaic_open=False)))
     image = int(epoch_order(0, 2, COUNT)[0])

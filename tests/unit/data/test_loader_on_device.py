@@ -21,6 +21,7 @@ from peakmark.data.order import epoch_order
 from peakmark.errors import DataError
 from peakmark.nouns import Batch
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 COUNT = 21
 PARTS = [Microbatch(first, min(4, COUNT - first)) for first in range(0, COUNT, 4)]
@@ -49,7 +50,7 @@ def no_thread_stays() -> Iterator[None]:
 def loader(index: Index, workers: int = 0, budget_bytes: int | None = None, **changes: Any) -> TrainLoader:
     wishes = {"data": "x.yaml", "imgsz": 32, "batch": 4, "epochs": 3, "close_mosaic": 1, **AUGMENTED}
     images = DeviceImages(index, 32, "cpu", budget_bytes)
-    return TrainLoader(index, images, Settings.model_validate(wishes | changes), workers)
+    return TrainLoader(index, images, Settings.model_validate(wishes | changes), workers, VERSION)
 
 
 def taken(of: TrainLoader, epoch: int = 0, parts: list[Microbatch] = PARTS) -> list[Batch]:
@@ -80,7 +81,7 @@ def test_any_position_gives_what_comes_from_there(index: Index):
 
 def test_all_but_the_pixels_is_as_without_a_device(index: Index):
     settings = Settings.model_validate({"data": "x.yaml", "imgsz": 32, "batch": 4, **AUGMENTED})
-    usual = taken(TrainLoader(index, ImageCache(index, 32), settings, 0))
+    usual = taken(TrainLoader(index, ImageCache(index, 32), settings, 0, VERSION))
     for one, other in zip(usual, taken(loader(index)), strict=True):
         assert one.files == other.files
         assert one.images_BCHW.stride() == other.images_BCHW.stride()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from peakmark.data.plan import AugmentPlan, draw_plan, draw_side, least_side
+from peakmark.data.plan import AugmentPlan, HsvChange, draw_plan, draw_side, least_side
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 SIZES_PX = np.array([[64, 64], [64, 48], [30, 64], [200, 100], [64, 64]], dtype=np.int64)
 
@@ -20,8 +22,9 @@ def make_settings(**changes: Any) -> Settings:
 def plan(
     settings: Settings, epoch: int = 0, image: int = 0, *, side_px: int = 64, mosaic_open: bool = True, **changes: Any
 ) -> AugmentPlan:
-    sizes = changes.get("sizes_px", SIZES_PX)
-    return draw_plan(settings, sizes, epoch=epoch, image=image, base_px=64, side_px=side_px, mosaic_open=mosaic_open)
+    given = {"mosaic_open": mosaic_open, "version": VERSION} | changes
+    sizes = given.pop("sizes_px", SIZES_PX)
+    return draw_plan(settings, sizes, epoch=epoch, image=image, base_px=64, side_px=side_px, **given)
 
 
 def as_text(found: AugmentPlan) -> str:
@@ -73,9 +76,17 @@ def test_one_warp_setting_moves_the_warp_and_nothing_else(changes: dict[str, flo
 
 def test_colours_move_alone():
     before, after = plan(make_settings()), plan(make_settings(hsv_s=0.1))
-    assert as_text(before).rpartition("HsvGains")[0] == as_text(after).rpartition("HsvGains")[0]
-    assert (before.hsv.hue, before.hsv.value) == (after.hsv.hue, after.hsv.value)
-    assert before.hsv.saturation != after.hsv.saturation
+    assert as_text(before).rpartition("HsvChange")[0] == as_text(after).rpartition("HsvChange")[0]
+    assert replace(before.hsv, saturation_gain=after.hsv.saturation_gain) == after.hsv
+    assert before.hsv.saturation_gain != after.hsv.saturation_gain
+
+
+def test_hue_is_shifted_by_what_it_was_multiplied_by_before_version_3():
+    drawn = plan(make_settings()).hsv
+    before = plan(make_settings(), version=2).hsv
+    assert before == HsvChange(1 + drawn.hue_shift, drawn.saturation_gain, drawn.value_gain)
+    assert drawn.hue_gain == 1
+    assert 0 < abs(drawn.hue_shift) <= make_settings().hsv_h
 
 
 def test_mixup_adds_a_layer_and_leaves_the_first_alone():
@@ -153,7 +164,7 @@ def test_draws_keep_their_ranges():
     gains, scales, places = [], [], []
     for epoch in range(300):
         found = plan(settings, epoch)
-        gains.append((found.hsv.hue, found.hsv.saturation, found.hsv.value))
+        gains.append((1 + found.hsv.hue_shift, found.hsv.saturation_gain, found.hsv.value_gain))
         matrix = found.layers[0][0].to_result
         scales.append(matrix[0, 0])
         places.append((matrix[:2, :2] @ [32, 32] + matrix[:2, 2]) / 64)
@@ -166,7 +177,9 @@ def test_draws_keep_their_ranges():
 def test_no_part_of_the_canvas_is_behind_the_horizon(mosaic: float):
     settings = make_settings(imgsz=1280, perspective=0.001, mosaic=mosaic)
     for epoch in range(100):
-        found = draw_plan(settings, SIZES_PX, epoch=epoch, image=0, base_px=1280, side_px=1280, mosaic_open=True)
+        found = draw_plan(
+            settings, SIZES_PX, epoch=epoch, image=0, base_px=1280, side_px=1280, mosaic_open=True, version=VERSION
+        )
         for tile in found.layers[0]:
             left, top, right, bottom = tile.crop_xyxy_px
             corners = np.array([[x, y, 1] for x in (left, right) for y in (top, bottom)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from peakmark.nouns import Curves, EpochRecord, Evaluation, History, Losses, Segment
+from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import recipe
 
 
 @pytest.fixture
@@ -28,8 +31,9 @@ def make_evaluation() -> Callable[..., Evaluation]:
 def _segment(
     from_epoch: int, from_images: int = 0, *, horizon: int = 12, reason: str = "start", close_mosaic: int = 3
 ) -> Segment:
-    settings = {"mosaic": 1.0, "close_mosaic": close_mosaic}
-    return Segment(from_epoch, from_images, settings, reason, {}, horizon, "the same set")
+    wishes = Settings(data="-", close_mosaic=close_mosaic)
+    settings, chosen = {"mosaic": 1.0}, dataclasses.asdict(recipe(wishes, classes=2, images=100))
+    return Segment(from_epoch, from_images, settings, reason, chosen, horizon, "the same set")
 
 
 def _history(

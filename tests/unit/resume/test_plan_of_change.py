@@ -266,10 +266,11 @@ def test_the_horizon(horizon, old, new, schedule, next_one):
 
 @pytest.fixture
 def recipes() -> Callable[..., Any]:
-    def make(old: dict[str, Any], new: dict[str, Any], images: int = 205) -> Any:
+    def make(old: dict[str, Any], new: dict[str, Any], *, same_horizon: bool = True) -> Any:
         before, after = (Settings.model_validate({"data": "d", "epochs": 30} | each) for each in (old, new))
-        was = recipe(before, classes=3, images=images)
-        return was, next_recipe(was, recipe(after, classes=3, images=images), before, after)
+        was = recipe(before, classes=3, images=205)
+        fresh = recipe(after, classes=3, images=205)
+        return was, next_recipe(was, fresh, before, after, same_horizon=same_horizon)
 
     return make
 
@@ -291,6 +292,21 @@ def test_another_optimizer_brings_its_own_numbers(recipes):
 def test_another_window_scales_the_weight_decay(recipes):
     was, now = recipes({"batch": 16, "nbs": 64}, {"batch": 16, "nbs": 24})
     assert now.weight_decay == pytest.approx(was.weight_decay * 32 / 24)
+
+
+def test_the_weight_decay_of_a_window_goes_by_the_run_s_own_nominal_batch(recipes):
+    """30 epochs of 205 images gather 16 an update; 3,000 would gather 64, of which 48 are a smaller share than all."""
+    was, now = recipes({"batch": 24}, {"batch": 48, "epochs": 3000})
+    assert (was.nbs, now.nbs) == (16, 16)
+    assert now.weight_decay == pytest.approx(0.0005 * 48 / 16)
+
+
+def test_another_horizon_brings_another_closing_unless_it_is_named(recipes):
+    assert [each.close_mosaic for each in recipes({"epochs": 9}, {"epochs": 90})] == [3, 3]
+    assert [each.close_mosaic for each in recipes({"epochs": 9}, {"epochs": 90}, same_horizon=False)] == [3, 10]
+    named = recipes({"epochs": 9, "close_mosaic": 2}, {"epochs": 90, "close_mosaic": 2}, same_horizon=False)
+    assert [each.close_mosaic for each in named] == [2, 2]
+    assert [each.close_mosaic for each in recipes({}, {"close_mosaic": 4})] == [10, 4]
 
 
 def test_a_trained_epoch_is_not_touched():

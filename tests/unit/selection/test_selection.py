@@ -17,9 +17,10 @@ from peakmark.selection.retention import is_kept, kept_best
 from peakmark.selection.rules import Rules, rules_of
 from peakmark.selection.stopping import out_of_patience, patience_left
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION, recipe
 
 NAN = float("nan")
-SEGMENT = Segment(0, 0, {}, "start", {}, 100, "one set")
+SEGMENT = Segment(0, 0, {}, "start", {"version": VERSION}, 100, "one set")
 
 
 def history(*fitnesses: float | None) -> History:
@@ -50,12 +51,13 @@ def decision(*fitnesses: float | None, **changes: Any):
         ((NAN, None), None),
         ((math.inf,), None),
         ((0.0,), 0),
-        ((0.0, 0.0), 0),
-        ((0.1, 0.2, 0.2, 0.1), 1),
+        ((0.0, 0.0), 1),
+        ((0.1, 0.2, 0.2, 0.1), 2),
         ((0.1, NAN, 0.05), 0),
         ((NAN, 0.1, 0.2), 2),
         ((None, 0.1, None, 0.3, None), 3),
-        ((-0.0, 0.0), 0),
+        ((-0.0, 0.0), 1),
+        ((0.0, -0.0, 0.0, None), 2),
         ((0.1, math.nextafter(0.1, 1)), 1),
         ((0.3, math.inf, 0.2), 0),
     ],
@@ -63,6 +65,17 @@ def decision(*fitnesses: float | None, **changes: Any):
 def test_best(fitnesses, best):
     found = best_record(history(*fitnesses))
     assert (None if found is None else found.epoch) == best
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_from_before_version_3_keeps_the_earlier_of_equals(version):
+    told = history(0.1, 0.2, 0.2, 0.0, 0.0)
+    told = replace(told, segments=(replace(SEGMENT, recipe={"version": version}),))
+    best = best_record(told)
+    assert best is not None
+    assert best.epoch == 1
+    assert kept_best(told, 4) == (1, 2, 0, 3)
+    assert kept_best(replace(told, segments=(SEGMENT,)), 4) == (2, 1, 0, 4)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +144,13 @@ def test_retention_counts_as_people_do(save_period, kept):
             "fitness 0.3000 does not beat 0.4000 of epoch 1; patience is used up, so the run stops",
         ),
         ((0.4, 0.3), {"patience": 1, "epochs": 2}, "fitness 0.3000 does not beat 0.4000 of epoch 1"),
-        ((0.4, 0.4), {}, "fitness 0.4000 only equals that of epoch 1, and the earlier one stays best"),
+        ((0.4, 0.4), {}, "fitness 0.4000 equals that of epoch 1, and the later one was trained for longer"),
+        (
+            (0.4, 0.4),
+            {"patience": 3},
+            "fitness 0.4000 equals that of epoch 1, and the later one was trained for longer;"
+            " 2 epochs of patience left",
+        ),
         ((0.41231, 0.41234), {}, "fitness 0.41234 beats 0.41231 of epoch 1"),
         ((None,), {}, "not validated, so it cannot be best"),
         (
@@ -191,7 +210,7 @@ fitnesses = st.lists(
         ((0.1, 0.4, 0.3, 0.2), 1, (1,)),
         ((0.1, 0.4, 0.3, 0.2), 3, (1, 2, 3)),
         ((0.1, 0.4, 0.3, 0.2), 9, (1, 2, 3, 0)),
-        ((0.3, 0.4, 0.3, 0.3), 2, (1, 0)),  # of equals the earlier
+        ((0.3, 0.4, 0.3, 0.3), 2, (1, 3)),  # of equals the later
         ((0.3, None, NAN, 0.4), 3, (3, 0)),
     ],
 )
@@ -224,14 +243,14 @@ def test_what_is_not_kept_never_comes_back(values, keep):
 
 
 @given(fitnesses)
-def test_the_best_epoch_is_the_first_of_the_highest(values):
+def test_the_best_epoch_is_the_last_of_the_highest(values):
     best = best_record(history(*values))
     numbers = [value for value in values if value is not None and not math.isnan(value)]
     if best is None:
         assert not numbers
     else:
         assert fitness_of(best) == max(numbers)
-        assert best.epoch == values.index(max(numbers))
+        assert best.epoch == len(values) - 1 - values[::-1].index(max(numbers))
 
 
 def test_closing_epochs_are_run_only_where_mosaic_would_still_be_on():
@@ -253,11 +272,12 @@ def test_in_the_closing_epochs_patience_is_silent_and_the_last_one_ends_the_run(
     assert decide(until_then(whole, 1), asked).close, "asked again, the old decision is as it was"
 
 
-def test_the_rules_are_those_of_the_settings():
-    wishes = Settings(data="-", epochs=9, patience=3, min_delta=0.1, close_mosaic=2, save_period=4)
-    assert rules_of(wishes) == Rules(9, 3, 0.1, 2, 4)
+def test_the_rules_are_those_of_the_settings_and_the_recipe():
+    wishes = Settings(data="-", epochs=9, patience=3, min_delta=0.1, save_period=4)
+    chosen = replace(recipe(wishes, classes=2, images=100), close_mosaic=2)
+    assert rules_of(wishes, chosen) == Rules(9, 3, 0.1, 2, 4)
     for change in ({"mosaic": 0.0}, {"stop_phase": "now"}):
-        assert rules_of(wishes.model_copy(update=change)).closing_epochs == 0
+        assert rules_of(wishes.model_copy(update=change), chosen).closing_epochs == 0
 
 
 @given(fitnesses, st.integers(0, 5), st.sampled_from([0.0, 0.1]))
@@ -267,8 +287,7 @@ def test_history_decides_epoch_by_epoch(values, patience, min_delta):
     best = [made.epoch for made in told if made.is_best]
     assert told[-1].best_epoch == (best[-1] if best else None)
     for made in told:
-        assert min_delta or not (made.is_best and made.stop)
         if made.stop:
-            assert made.best_epoch is not None
             assert patience > 0
-            assert min_delta or made.epoch - made.best_epoch >= patience
+            # An epoch that equals the best is the best from then on, but gives no new patience.
+            assert min_delta or made.epoch - values.index(made.best_fitness) >= patience

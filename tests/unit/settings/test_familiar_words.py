@@ -65,7 +65,19 @@ def test_every_documented_default_is_taken_in_python_and_on_the_command_line(kin
 
 def test_all_defaults_at_once_are_the_defaults_and_said_in_few_sentences():
     # Where ours differ, follow from others, or are the model's own.
-    explicit = {"lr0", "momentum", "warmup_bias_lr", "workers", "cache", "batch", "conf", "iou", "max_det"}
+    explicit = {
+        "lr0",
+        "momentum",
+        "warmup_bias_lr",
+        "nbs",
+        "close_mosaic",
+        "workers",
+        "cache",
+        "batch",
+        "conf",
+        "iou",
+        "max_det",
+    }
     for kind, words in DOCUMENTED.items():
         # A validation by itself repeats its run's thresholds where it is given none.
         own = {*explicit, "conf", "iou", "max_det"} if kind is ValSettings else explicit

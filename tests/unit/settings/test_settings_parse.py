@@ -171,7 +171,7 @@ def test_origins_tell_given_from_default():
         ({"val": False}, "no epoch can be best"),
         ({"val": False, "patience": 5, "fitness": "map50"}, "fitness and patience have no effect"),
         ({"epochs": 3, "warmup_epochs": 4}, "ends before the learning rate is reached"),
-        ({"epochs": 5}, "so mosaic is never on"),
+        ({"epochs": 5, "close_mosaic": 5}, "so mosaic is never on"),
         ({"mosaic": 0, "close_mosaic": 3}, "close_mosaic has no effect"),
         ({"save_period": 200}, "no epochN.pt will be kept"),
         ({"val_period": 200}, "only the last epoch is validated"),

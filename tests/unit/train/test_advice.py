@@ -23,10 +23,12 @@ def facts(
     kept: bool = True,
     precision: Precision = "bfloat16",
     augmentation: Augmentation = "opencv",
+    nbs: int = 64,
     **settings: Any,
 ) -> Facts:
     return Facts(
         Settings.model_validate({"data": "x.yaml", **settings}),
+        nbs,
         Arithmetic(device, "test", precision, threads, True, True, augmentation),
         workers,
         kept,

@@ -21,6 +21,7 @@ from peakmark.machine import durable
 from peakmark.nouns import EpochRecord, History, Losses, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.record.summary import Certainty
+from peakmark.settings.recipe import VERSION
 from peakmark.train.certainty import how_sure
 
 IMAGES = 30
@@ -52,7 +53,7 @@ def make_run(path: Path, *qualities: float | None, segments: tuple[Segment, ...]
             record = dataclasses.replace(record, metrics=metrics, fitness=metrics["map50_95"])
             durable.write_bytes(RunFolder(path).evidence_file(epoch), to_bytes(evidence))
         records.append(record)
-    return History(tuple(records), segments or (Segment(0, 0, {}, "start", {}, 9, "the same set"),))
+    return History(tuple(records), segments or (Segment(0, 0, {}, "start", {"version": VERSION}, 9, "the same set"),))
 
 
 def ask(history: History, path: Path) -> tuple[Certainty | None, list[str]]:
@@ -146,7 +147,7 @@ def test_the_same_run_gets_the_same_answer(tmp_path: Path) -> None:
 
 
 def test_epochs_that_were_validated_otherwise_are_not_compared(tmp_path: Path) -> None:
-    first = Segment(0, 0, {}, "start", {}, 9, "the same set")
+    first = Segment(0, 0, {}, "start", {"version": VERSION}, 9, "the same set")
     history = make_run(tmp_path, 0.9, 0.8, 0.79, segments=(first, dataclasses.replace(first, comparable="another")))
     moved = [dataclasses.replace(record, segment=min(record.epoch, 1)) for record in history.records]
     answer = answered(dataclasses.replace(history, records=tuple(moved)), tmp_path)

@@ -18,7 +18,7 @@ from peakmark.resume.state import RunState
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import recipe
+from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.build import first_segment
 from peakmark.train.loop import Loop, ValidationStopped
 from peakmark.train.schedule import Rates, rates
@@ -138,7 +138,7 @@ class World:
         return self.reason is not None
 
     def decide(self, history: History) -> Decision:
-        return decide(history, rules_of(self.settings))
+        return decide(history, rules_of(self.settings, Recipe(**history.segments[-1].recipe)))
 
     def __post_init__(self) -> None:
         segment = first_segment(self.settings, recipe(self.settings, classes=2, images=IMAGES), None)
@@ -232,7 +232,7 @@ def test_without_validation_no_epoch_is_best():
 
 def test_each_epoch_is_kept_after_it_and_best_is_what_the_history_says():
     run = world(epochs=4)
-    run.fitnesses = {0: 0.2, 1: 0.5, 2: 0.5, 3: 0.6}
+    run.fitnesses = {0: 0.2, 1: 0.5, 2: 0.4, 3: 0.5}
     run.run()
     assert [kind for kind, _ in run.kept] == ["best", "best", "last", "best"]
     assert [position for _, position in run.kept] == [Position(e + 1, 0, "train", 3 * (e + 1)) for e in range(4)]

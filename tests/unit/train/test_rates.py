@@ -92,9 +92,9 @@ def test_a_named_optimizer_has_the_known_defaults():
 
 
 def test_weight_decay_goes_with_the_images_of_a_window():
-    assert choose(make(batch=16)).weight_decay == pytest.approx(0.0005)
-    assert choose(make(batch=128)).weight_decay == pytest.approx(0.001)
-    assert choose(make(batch=24)).weight_decay == pytest.approx(0.0005 * 72 / 64)
+    assert choose(make(batch=16, nbs=64)).weight_decay == pytest.approx(0.0005)
+    assert choose(make(batch=128, nbs=64)).weight_decay == pytest.approx(0.001)
+    assert choose(make(batch=24, nbs=64)).weight_decay == pytest.approx(0.0005 * 72 / 64)
 
 
 # --- optimizer -----------------------------------------------------------------------------------------------------

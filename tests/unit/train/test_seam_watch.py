@@ -18,10 +18,12 @@ from peakmark.resume.continuity import judge
 from peakmark.resume.diagnosis import NOTHING_FOUND
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
+from peakmark.settings.recipe import recipe
 from peakmark.train.seam_watch import OnBreak, SeamWatch, looking_at
 
-SETTINGS = to_plain(Settings(data="x.yaml", mosaic=0.0, close_mosaic=0))
-SEGMENT = Segment(0, 0, SETTINGS, "start", {"optimizer": "AdamW"}, 40, "one set")
+WISHES = Settings(data="x.yaml", mosaic=0.0, close_mosaic=0)
+SETTINGS, RECIPE = to_plain(WISHES), recipe(WISHES, classes=2, images=100)
+SEGMENT = Segment(0, 0, SETTINGS, "start", dataclasses.asdict(RECIPE), 40, "one set")
 CAUSE = Cause("learning rate jumped", "x10", "lower it", 0.9)
 BEFORE = 12
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,10 @@ def settings_of(optimizer: str, nbs: int) -> Settings:
     return Settings.model_validate({"data": "x.yaml", "optimizer": optimizer, "lr0": 0.01, "batch": 2, "nbs": nbs})
 
 
+def recipe_of(settings: Settings) -> dict[str, Any]:
+    return dataclasses.asdict(recipe(settings, classes=2, images=100))
+
+
 @pytest.mark.parametrize(("optimizer", "names"), [("AdamW", {"exp_avg", "exp_avg_sq"}), ("SGD", {"momentum_buffer"})])
 @pytest.mark.parametrize(("nbs", "ratio"), [(8, 2.0), (4, 1.0), (2, 0.5)])
 def test_moments_are_rescaled_by_the_power_of_the_gradient_that_is_in_them(
@@ -29,6 +34,8 @@ def test_moments_are_rescaled_by_the_power_of_the_gradient_that_is_in_them(
     """
     old, new = settings_of(optimizer, 4), settings_of(optimizer, nbs)
     state = make_state(optimizer=optimizer)
+    begun = dataclasses.replace(state.history.segments[-1], recipe=recipe_of(old))
+    state.history = dataclasses.replace(state.history, segments=(begun,))
     for number, parameter in enumerate(state.model.parameters()):
         if parameter.requires_grad:
             parameter.grad = torch.cos(parameter.detach() * 40 + number)

@@ -1,0 +1,108 @@
+"""Batch-norm statistics are an average over the last tenth of what was seen, until that is torch's 33 microbatches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import nn
+
+from peakmark.train.statistics import FROM_VERSION, NormStatistics, gain
+
+MOMENTUM = 0.03
+SETTLED = 324
+"""Microbatches after which a tenth of them is 1 / 0.03."""
+
+
+def norm_of(channels: int = 3, seen: int = 0) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=MOMENTUM)
+    norm.num_batches_tracked.fill_(seen)
+    return norm
+
+
+def train(model: nn.Module, images: Sequence[torch.Tensor], *, version: int = FROM_VERSION, window: int = 3) -> None:
+    statistics = NormStatistics(model, version)
+    for first in range(0, len(images), window):
+        group = images[first : first + window]
+        statistics.begin_window(len(group))
+        for image in group:
+            with statistics.microbatch():
+                model(image)
+
+
+def noise(count: int, channels: int = 3) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randn(2, channels, 4, 4, generator=draw) * 3 + number for number in range(count)]
+
+
+def test_the_first_microbatch_is_all_that_is_known():
+    norm, (image,) = norm_of(), noise(1)
+    train(norm, [image])
+    torch.testing.assert_close(norm.running_mean, image.mean(dim=(0, 2, 3)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(norm.running_var, image.var(dim=(0, 2, 3)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 3, 50])
+def test_each_one_counts_by_the_rule(window):
+    norm, images = norm_of(), noise(50)
+    train(norm, images, window=window)
+    mean, variance = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    for seen, image in enumerate(images):
+        share = max(MOMENTUM, 10 / (10 + seen))
+        mean += share * (image.double().mean(dim=(0, 2, 3)) - mean)
+        variance += share * (image.double().var(dim=(0, 2, 3)) - variance)
+    torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(norm.running_var.double(), variance, rtol=1e-4, atol=1e-4)
+
+
+def test_none_of_what_a_norm_began_with_is_left():
+    norm, images = norm_of(), [torch.full((2, 3, 4, 4), 5.0)] * 30
+    train(norm, images)
+    torch.testing.assert_close(norm.running_mean, torch.full((3,), 5.0), rtol=0, atol=1e-4)
+    assert norm.running_var.max() < 1e-4
+    assert norm.running_var.min() >= 0, "rounded below 0 it would be no variance"
+
+
+@pytest.mark.parametrize(
+    ("seen", "version"), [(SETTLED, FROM_VERSION), (10_000, FROM_VERSION), (0, FROM_VERSION - 1), (0, 1)]
+)
+def test_later_and_in_runs_from_before_torch_s_bits_stay(seen, version):
+    ours, theirs = norm_of(seen=seen), norm_of(seen=seen)
+    images = noise(5)
+    train(ours, images, version=version)
+    for image in images:
+        theirs(image)
+    assert torch.equal(ours.running_mean, theirs.running_mean)
+    assert torch.equal(ours.running_var, theirs.running_var)
+    negative = norm_of(seen=SETTLED - 10)
+    other = norm_of(seen=SETTLED - 10)
+    train(negative, images)
+    for image in images:
+        other(image)
+    assert not torch.equal(negative.running_mean, other.running_mean)
+
+
+def test_a_norm_that_brings_statistics_keeps_them_beside_one_that_is_new():
+    model, images = nn.Sequential(norm_of(seen=5000), norm_of()), noise(1)
+    train(model, images)
+    brought, new = model
+    torch.testing.assert_close(brought.running_mean, MOMENTUM * images[0].mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(new.running_mean, torch.zeros(3), rtol=0, atol=1e-5)
+    assert new.running_var.max() < 1.1
+
+
+def test_frozen_norms_stay_as_they_are():
+    model = nn.Sequential(norm_of(), norm_of())
+    model[0].eval()
+    train(model, noise(4))
+    assert model[0].running_mean.tolist() == [0, 0, 0]
+    assert model[0].running_var.tolist() == [1, 1, 1]
+    assert model[1].running_mean.abs().min() > 0
+
+
+def test_the_gain_falls_to_one_and_stays_there():
+    gains = [gain(seen, MOMENTUM) for seen in range(1000)]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[0] * MOMENTUM == pytest.approx(1)
+    assert gains.index(1.0) == SETTLED
