@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ SETTLED = 324
 """Microbatches after which a tenth of them is 1 / 0.03."""
 
 
-def norm_of(channels: int = 3, seen: int = 0) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=MOMENTUM)
+def norm_of(channels: int = 3, seen: int = 0) -> Any:
+    norm: Any = nn.BatchNorm2d(channels, eps=1e-3, momentum=MOMENTUM)
     norm.num_batches_tracked.fill_(seen)
     return norm
 
@@ -84,21 +85,19 @@ def test_later_and_in_runs_from_before_torch_s_bits_stay(seen, version):
 
 
 def test_a_norm_that_brings_statistics_keeps_them_beside_one_that_is_new():
-    model, images = nn.Sequential(norm_of(seen=5000), norm_of()), noise(1)
-    train(model, images)
-    brought, new = model
+    brought, new, images = norm_of(seen=5000), norm_of(), noise(1)
+    train(nn.Sequential(brought, new), images)
     torch.testing.assert_close(brought.running_mean, MOMENTUM * images[0].mean(dim=(0, 2, 3)))
     torch.testing.assert_close(new.running_mean, torch.zeros(3), rtol=0, atol=1e-5)
     assert new.running_var.max() < 1.1
 
 
 def test_frozen_norms_stay_as_they_are():
-    model = nn.Sequential(norm_of(), norm_of())
-    model[0].eval()
-    train(model, noise(4))
-    assert model[0].running_mean.tolist() == [0, 0, 0]
-    assert model[0].running_var.tolist() == [1, 1, 1]
-    assert model[1].running_mean.abs().min() > 0
+    frozen, trained = norm_of().eval(), norm_of()
+    train(nn.Sequential(frozen, trained), noise(4))
+    assert frozen.running_mean.tolist() == [0, 0, 0]
+    assert frozen.running_var.tolist() == [1, 1, 1]
+    assert trained.running_mean.abs().min() > 0
 
 
 def test_the_gain_falls_to_one_and_stays_there():
