@@ -7,7 +7,7 @@ Importing this file loads no torch, so that the command line starts fast. It mus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,9 @@ class Truths:
     """(G, 4)"""
     classes: IntArray
     """(G,)"""
+    outlines_px: Sequence[FloatArray] | None = None
+    """(G) of each object the hull (P, 2) of the polygon that it was labelled by, without points for a box; None where
+    only boxes are asked for."""
 
     def __len__(self) -> int:
         return len(self.classes)

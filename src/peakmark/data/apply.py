@@ -5,13 +5,14 @@ Each tile is warped once, straight from its resized source into the part of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from peakmark.data.outlines import bounds, cut, mapped
 from peakmark.data.plan import AugmentPlan, HsvChange, Matrix, TilePlan
 from peakmark.nouns import ImageArray, Sample, Truths
 
@@ -65,6 +66,7 @@ def truths_of_result(plan: AugmentPlan, truths_of: Callable[[int], Truths]) -> T
     cropped = boxes.reshape(-1, 2, 2).clip(low[:, None], high[:, None]).reshape(-1, 4)
     whole = _corners_in_result(boxes, to_result)
     clipped = _corners_in_result(cropped, to_result).clip(0, plan.side_px)
+    _follow_outlines(tiles, found, whole, clipped, plan.side_px)
     hidden = np.zeros(len(boxes))
     if plan.cut_xyxy_px is not None:
         first = np.repeat([layer is plan.layers[0] for layer in plan.layers for _ in layer], counts)
@@ -136,6 +138,26 @@ def _corners_in_result(boxes_xyxy_px: NDArray[np.float64], to_result: NDArray[np
     mapped = corners @ to_result[:, :, :2].swapaxes(1, 2) + to_result[:, None, :, 2]
     points = mapped[..., :2] / mapped[..., 2:]
     return np.concatenate((points.min(axis=1), points.max(axis=1)), axis=1)
+
+
+def _follow_outlines(
+    tiles: Sequence[TilePlan],
+    found: Sequence[Truths],
+    whole: NDArray[np.float64],
+    clipped: NDArray[np.float64],
+    side_px: int,
+) -> None:
+    """Puts the boxes of polygons in turned tiles around the turned polygons, in place; upright ones are right."""
+    row = 0
+    for tile, truths in zip(tiles, found, strict=True):
+        turned = () if _is_upright(tile.to_result) else truths.outlines_px or ()
+        for number, outline in enumerate(turned):
+            if len(outline):
+                points = outline.astype(np.float64)
+                seen = mapped(cut(points, tile.crop_xyxy_px), tile.to_result)
+                whole[row + number] = bounds(mapped(points, tile.to_result))
+                clipped[row + number] = bounds(cut(seen, (0, 0, side_px, side_px)))
+        row += len(truths)
 
 
 def _cut_out(

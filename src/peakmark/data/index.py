@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
 from peakmark.data.listing import Listing, label_folders, list_images, stray_labels
+from peakmark.data.outlines import Outlines
 from peakmark.data.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
 from peakmark.data.survey import Progress, Survey, survey_files
 from peakmark.data.survey_store import load_survey, save_survey, survey_file
@@ -81,6 +82,8 @@ class Index:
     """Larger images were left out; none of these needs more when it is decoded again."""
     remarked: frozenset[str] = frozenset()
     """Files of which `warnings` says what is odd about them. With `verify="fast"` most are only seen when decoded."""
+    outlines: Outlines | None = None
+    """Of the polygons among the labels; None where there is none, or nobody asked for them."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -111,7 +114,8 @@ class Index:
         size = np.array([self.widths_px[number], self.heights_px[number]] * 2, np.float32)
         # Clipped again: turning centres into corners and fractions into pixels may round a hair past the edge.
         boxes_xyxy_px = np.clip(xyxy_from_cxcywh(self.boxes_cxcywh_norm[objects] * size), 0, size)
-        return Truths(boxes_xyxy_px=boxes_xyxy_px.astype(np.float32), classes=self.classes[objects])
+        outlines = None if self.outlines is None else [points * size[:2] for points in self.outlines[objects]]
+        return Truths(boxes_xyxy_px.astype(np.float32), self.classes[objects], outlines)
 
     def select(self, numbers: Sequence[int] | IntArray) -> Index:
         """Gives an index of these images only, in this order."""
@@ -129,6 +133,7 @@ class Index:
             offsets=offsets,
             boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
             classes=self.classes[objects],
+            outlines=None if self.outlines is None else self.outlines.select(objects),
         )
 
     def first(self, fraction: float) -> Index:
@@ -167,6 +172,9 @@ class Index:
             objects = slice(bounds[row], bounds[row + 1])
             truths = hashlib.blake2b(classes[objects].data, digest_size=_SHORT_DIGEST_BYTES)
             truths.update(boxes[objects].data)
+            if self.outlines is not None:
+                for points in self.outlines[objects]:
+                    truths.update(np.ascontiguousarray(points).data)
             yield file, image.hexdigest(), truths.hexdigest()
 
     @cached_property
@@ -189,6 +197,9 @@ class Index:
             self.classes,
         ):
             digest.update(np.ascontiguousarray(column).data)
+        if self.outlines is not None:
+            for column in (self.outlines.offsets, self.outlines.points_norm):
+                digest.update(np.ascontiguousarray(column).data)
         if self.dropped:
             digest.update(repr((self.bad_labels, self.dropped)).encode("utf-8", "surrogateescape"))
         return ("" if self.verify == "full" else "fast:") + digest.hexdigest()
@@ -225,6 +236,7 @@ def build_index(
     bad_labels: BadLabels = "refuse",
     single_class: bool = False,
     background_is_enough: bool = False,
+    with_outlines: bool = False,
 ) -> Index:
     """Looks at every image and label file of a split and makes its index; a second start looks only at what changed.
 
@@ -232,7 +244,7 @@ def build_index(
     where that can't be written, a warning says so. `single_class`: every class number is taken, as class 0. Raises
     `DataError`, before anything is trained, for a split that is missing or empty, without a readable image, without
     truths (or, if `background_is_enough`, without a label file), or with bad label lines (named), unless `bad_labels`
-    says to do without them.
+    says to do without them. `with_outlines`: polygons are more than the boxes around them, for its fingerprint too.
     """
     found = survey_split(
         spec,
@@ -244,6 +256,7 @@ def build_index(
         cache_folder=cache_folder,
         bad_labels=bad_labels,
         single_class=single_class,
+        with_outlines=with_outlines,
     )
     if found.survey.bad_lines and bad_labels == "refuse":
         raise DataError(bad_lines_refused(split, found.survey))
@@ -262,6 +275,7 @@ def survey_split(
     cache_folder: Path | None = None,
     bad_labels: BadLabels = "refuse",
     single_class: bool = False,
+    with_outlines: bool = False,
 ) -> SurveyedSplit:
     """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
     listing = list_images(spec, split)
@@ -291,6 +305,7 @@ def survey_split(
     warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
     index = _index_from(survey, spec, split, verify, max_image_pixels, tuple(warnings), bad_labels)
     index = index.as_single_class() if single_class else index
+    index = index if with_outlines else replace(index, outlines=None)
     return SurveyedSplit(index, survey, listing, tuple(orphans), tuple(beside))
 
 
@@ -325,6 +340,7 @@ def _index_from(
         max_image_pixels=max_image_pixels,
         dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
         remarked=frozenset(files[row] for row in survey.remarks),
+        outlines=survey.outlines if len(survey.outline_points_norm) else None,
     )
     left_out = {*survey.reasons, *(bad if bad_labels == "drop_image" else ())}
     return whole.select([row for row in range(len(whole)) if row not in left_out]) if left_out else whole

@@ -33,6 +33,8 @@ class ParsedLabels:
     classes: list[int] = field(default_factory=list)
     boxes_cxcywh_norm: list[Box] = field(default_factory=list)
     """As many as classes; each lies inside the image."""
+    polygons_norm: list[tuple[float, ...]] = field(default_factory=list)
+    """As many as classes: x1 y1 x2 y2 ... of an object that is labelled by a polygon, nothing for a box."""
     bad_lines: list[str] = field(default_factory=list)
     """A sentence for each line that can't be used: line number, value and remedy."""
     duplicates: int = 0
@@ -105,6 +107,7 @@ def parse_labels(text: str, class_count: int | None, keypoints: tuple[int, int] 
         seen.add(label)
         parsed.classes.append(label[0])
         parsed.boxes_cxcywh_norm.append(box)
+        parsed.polygons_norm.append(tuple(map(float, words[1:])) if len(words) > 5 else ())
         parsed.clipped += overhang > ROUNDING
     return parsed
 

@@ -122,8 +122,9 @@ class TrainLoader:
         )
 
     def _truths_of(self, image: int) -> Truths:
-        truths = self._index.truths_px(image)
-        return Truths(self._images.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
+        truths, box = self._index.truths_px(image), self._images.letterbox(image)
+        outlines = truths.outlines_px and [box.points_to_inner(points) for points in truths.outlines_px]
+        return Truths(box.to_inner(truths.boxes_xyxy_px), truths.classes, outlines)
 
 
 def validation_batches(

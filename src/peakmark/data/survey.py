@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from peakmark.data.images import DIGEST_BYTES, UnreadableImageError, Verify, probe
 from peakmark.data.labels import ParsedLabels, read_labels
 from peakmark.data.listing import label_folders
+from peakmark.data.outlines import Outlines, hull_of
 from peakmark.errors import DataError
 from peakmark.machine.given_path import NO_FILE_WORDS, is_special
 
@@ -70,6 +71,10 @@ class Survey:
     """(N + 1,) where each file's objects begin in the two columns below"""
     boxes_cxcywh_norm: NDArray[np.float32]
     classes: NDArray[np.int64]
+    outline_points_norm: NDArray[np.float32]
+    """(P, 2) of the hulls of objects that are labelled by polygons"""
+    outline_offsets: NDArray[np.int64]
+    """(M + 1,) where each object's points begin in it"""
     duplicates: NDArray[np.int32]
     """(N,) label lines left out because they repeat another"""
     clipped: NDArray[np.int32]
@@ -78,6 +83,11 @@ class Survey:
     """(N, 4) good lines that are boxes, the first of them, lines that are polygons, the first of them"""
     bad_lines: Mapping[int, tuple[str, ...]]
     """Row of each file whose labels have bad lines, and a sentence for each of these."""
+
+    @property
+    def outlines(self) -> Outlines:
+        """The hulls of all objects."""
+        return Outlines(self.outline_points_norm, self.outline_offsets)
 
     @property
     def has_label_file(self) -> NDArray[np.bool_]:
@@ -222,6 +232,7 @@ def _look_at_labels(
         return stamp, ParsedLabels(
             classes=known.classes[objects].tolist(),
             boxes_cxcywh_norm=[tuple(box) for box in known.boxes_cxcywh_norm[objects].tolist()],
+            polygons_norm=[tuple(hull.ravel().tolist()) for hull in known.outlines[objects]],
             bad_lines=list(known.bad_lines.get(row, ())),
             duplicates=int(known.duplicates[row]),
             clipped=int(known.clipped[row]),
@@ -264,6 +275,8 @@ class _SurveyBuilder:
         self._offsets = np.zeros(count + 1, np.int64)
         self._boxes = array("f")
         self._classes = array("q")
+        self._outline_points = array("f")
+        self._outline_offsets = array("q", [0])
         self._duplicates = np.zeros(count, np.int32)
         self._clipped = np.zeros(count, np.int32)
         self._row_kinds = np.zeros((count, 4), np.int32)
@@ -286,6 +299,10 @@ class _SurveyBuilder:
         self._classes.extend(row.labels.classes)
         for box in row.labels.boxes_cxcywh_norm:
             self._boxes.extend(box)
+        for polygon in row.labels.polygons_norm:
+            if polygon:
+                self._outline_points.extend(hull_of(polygon).ravel())
+            self._outline_offsets.append(len(self._outline_points) // 2)
         self._offsets[at + 1] = len(self._classes)
         self._duplicates[at] = row.labels.duplicates
         self._clipped[at] = row.labels.clipped
@@ -305,6 +322,8 @@ class _SurveyBuilder:
             offsets=self._offsets,
             boxes_cxcywh_norm=np.array(self._boxes, np.float32).reshape(-1, 4),
             classes=np.array(self._classes, np.int64),
+            outline_points_norm=np.array(self._outline_points, np.float32).reshape(-1, 2),
+            outline_offsets=np.array(self._outline_offsets, np.int64),
             duplicates=self._duplicates,
             clipped=self._clipped,
             row_kinds=self._row_kinds,

@@ -22,7 +22,7 @@ from peakmark.data.images import Verify
 from peakmark.data.survey import NEVER, Survey
 from peakmark.machine import durable
 
-_VERSION = 3
+_VERSION = 4
 """Goes up whenever a survey of the same files would say something else."""
 
 _COLUMNS = (
@@ -33,6 +33,8 @@ _COLUMNS = (
     "offsets",
     "boxes_cxcywh_norm",
     "classes",
+    "outline_points_norm",
+    "outline_offsets",
     "duplicates",
     "clipped",
     "row_kinds",

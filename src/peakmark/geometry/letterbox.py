@@ -68,6 +68,10 @@ class Letterbox:
         """Takes boxes (N, 4) from the original image into the resized one, before it is padded."""
         return (boxes_xyxy_px * self._scale_xyxy()).astype(np.float32)
 
+    def points_to_inner(self, points_px: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes points (N, 2) from the original image into the resized one, before it is padded."""
+        return (points_px * self._scale_xyxy()[:2]).astype(np.float32)
+
     def to_padded(self, boxes_xyxy_px: NDArray[np.float32]) -> NDArray[np.float32]:
         """Takes boxes (N, 4) from the original image into the padded one."""
         return (boxes_xyxy_px * self._scale_xyxy() + self._offset_xyxy()).astype(np.float32)

@@ -42,7 +42,7 @@ from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import Recipe, recipe
+from peakmark.settings.recipe import VERSION, Recipe, recipe
 from peakmark.train.advice import Facts, advise
 from peakmark.train.evidence_files import write_evidence
 from peakmark.train.keeper import DiskKeeper
@@ -94,7 +94,7 @@ def prepare(
 
     Raises SettingsError, DataError, ModelFileError or MachineError where something stands in the way.
     """
-    data = open_data(settings, spec, function)
+    data = open_data(settings, spec, function, VERSION)
     arithmetic = settle(
         device=settings.device,
         amp=settings.amp,

@@ -28,6 +28,8 @@ from peakmark.train.advice import MOST_WORKERS
 from peakmark.train.judging import open_fitness
 from peakmark.train.validation import ValidationSet
 
+_OUTLINES_FROM = 3
+"""The version of the rules of training (`settings/recipe.py`) since which polygons are turned as such."""
 _CACHE_SHARE = 0.25
 """Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
 
@@ -69,8 +71,8 @@ class OpenData:
         return self.val_index.fingerprint if self.val_index else None
 
 
-def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction | None) -> OpenData:
-    """Indexes what the settings ask for.
+def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction | None, version: int) -> OpenData:
+    """Indexes what the settings ask for, by a version of the rules of training.
 
     Raises DataError, and SettingsError where a batch can't be normalised or no epoch could be judged.
     """
@@ -86,7 +88,7 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
         single_class=settings.single_cls,
     )
     with found.gathered():
-        train_index = open_split("train")
+        train_index = open_split("train", with_outlines=version >= _OUTLINES_FROM)
     with found.gathered():
         if settings.val:
             val_index = open_split("val")
@@ -106,6 +108,7 @@ def open_index(
     bad_labels: BadLabels,
     max_image_pixels: int,
     single_class: bool,
+    with_outlines: bool = False,
 ) -> Index:
     """Indexes a split; every image is looked at once, by all cores, since nothing else runs yet.
 
@@ -120,6 +123,7 @@ def open_index(
         bad_labels=bad_labels,
         single_class=single_class,
         background_is_enough=isinstance(settings, ValSettings),
+        with_outlines=with_outlines,
     )
 
 

@@ -88,7 +88,8 @@ def think_through(
     old = from_plain(Settings, checkpoint.settings)
     parsed = _without_known_notes(parse(Settings, wishes.changes, base=old), old)
     new = parsed.settings
-    data = open_data(new, _spec(checkpoint, new, wishes), wishes.fitness)
+    version = Recipe(**checkpoint.history.segments[-1].recipe).version
+    data = open_data(new, _spec(checkpoint, new, wishes), wishes.fitness, version)
     if data.fitness is not None:
         check_same_function(data.fitness, checkpoint.history)
     if checkpoint.position.images and checkpoint.position.phase == "train":

@@ -22,6 +22,7 @@ from peakmark.errors import DataError
 from peakmark.events import SplitContents
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
+from peakmark.settings.recipe import VERSION
 from peakmark.train.open_data import open_data
 
 MakeDataset = Callable[..., DatasetSpec]
@@ -229,7 +230,7 @@ def test_boxes_in_one_split_and_polygons_in_the_other_are_told(make_dataset: Mak
     train, val = build_index(spec, "train"), build_index(spec, "val")
     said = "The labels of train are boxes, those of val polygons; of a polygon the box around it is taken."
     settings = parse(Settings, {"data": str(tmp_path / "data.yaml"), "imgsz": 64}).settings
-    assert said in open_data(settings, spec, None).warnings
+    assert said in open_data(settings, spec, None, VERSION).warnings
     assert rows_of_other_kinds(train.rows, val.rows) == (said,)
     assert rows_of_other_kinds(train.rows, train.rows) == rows_of_other_kinds((0, 0), val.rows) == ()
     assert rows_of_other_kinds((1, 1), val.rows) == ()  # that train is mixed is told by itself
