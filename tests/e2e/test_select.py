@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,11 @@ from peakmark import YOLO, inspect, select
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, ModelFileError, SettingsError
+from peakmark.evaluate.evidence_file import read as read_evidence
+from peakmark.evaluate.evidence_file import to_bytes
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.events import Event, Notice
+from peakmark.machine import durable
 from peakmark.machine.lock import RunLock
 from peakmark.nouns import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -44,6 +50,10 @@ def run(whole: Path, runs: Path) -> Path:
     return Path(shutil.copytree(whole, runs / "copy"))
 
 
+def history_names(run: Path) -> tuple[str, ...]:
+    return newest_good(run / "weights").checkpoint.names
+
+
 def history_of(run: Path) -> History:
     return newest_good(run / "weights").checkpoint.history
 
@@ -54,6 +64,22 @@ def files_of(run: Path) -> dict[Path, bytes]:
 
 def by_fitness(history: History) -> list[EpochRecord]:
     return sorted(history.records, key=lambda record: record.metrics["map50_95"] if record.metrics else 0.0)
+
+
+def test_without_a_cap_the_figures_of_coco_stand_beside(run):
+    assert json.loads((run / "summary.json").read_text())["coco"] is None
+    worst = by_fitness(history_of(run))[0]
+    # As in a set of which an image holds over 100 objects of a class: the cap is COCO's alone there.
+    capped = read_evidence(RunFolder(run).evidence_file(worst.epoch))
+    assert capped is not None
+    without_cap = dataclasses.replace(capped, cap=None)
+    durable.write_bytes(RunFolder(run).evidence_file(worst.epoch), to_bytes(without_cap))
+    select(run, fitness=WORST, observer=lambda event: None)
+    summary = json.loads((run / "summary.json").read_text())
+    expected = evaluation_from(without_cap, history_names(run)).coco
+    # NaN, of a size without objects, is null there.
+    assert summary["coco"] == {name: None if math.isnan(value) else value for name, value in expected.items()}
+    assert summary["coco"]["map50_95"] >= 0
 
 
 def test_another_epoch_becomes_best_and_everything_says_so(run):

@@ -21,6 +21,7 @@ from peakmark.checkpoint.kept import kept_epoch, kept_epochs
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
+from peakmark.evaluate.metrics import evaluation_from
 from peakmark.events import Notice, Observer, ResumePlanned
 from peakmark.machine.disk import bytes_in
 from peakmark.machine.durable import clean_leftovers, write_text
@@ -201,6 +202,12 @@ def _with_other_fitness(choice: Choice) -> Checkpoint:
     )
 
 
+def _figures_of_coco(folder: RunFolder, best: EpochRecord | None, names: tuple[str, ...]) -> Mapping[str, float] | None:
+    """COCO's twelve of the best epoch, where the metrics are without its cap and so are others."""
+    evidence = evidence_of(folder, best.epoch) if best is not None else None
+    return evaluation_from(evidence, names).coco if evidence is not None and evidence.cap is None else None
+
+
 def _read_summary(folder: RunFolder) -> Mapping[str, Any] | None:
     """Reads what the run's end said; None for a run that was killed before it could say it."""
     if not folder.summary.is_file():
@@ -228,7 +235,7 @@ def _write_summary(
         text=before["text"],
         fitness=f"{choice.fitness.formula.words} (COCO protocol)",
         protocol=protocol_in(changed.history.segments[-1].comparable),
-        coco=None,
+        coco=_figures_of_coco(folder, best, changed.names) if is_over else None,
         names=changed.names,
         settings=to_plain(settings),
         weights_bytes=bytes_in(folder.weights),
