@@ -107,7 +107,7 @@ def test_out_of_time_is_no_end_but_a_pause(train):
 def test_every_optimizer_trains_and_names_itself(train, optimizer):
     events: list[Any] = []
     results = train(optimizer=optimizer, lr0=0.002, epochs=1, observer=events.append)
-    assert _only(RunStarted, events)[0].optimizer.startswith(f"{optimizer}, lr0 0.002, momentum 0.937 (as set)")
+    assert _only(RunStarted, events)[0].optimizer.startswith(f"{optimizer}, lr0 0.002, momentum 0.937, an update every 8 images (as set)")
     assert results.outcome == "finished"
 
 
@@ -115,7 +115,7 @@ def test_auto_says_its_rule_and_an_explicit_rate_beats_it(train):
     events: list[Any] = []
     train(lr0=0.0005, momentum=0.8, epochs=1, observer=events.append)
     text = _only(RunStarted, events)[0].optimizer
-    assert text.startswith("AdamW, lr0 0.0005, momentum 0.8 (auto: about 2 updates, under 10000)")
+    assert text.startswith("AdamW, lr0 0.0005, momentum 0.8, an update every 8 images (auto: about 2 updates, under 10000)")
 
 
 def test_freed_memory_is_kept_by_a_run_that_begins_and_by_one_that_goes_on(train, monkeypatch):

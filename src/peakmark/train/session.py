@@ -27,6 +27,7 @@ from peakmark.record.summary import render as render_summary
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.plain import to_plain
+from peakmark.settings.recipe import window_images
 from peakmark.train.build import PreparedRun, assemble, prepare
 from peakmark.train.data_files import write_data_files
 from peakmark.train.disk_use import expected_use, room_notes
@@ -164,7 +165,8 @@ def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> Run
         device=f"{run.arithmetic.device} ({run.arithmetic.device_name})",
         precision=run.arithmetic.precision,
         threads=run.arithmetic.threads,
-        optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g} ({chosen.why})",
+        optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g}, an update every"
+        f" {window_images(run.settings.batch, chosen.nbs)} images ({chosen.why})",
         kept=expected_use(run.settings, run.state, chosen),
         provenance=run.provenance,
         notes=notes,
