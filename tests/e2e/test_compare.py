@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 
@@ -44,7 +45,7 @@ def test_runs_of_other_seeds_are_ranked_and_written_down(runs, tmp_path):
     written = json.loads((tmp_path / "mine/compare.json").read_text())
     assert written == json.loads(done.to_json())
     assert written["comparison"]["fitness"] == "map50"
-    assert done.text.split(".")[0] in (tmp_path / "mine/compare.html").read_text()
+    assert done.text.split(".")[0] in html.unescape((tmp_path / "mine/compare.html").read_text())
     assert (tmp_path / "mine/compare.png").stat().st_size > 10_000
 
 

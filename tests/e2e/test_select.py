@@ -223,7 +223,8 @@ def test_on_the_command_line(run, peakmark, tmp_path):
 
 
 def test_on_the_command_line_a_best_that_is_gone_ends_with_a_code(run, peakmark, tmp_path):
-    (run / "weights/best_epoch1.pt").unlink()
+    would_be_best = select(run, fitness=WORST, dry_run=True, observer=lambda event: None).epochs[0]
+    RunFolder(run).best_epoch_file(would_be_best.epoch).unlink()
     refused = peakmark("select", str(run), f"fitness={WORST}", cwd=tmp_path)
     assert refused.returncode == SettingsError.exit_code
     assert "--kept" in refused.stdout

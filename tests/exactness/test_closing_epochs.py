@@ -12,9 +12,9 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, RunStarted, ValidationProgress
 
-# Hardly learns, so the first epoch stays best; mosaic is on all the time, until the closing epochs.
+# No gain is large enough for patience after the first epoch; mosaic is on until the closing epochs.
 STUCK = {
-    "epochs": 30, "patience": 1, "close_mosaic": 2, "lr0": 1e-6, "batch": 2, "nbs": 4, "mosaic": 1.0,
+    "epochs": 30, "patience": 1, "close_mosaic": 2, "lr0": 1e-6, "min_delta": 0.9, "batch": 2, "nbs": 4, "mosaic": 1.0,
     "optimizer": "SGD", "warmup_epochs": 0, "save_interval": 0,
 }  # fmt: skip
 

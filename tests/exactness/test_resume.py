@@ -103,7 +103,7 @@ def test_a_run_that_is_over_stays_as_it_is(whole, uninterrupted, runs, facts):
 
 def test_patience_holds_where_the_run_was_killed_before_its_end(train, facts, monkeypatch):
     """Between the epoch that uses patience up and the end of the run lies a moment in which it can be killed."""
-    impatient = {"epochs": 4, "patience": 1, "lr0": 1e-5, "optimizer": "SGD", "val_period": 1}
+    impatient = {"epochs": 4, "patience": 1, "min_delta": 0.9, "lr0": 1e-5, "optimizer": "SGD", "val_period": 1}
     run = train(**impatient)
     assert run.outcome == "early_stopped"
     before = facts(run.save_dir)

@@ -16,10 +16,13 @@ import torch
 
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.model.detector import Detector
+from peakmark.model.norm_statistics import gain
 from peakmark.model.scales import SCALES
 
 _DECAY, _RAMP_UPDATES = 0.9999, 2000
 """Of the average (`train/ema.py`)."""
+_MOMENTUM = 0.03
+"""Of the statistics, once they are settled."""
 _LEAST_UPDATES = 3
 """Before, the rate of the warm-up was about 0 and nothing moved."""
 _LEAST_AGREEMENT = 0.1
@@ -50,7 +53,8 @@ class Belonging:
     """Between the statistics of the weights and those of the average."""
     untouched_statistics: bool
     statistics_distance: float
-    """Between those of weights and average, in standard deviations, over the share that the average lags behind."""
+    """Between those of weights and average, in standard deviations, over the share that the average lags behind, and
+    over how much farther than later a microbatch moves them."""
 
     @property
     def strayed(self) -> bool:
@@ -80,16 +84,19 @@ def measure(checkpoint: Checkpoint) -> Belonging | None:
     decay = _DECAY * (1 - math.exp(-updates / _RAMP_UPDATES))
     ripe = updates >= _LEAST_UPDATES and _since_change(checkpoint) >= _FRESH_PER_MEMORY / (1 - decay)
     lags = list(_lags(checkpoint, names, decay)) if ripe else []
+    least_batches = min(int(weights[count]) for count in counts)
+    # As far as they moved when half as many were seen: a window holds several, and the average remembers some updates.
+    quickness = gain(least_batches // 2, _MOMENTUM, checkpoint.history.segments[-1].recipe["version"])
     gaps = [_statistics_gap(weights, averages, norm) for norm in norms] if ripe else []
     return Belonging(
         equal=ripe and all(torch.equal(weights[name], averages[name]) for group in names for name in group),
         distance=_median([distance for distance, _ in lags]),
         agreement=_median([agreement for _, agreement in lags]),
         expected_agreement=_agreement_of(decay, checkpoint.history.segments[-1].recipe["momentum"]),
-        least_batches=min(int(weights[count]) for count in counts),
+        least_batches=least_batches,
         batches_differ=any(not torch.equal(weights[count], averages[count]) for count in counts),
         untouched_statistics=all(_untouched(weights, norm) for norm in norms),
-        statistics_distance=_median(gaps) / (decay / math.sqrt(1 - decay**2)) if ripe else math.nan,
+        statistics_distance=_median(gaps) / (decay / math.sqrt(1 - decay**2)) / quickness if ripe else math.nan,
     )
 
 

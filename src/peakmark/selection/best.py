@@ -24,6 +24,8 @@ def best_record(history: History) -> EpochRecord | None:
 
 def by_fitness(history: History) -> list[EpochRecord]:
     """Gives the epochs that can be best, the best first."""
+    if not history.records:
+        return []
     later_first = -1 if history.segments[-1].recipe["version"] >= _LATER_OF_EQUALS else 1
     return sorted(candidates(history), key=lambda record: (-fitness_of(record), later_first * record.epoch))
 

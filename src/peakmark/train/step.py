@@ -15,13 +15,13 @@ from torch import nn
 
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
+from peakmark.model.norm_statistics import NormStatistics
 from peakmark.nouns import Batch, Losses, LossSums
 from peakmark.resume.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
 from peakmark.train.schedule import Rates
-from peakmark.train.statistics import NormStatistics
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
 

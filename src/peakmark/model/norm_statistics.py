@@ -17,27 +17,27 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-FROM_VERSION = 3
+_FROM_VERSION = 3
 """Of the rules of training, see `settings/recipe.py`."""
 _SHARE_OF_ALL = 10
 """One over the share of what was seen."""
 
 
-def gain(seen: int, momentum: float) -> float:
-    """How many times as far as `momentum` of the way the statistics move after `seen` microbatches; 1 in the end."""
-    return max(1.0, _SHARE_OF_ALL / (_SHARE_OF_ALL + seen) / momentum)
+def gain(seen: int, momentum: float, version: int) -> float:
+    """How many times as far as `momentum` of the way the statistics move after `seen` microbatches; 1 in the end.
+
+    `version`: of the run's rules; before the third, norms are left to themselves.
+    """
+    return max(1.0, _SHARE_OF_ALL / (_SHARE_OF_ALL + seen) / momentum) if version >= _FROM_VERSION else 1.0
 
 
 class NormStatistics:
     """The statistics of those norms of a model that are trained."""
 
     def __init__(self, model: nn.Module, version: int) -> None:
-        """`version`: of the run's rules; before the third, norms are left to themselves."""
-        self._norms = [
-            norm
-            for norm in model.modules()
-            if isinstance(norm, nn.BatchNorm2d) and norm.training and version >= FROM_VERSION
-        ]
+        """`version`: of the run's rules."""
+        self._norms = [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d) and norm.training]
+        self._version = version
         self._gains: list[list[float]] = []
         """For each of the next microbatches, by norm; empty once all of them are 1."""
 
@@ -47,7 +47,10 @@ class NormStatistics:
             return
         seen: list[int] = torch.stack([_counter(norm) for norm in self._norms]).tolist()
         gains = [
-            [gain(before + taken, norm.momentum or 1.0) for norm, before in zip(self._norms, seen, strict=True)]
+            [
+                gain(before + taken, norm.momentum or 1.0, self._version)
+                for norm, before in zip(self._norms, seen, strict=True)
+            ]
             for taken in range(microbatches)
         ]
         self._gains = [each for each in gains if max(each) > 1]
