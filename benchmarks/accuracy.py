@@ -6,8 +6,8 @@ Equal data, epochs, image size and batch, everything else at each one's defaults
 pycocotools on val and test, whoever trained it. What is done is remembered in the work folder, so it goes on where it
 was stopped; two of these may work beside each other, each on a core of its own. `--set` gives settings to ours alone,
 under a name of their own (`--who` is then ours). `--table` prints what there is and trains nothing.
-The peer is slow and doesn't change: its figures are kept in accuracy_peer.json, and what is there isn't trained again;
-`--keep` adds those of the work folder.
+Figures of the peer and of this project by each version of its rules are kept in accuracy_kept.json, and what is there
+isn't trained again; `--keep` adds those of the work folder, without trials.
 The peer's scripts and the real sets lie in ../shared beside the project; without them their rows are left out.
 """
 
@@ -35,13 +35,16 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from peakmark.evaluate.uncertainty import student_95
+from peakmark.settings.recipe import VERSION
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SHARED = ROOT.parent / "shared"
 PEERS = SHARED / "peers"
-KEPT = HERE / "accuracy_peer.json"
-"""By set and seed: the peer's figures, with its settings."""
+KEPT = HERE / "accuracy_kept.json"
+"""Figures by who trained, set and seed, with the settings."""
+OURS = f"ours-{VERSION}"
+"""A name for each version of the rules: others would take its figures for theirs."""
 PEER_WEIGHTS = PEERS / "ultralytics-8.4.190" / "finished-best.pt"
 SPLITS = ("val", "test")
 FIGURES = {"map50_95": 0, "map50": 1, "small": 3, "medium": 4, "large": 5}
@@ -148,23 +151,28 @@ class Work:
 
     def done(self, name: str, who: str, seed: int) -> dict[str, Any] | None:
         file = self._file(name, who, seed)
-        return json.loads(file.read_text()) if file.exists() else _kept(name, who).get(str(seed))
+        return json.loads(file.read_text()) if file.exists() else _kept(who, name).get(str(seed))
 
     def seeds(self, name: str, who: str) -> list[int]:
         here = {int(file.stem) for file in self._file(name, who, 0).parent.glob("*.json")}
-        return sorted(here | {int(seed) for seed in _kept(name, who)})
+        return sorted(here | {int(seed) for seed in _kept(who, name)})
 
     def names(self) -> list[str]:
         """Who has trained anything."""
         here = {folder.name for folder in self._folder.glob("results/*/*") if any(folder.glob("*.json"))}
-        return sorted(here | {"peer"} if KEPT.exists() else here)
+        return sorted(here | set(_everything_kept()))
 
     def keep(self) -> None:
-        """Adds the peer's figures to those that are kept."""
-        everything = {
-            name: {str(seed): self.done(name, "peer", seed) for seed in self.seeds(name, "peer")} for name in SETS
+        """Adds what was trained by default to what is kept."""
+        kept = {
+            who: {
+                name: {str(seed): self.done(name, who, seed) for seed in seeds}
+                for name in SETS
+                if (seeds := self.seeds(name, who))
+            }
+            for who in sorted({*_everything_kept(), *({OURS, "peer"} & set(self.names()))})
         }
-        KEPT.write_text(json.dumps({name: found for name, found in everything.items() if found}, indent=1) + "\n")
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
 
     def train(self, name: str, trainer: Trainer, seed: int, core: int | None) -> None:
         """Trains, judges and remembers; nothing where it is done, or where another process is at it."""
@@ -204,11 +212,13 @@ class Work:
                 yield True
 
 
-def _kept(name: str, who: str) -> dict[str, dict[str, Any]]:
-    if who != "peer" or not KEPT.exists():
-        return {}
-    found: dict[str, dict[str, Any]] = json.loads(KEPT.read_text()).get(name, {})
+def _everything_kept() -> dict[str, dict[str, dict[str, Any]]]:
+    found: dict[str, dict[str, dict[str, Any]]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     return found
+
+
+def _kept(who: str, name: str) -> dict[str, Any]:
+    return _everything_kept().get(who, {}).get(name, {})
 
 
 def judge(data_yaml: Path, split: str, found: Path) -> dict[str, float]:
@@ -234,7 +244,7 @@ def judge(data_yaml: Path, split: str, found: Path) -> dict[str, float]:
     return {figure: found_figures[place] for figure, place in FIGURES.items()}
 
 
-def table(work: Work, sets: Sequence[str], against: Sequence[str], split: str, ours: str = "ours") -> str:
+def table(work: Work, sets: Sequence[str], against: Sequence[str], split: str, ours: str) -> str:
     """The means by set, and the differences of `ours` to the others, paired by seed, with a 95 % interval."""
     lines = [f"mAP50-95 on {split} of best.pt, COCO protocol (pycocotools)", ""]
     heads = ["set", "seeds", ours, *(cell for other in against for cell in (other, f"{ours} - {other}"))]
@@ -272,7 +282,7 @@ def trainers(arguments: argparse.Namespace, work: Path) -> Iterator[Trainer]:
     given = dict(pair.split("=", 1) for pair in arguments.set)
     for who in arguments.who:
         if who == "ours":
-            name = ",".join(["ours", *(f"{key}={value}" for key, value in given.items())])
+            name = ",".join([OURS, *(f"{key}={value}" for key, value in given.items())])
             yield Trainer(name, sys.executable, "ours.py", {}, given)
         elif who == "before":
             checkout = work / "before" / arguments.before

@@ -41,7 +41,7 @@ def test_the_last_epoch_is_always_validated(train):
 
 def test_patience_counts_epochs_without_a_better_one(train):
     events: list[Any] = []
-    results = train(epochs=6, patience=2, min_delta=0.9, lr0=1e-6, observer=events.append)
+    results = train(epochs=6, patience=2, min_delta=0.9, lr0=1e-6, stop_phase="now", observer=events.append)
     assert results.outcome == "early_stopped"
     assert [event.decision.patience_left for event in _only(EpochEnded, events)] == [2, 1, 0]
     assert "No better epoch came within patience=2 epochs" in _only(RunEnded, events)[0].text
