@@ -187,6 +187,9 @@ class RunEnded:
     """Whether an epoch was best, but its best.pt isn't there."""
     shipping: str = ""
     """How a small copy of best.pt is made, and how small it is; empty where the run is not over."""
+    recommended: Path | None = None
+    """The weights to use: best.pt, or the average that is better beyond the noise. None where the run is not over, or
+    no epoch is best, or its file isn't there."""
 
 
 Event = (

@@ -173,10 +173,8 @@ class ConsoleObserver:
         if event.pictures:
             self._fact("pictures", f"{event.folder} (report.html shows them all)")
         self._fact("numbers", f"{event.folder / 'results.csv'}")
-        if event.best_epoch is not None and not event.best_is_gone and event.outcome in ("finished", "early_stopped"):
-            self._fact(
-                "use it", f"peakmark predict model={event.folder / 'weights' / 'best.pt'} source=IMAGES save=True"
-            )
+        if event.recommended is not None:
+            self._fact("use it", f"peakmark predict model={event.recommended} source=IMAGES save=True")
 
     # --- an epoch ---------------------------------------------------------------------------------------------------
 

@@ -198,7 +198,14 @@ def ended(
         weights_bytes=bytes_in(folder.weights),
         best_is_gone=best is not None and not folder.best.is_file(),
         shipping=_shipping(run, folder) if best and _is_over(outcome) else "",
+        recommended=_recommended(folder, averaging) if best and _is_over(outcome) else None,
     )
+
+
+def _recommended(folder: RunFolder, averaging: Averaging | None) -> Path | None:
+    if averaging and averaging["file"]:
+        return folder.path / averaging["file"]
+    return folder.best if folder.best.is_file() else None
 
 
 def _shipping(run: PreparedRun, folder: RunFolder) -> str:

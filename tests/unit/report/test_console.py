@@ -232,7 +232,8 @@ def test_a_best_that_is_gone_is_not_named_as_a_file_to_use():
     assert f"weights {folder / 'weights' / 'last.pt'} (best.pt, of that epoch, isn't there)" in text
     assert str(folder / "weights" / "best.pt") not in text
     assert "use it" not in text
-    there = _Watched(terminal=False).tell(dataclasses.replace(ended, best_is_gone=False)).text
+    best = folder / "weights" / "best.pt"
+    there = _Watched(terminal=False).tell(dataclasses.replace(ended, best_is_gone=False, recommended=best)).text
     assert there.count(str(folder / "weights" / "best.pt")) == 2, "as the weights, and in the command that uses them"
 
 

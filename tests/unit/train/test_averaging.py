@@ -153,6 +153,7 @@ def test_a_better_average_is_written_and_recommended_and_best_stays(plain, train
     (ended,) = [event for event in told if isinstance(event, RunEnded)]
     assert ended.averaging == averaging["text"]
     assert "recommended" in ended.averaging
+    assert ended.recommended == folder.averaged, "what the last words tell to use"
     assert [event for event in told if isinstance(event, ValidationProgress)]
     assert inspect(folder.best)["digests"] == inspect(plain.best)["digests"], "the run itself is the same run"
     written = read(folder.averaged)
@@ -205,6 +206,9 @@ def test_a_worse_average_is_not_written_and_an_older_one_goes(again, monkeypatch
     save(read(folder.best), folder.averaged)
     YOLO().resume(results.save_dir, observer=lambda event: None)
     assert not folder.averaged.exists(), "it was of another best"
+    told: list[Event] = []
+    YOLO().resume(results.save_dir, observer=told.append)
+    assert [event.recommended for event in told if isinstance(event, RunEnded)] == [folder.best]
 
 
 @pytest.mark.parametrize("wishes", [{"average": False}, {"keep": 1, "average": True}, {"epochs": 1, "average": True}])
