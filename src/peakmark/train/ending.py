@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from peakmark.checkpoint.digest import digests
 from peakmark.checkpoint.format import Checkpoint, protocol_in
