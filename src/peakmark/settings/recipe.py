@@ -27,6 +27,8 @@ VERSION = 3
 SHORT_RUN_UPDATES = 10_000
 ENOUGH_UPDATES = 1_500
 """With fewer a run ends before it has learnt what its images can teach (`docs/accuracy.md`)."""
+_FEW_UPDATES = 500
+"""Sets of many kinds were far from done with 100 (`docs/accuracy.md`); 400 were enough for some."""
 MOST_NBS = 64
 _LEAST_NBS = 16
 MOST_CLOSING_EPOCHS = 10
@@ -76,6 +78,17 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
         close_mosaic=_closing_epochs(settings.epochs) if settings.close_mosaic is None else settings.close_mosaic,
         why=why,
         version=VERSION,
+    )
+
+
+def few_updates(settings: Settings, images: int) -> tuple[str, ...]:
+    """Says it where a large batch leaves so few updates that a smaller one would teach the network more."""
+    made, possible = (settings.epochs * -(-images // batch) for batch in (settings.batch, _LEAST_NBS))
+    if settings.batch <= _LEAST_NBS or made >= _FEW_UPDATES:
+        return ()
+    return (
+        f"batch={settings.batch} leaves this run {made} updates of its weights, and it is by these that it learns:"
+        f" batch={_LEAST_NBS} would make {possible}.",
     )
 
 

@@ -42,7 +42,7 @@ from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import VERSION, Recipe, recipe
+from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe
 from peakmark.train.advice import Facts, advise
 from peakmark.train.evidence_files import write_evidence
 from peakmark.train.keeper import DiskKeeper
@@ -110,6 +110,7 @@ def prepare(
         check_compiler(arithmetic)
     chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
+    notes = (*notes, *few_updates(settings, len(data.train_index)))
     return put_together(settings, data, arithmetic, state, source.scale.name, notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import ENOUGH_UPDATES, Recipe, mosaic_is_open, recipe, window_images
+from peakmark.settings.recipe import ENOUGH_UPDATES, Recipe, few_updates, mosaic_is_open, recipe, window_images
 
 
 def chosen(images: int, **settings: Any) -> Recipe:
@@ -41,6 +42,21 @@ def test_a_nominal_batch_that_is_set_stays(images, epochs, nbs):
 def test_a_short_run_closes_mosaic_for_a_third_of_it_at_most(epochs, closing):
     assert chosen(100, epochs=epochs).close_mosaic == closing
     assert chosen(100, epochs=epochs, close_mosaic=epochs).close_mosaic == epochs
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "said"),
+    [
+        (205, {"epochs": 30, "batch": 64}, "batch=64 leaves this run 120 updates .* batch=16 would make 390"),
+        (205, {"epochs": 30}, None),
+        (205, {"epochs": 300, "batch": 64}, None),
+        (5000, {"epochs": 30, "batch": 64}, None),
+    ],
+)
+def test_a_batch_that_leaves_few_updates_is_told_of(images, settings, said):
+    told = few_updates(Settings(data="-", **settings), images)
+    assert len(told) == bool(said)
+    assert said is None or re.search(said, told[0])
 
 
 def test_mosaic_closes_as_a_function_of_the_epoch():
