@@ -18,6 +18,10 @@ from peakmark.machine.plain_yaml import read_plain_yaml
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar import COMMANDS, in_our_names, translated
+from peakmark.settings.fields import Settings
+
+_CHOSEN_BY_AUTO = ("lr0", "momentum", "warmup_bias_lr")
+_USUAL_THERE = {"nbs": 64, "close_mosaic": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
     if path is None or isinstance(path, ReadFile):
         return dict(given)
     lines = _lines(given_path(str(path), "cfg"), path)
+    open_there = _open_there(lines) if kind is Settings else {}
+    lines = {name: value for name, value in lines.items() if name not in open_there}
     typed = translated(kind, {name: value for name, value in lines.items() if value is not None})
     ours = in_our_names(kind, given)
     became, wrong = {}, []
@@ -59,7 +65,23 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
             became[name] = f"{as_written(value)}: what is given beside the file counts"
     if wrong:
         raise SettingsError(wrong)
-    return {**typed.values, **ours, "cfg": ReadFile(str(path), became)}
+    return {**typed.values, **ours, "cfg": ReadFile(str(path), became | open_there)}
+
+
+def _open_there(lines: Mapping[str, Any]) -> dict[str, str]:
+    """What of another trainer's file nobody chose, with what becomes of it: taken as chosen, it would train otherwise.
+
+    It writes every setting, set or not: with optimizer: auto rates that it ignores itself, and its usual numbers where
+    ours follow from the run's length.
+    """
+    if not lines.keys() >= {"task", "mode"}:
+        return {}
+    found: dict[str, str] = {}
+    if lines.get("optimizer", "auto") == "auto":
+        ignored = [name for name in _CHOSEN_BY_AUTO if lines.get(name) is not None]
+        found |= {name: f"{as_written(lines[name])}: left out, optimizer: auto chooses it" for name in ignored}
+    usual = [name for name, value in _USUAL_THERE.items() if lines.get(name) == value]
+    return found | {name: f"{_USUAL_THERE[name]}, its default: follows from the run's length here" for name in usual}
 
 
 def _is_of_another_command(kind: type[SettingsModel], name: str) -> bool:

@@ -217,6 +217,36 @@ def test_a_file_of_settings_is_read_line_by_line_and_what_is_given_counts_before
     assert "the default" in became["time"]
 
 
+THEIRS = "task: detect\nmode: train\noptimizer: auto\nlr0: 0.01\nmomentum: 0.937\nwarmup_bias_lr: 0.1\nnbs: 64\n"
+
+
+def test_what_nobody_chose_in_another_trainer_s_file_stays_open(tmp_path):
+    """It writes the rate that its auto ignores; taken as chosen it would be seven times ours."""
+    path = write(tmp_path, THEIRS + "close_mosaic: 10\n")
+    parsed = parse(Settings, with_file(Settings, {"cfg": path, "data": "d.yaml"}))
+    asked = {name: getattr(parsed.settings, name) for name in ("lr0", "momentum", "warmup_bias_lr", "nbs")}
+    assert asked == dict.fromkeys(asked)
+    assert parsed.settings.close_mosaic is None
+    (table,) = [note for note in parsed.notes if note.startswith("What became of the lines")]
+    assert "0.01: left out, optimizer: auto chooses it" in table
+    assert "64, its default: follows from the run's length here" in table
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "expected"),
+    [
+        (THEIRS.replace("auto", "SGD"), {}, {"lr0": 0.01, "momentum": 0.937, "warmup_bias_lr": 0.1, "nbs": None}),
+        (THEIRS.replace("64", "128") + "close_mosaic: 5\n", {}, {"lr0": None, "nbs": 128, "close_mosaic": 5}),
+        (THEIRS, {"lr0": 0.02, "nbs": 64}, {"lr0": 0.02, "nbs": 64, "momentum": None}),
+        ("lr0: 0.01\nnbs: 64\nclose_mosaic: 10\n", {}, {"lr0": 0.01, "nbs": 64, "close_mosaic": 10}),
+    ],
+    ids=["another optimizer", "other numbers", "given beside it", "a file of ours"],
+)
+def test_what_was_chosen_is_taken(tmp_path, text, given, expected):
+    parsed = parse(Settings, with_file(Settings, {"cfg": write(tmp_path, text), "data": "d.yaml", **given}))
+    assert {name: getattr(parsed.settings, name) for name in expected} == expected
+
+
 def test_lines_that_can_t_be_taken_are_all_named(tmp_path):
     path = write(tmp_path, "cls_pw: 0.5\nepochz: 3\nepochs: 3\n")
     with pytest.raises(SettingsError) as caught:
