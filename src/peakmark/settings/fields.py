@@ -123,7 +123,7 @@ class Settings(SettingsModel):
         OPTIMISATION,
         "result",
         unit="images",
-        unset="64, or down to 16 where the run would make too few updates",
+        unset="64, or down to the batch where the run would make too few updates",
         ge=1,
     )
     optimizer: Optimizer = setting("auto", "auto chooses by the length of the run", OPTIMISATION, "result")

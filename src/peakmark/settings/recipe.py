@@ -5,7 +5,8 @@
 lr0, momentum, warmup_bias_lr or nbs always beats the rule. It must not know torch.
 
 The nominal batch is YOLO's 64 images where a run is long. A short run on few images would make too few updates of so
-many each: 30 epochs of 205 images come to 96. So it gathers fewer, as many as leave it enough updates, but 16 at least.
+many each: 30 epochs of 205 images come to 96. So it gathers fewer, as many as leave it enough updates, but a microbatch
+and 8 at least.
 
 A recipe has a version, since rules of training change as more is learnt; a run keeps the rules that it began with:
 1: as published for YOLOv8.
@@ -30,7 +31,8 @@ ENOUGH_UPDATES = 1_500
 _FEW_UPDATES = 500
 """Sets of many kinds were far from done with 100 (`docs/accuracy.md`); 400 were enough for some."""
 MOST_NBS = 64
-_LEAST_NBS = 16
+_USUAL_BATCH = 16
+_LEAST_NBS = 8
 MOST_CLOSING_EPOCHS = 10
 OptimizerName = Literal["SGD", "Adam", "AdamW"]
 
@@ -83,12 +85,12 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
 
 def few_updates(settings: Settings, images: int) -> tuple[str, ...]:
     """Says it where a large batch leaves so few updates that a smaller one would teach the network more."""
-    made, possible = (settings.epochs * -(-images // batch) for batch in (settings.batch, _LEAST_NBS))
-    if settings.batch <= _LEAST_NBS or made >= _FEW_UPDATES:
+    made, possible = (settings.epochs * -(-images // batch) for batch in (settings.batch, _USUAL_BATCH))
+    if settings.batch <= _USUAL_BATCH or made >= _FEW_UPDATES:
         return ()
     return (
         f"batch={settings.batch} leaves this run {made} updates of its weights, and it is by these that it learns:"
-        f" batch={_LEAST_NBS} would make {possible}.",
+        f" batch={_USUAL_BATCH} would make {possible}.",
     )
 
 
@@ -121,5 +123,8 @@ def _closing_epochs(epochs: int) -> int:
 
 
 def _nominal_batch(settings: Settings, images: int) -> int:
-    """The most images an update, up to 64, with which the run still makes enough updates; never under 16."""
-    return max(_LEAST_NBS, min(MOST_NBS, settings.epochs * images // ENOUGH_UPDATES))
+    """The most images an update, up to 64, with which the run still makes enough updates; down to the batch, or 8.
+
+    Under the batch it could make no more of them, and weights would decay as if it did.
+    """
+    return min(MOST_NBS, max(_LEAST_NBS, settings.batch, settings.epochs * images // ENOUGH_UPDATES))

@@ -295,10 +295,10 @@ def test_another_window_scales_the_weight_decay(recipes):
 
 
 def test_the_weight_decay_of_a_window_goes_by_the_run_s_own_nominal_batch(recipes):
-    """30 epochs of 205 images gather 16 an update; 3,000 would gather 64, of which 48 are a smaller share than all."""
+    """30 epochs of 205 images gather a batch an update; 3,000 would gather 64, of which 48 are no whole share."""
     was, now = recipes({"batch": 24}, {"batch": 48, "epochs": 3000})
-    assert (was.nbs, now.nbs) == (16, 16)
-    assert now.weight_decay == pytest.approx(0.0005 * 48 / 16)
+    assert (was.nbs, now.nbs) == (24, 24)
+    assert now.weight_decay == pytest.approx(0.0005 * 48 / 24)
 
 
 def test_another_horizon_brings_another_closing_unless_it_is_named(recipes):

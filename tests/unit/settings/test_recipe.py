@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import ENOUGH_UPDATES, Recipe, few_updates, mosaic_is_open, recipe, window_images
+from peakmark.settings.recipe import (
+    ENOUGH_UPDATES,
+    Recipe,
+    few_updates,
+    mosaic_is_open,
+    recipe,
+    weight_decay,
+    window_images,
+)
 
 
 def chosen(images: int, **settings: Any) -> Recipe:
@@ -28,9 +36,16 @@ def test_the_nominal_batch_leaves_a_run_enough_updates(images, epochs, nbs):
 @given(images=st.integers(1, 200_000), epochs=st.integers(1, 500), batch=st.integers(1, 130))
 def test_no_run_makes_fewer_updates_for_want_of_a_smaller_batch(images, epochs, batch):
     found = chosen(images, epochs=epochs, batch=batch)
-    assert 16 <= found.nbs <= 64
-    assert found.nbs == 16 or images * epochs / found.nbs >= ENOUGH_UPDATES
+    least = min(64, max(8, batch))
+    assert least <= found.nbs <= 64
+    assert found.nbs == least or images * epochs / found.nbs >= ENOUGH_UPDATES
     assert abs(window_images(batch, found.nbs) - found.nbs) <= max(batch / 2, batch - found.nbs)
+    assert batch > 64 or weight_decay(Settings(data="-", batch=batch), found.nbs) < 0.0008, "not twice what is set"
+
+
+@pytest.mark.parametrize(("batch", "nbs"), [(2, 8), (8, 8), (12, 12), (16, 16), (48, 48), (64, 64), (100, 64)])
+def test_of_a_short_run_it_is_the_batch_between_8_and_64(batch, nbs):
+    assert chosen(205, epochs=30, batch=batch).nbs == nbs
 
 
 @given(images=st.integers(1, 200_000), epochs=st.integers(1, 500), nbs=st.integers(1, 300))
