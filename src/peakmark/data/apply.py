@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.outlines import bounds, cut, mapped
+from peakmark.data.outlines import bounds, cut_to, mapped
 from peakmark.data.plan import AugmentPlan, HsvChange, Matrix, TilePlan
 from peakmark.nouns import ImageArray, Sample, Truths
 
@@ -154,9 +154,9 @@ def _follow_outlines(
         for number, outline in enumerate(turned):
             if len(outline):
                 points = outline.astype(np.float64)
-                seen = mapped(cut(points, tile.crop_xyxy_px), tile.to_result)
+                seen = mapped(cut_to(points, tile.crop_xyxy_px), tile.to_result)
                 whole[row + number] = bounds(mapped(points, tile.to_result))
-                clipped[row + number] = bounds(cut(seen, (0, 0, side_px, side_px)))
+                clipped[row + number] = bounds(cut_to(seen, (0, 0, side_px, side_px)))
         row += len(truths)
 
 

@@ -70,7 +70,7 @@ def mapped(points: Points, to_result: NDArray[np.float64]) -> Points:
     return moved
 
 
-def cut(points: Points, rectangle_xyxy: Sequence[float]) -> Points:
+def cut_to(points: Points, rectangle_xyxy: Sequence[float]) -> Points:
     """Gives what of a convex shape lies in a rectangle (Sutherland and Hodgman, 1974): an edge at a time."""
     left, top, right, bottom = rectangle_xyxy
     for axis, limit, sign in ((0, left, 1.0), (1, top, 1.0), (0, right, -1.0), (1, bottom, -1.0)):

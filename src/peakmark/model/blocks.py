@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+NORM_MOMENTUM = 0.03
+"""How far statistics move to those of a microbatch, once they are settled (`norm_statistics.py`)."""
+
 
 class Conv(nn.Conv2d):
     """A convolution whose weights are set by whoever builds or reads the network, never by torch's generator.
@@ -26,7 +29,7 @@ class ConvNormAct(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()
         self.conv = Conv(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03)
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=NORM_MOMENTUM)
         # Not in place: autograd needs what went in, so in place torch would copy it first.
         self.act = nn.SiLU()
 

@@ -15,14 +15,13 @@ from typing import Any
 import torch
 
 from peakmark.checkpoint.format import Checkpoint
+from peakmark.model.blocks import NORM_MOMENTUM
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import gain
 from peakmark.model.scales import SCALES
 
 _DECAY, _RAMP_UPDATES = 0.9999, 2000
 """Of the average (`train/ema.py`)."""
-_MOMENTUM = 0.03
-"""Of the statistics, once they are settled."""
 _LEAST_UPDATES = 3
 """Before, the rate of the warm-up was about 0 and nothing moved."""
 _LEAST_AGREEMENT = 0.1
@@ -86,7 +85,7 @@ def measure(checkpoint: Checkpoint) -> Belonging | None:
     lags = list(_lags(checkpoint, names, decay)) if ripe else []
     least_batches = min(int(weights[count]) for count in counts)
     # As far as they moved when half as many were seen: a window holds several, and the average remembers some updates.
-    quickness = gain(least_batches // 2, _MOMENTUM, checkpoint.history.segments[-1].recipe["version"])
+    quickness = gain(least_batches // 2, NORM_MOMENTUM, checkpoint.history.segments[-1].recipe["version"])
     gaps = [_statistics_gap(weights, averages, norm) for norm in norms] if ripe else []
     return Belonging(
         equal=ripe and all(torch.equal(weights[name], averages[name]) for group in names for name in group),

@@ -30,10 +30,10 @@ ENOUGH_UPDATES = 1_500
 """With fewer a run ends before it has learnt what its images can teach (`docs/accuracy.md`)."""
 _FEW_UPDATES = 500
 """Sets of many kinds were far from done with 100 (`docs/accuracy.md`); 400 were enough for some."""
-MOST_NBS = 64
+_MOST_NBS = 64
 _USUAL_BATCH = 16
 _LEAST_NBS = 8
-MOST_CLOSING_EPOCHS = 10
+_MOST_CLOSING_EPOCHS = 10
 OptimizerName = Literal["SGD", "Adam", "AdamW"]
 
 
@@ -86,7 +86,8 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
 def few_updates(settings: Settings, images: int) -> tuple[str, ...]:
     """Says it where a large batch leaves so few updates that a smaller one would teach the network more."""
     made, possible = (settings.epochs * -(-images // batch) for batch in (settings.batch, _USUAL_BATCH))
-    if settings.batch <= _USUAL_BATCH or made >= _FEW_UPDATES:
+    # Where nbs is set, a smaller batch would only be gathered up to it again.
+    if settings.nbs is not None or settings.batch <= _USUAL_BATCH or made >= _FEW_UPDATES:
         return ()
     return (
         f"batch={settings.batch} leaves this run {made} updates of its weights, and it is by these that it learns:"
@@ -119,7 +120,7 @@ def window_microbatches(batch: int, nbs: int) -> int:
 
 def _closing_epochs(epochs: int) -> int:
     """YOLO's 10, but a third of a short run at the most: with 10 of 10 it would never see a mosaic."""
-    return min(MOST_CLOSING_EPOCHS, epochs // 3)
+    return min(_MOST_CLOSING_EPOCHS, epochs // 3)
 
 
 def _nominal_batch(settings: Settings, images: int) -> int:
@@ -127,4 +128,4 @@ def _nominal_batch(settings: Settings, images: int) -> int:
 
     Under the batch it could make no more of them, and weights would decay as if it did.
     """
-    return min(MOST_NBS, max(_LEAST_NBS, settings.batch, settings.epochs * images // ENOUGH_UPDATES))
+    return min(_MOST_NBS, max(_LEAST_NBS, settings.batch, settings.epochs * images // ENOUGH_UPDATES))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from peakmark.data.apply import apply_plan, truths_of_result
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.index import Index, build_index
-from peakmark.data.outlines import Outlines, bounds, cut, hull_of, outlines_of
+from peakmark.data.outlines import Outlines, bounds, cut_to, hull_of, outlines_of
 from peakmark.data.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
 from peakmark.nouns import ImageArray, Truths
 from peakmark.settings.fields import Settings
@@ -129,7 +129,7 @@ def test_what_is_cut_lies_in_the_rectangle_and_in_the_shape(polygon, sides):
     left, right = sorted(sides[:2])
     top, bottom = sorted(sides[2:])
     hull = hull_of([coordinate for point in polygon for coordinate in point]).astype(np.float64)
-    part = cut(hull, (left, top, right, bottom))
+    part = cut_to(hull, (left, top, right, bottom))
     if len(part):
         assert (part >= np.array([left, top]) - 1e-9).all()
         assert (part <= np.array([right, bottom]) + 1e-9).all()

@@ -64,6 +64,7 @@ def test_a_short_run_closes_mosaic_for_a_third_of_it_at_most(epochs, closing):
     [
         (205, {"epochs": 30, "batch": 64}, "batch=64 leaves this run 120 updates .* batch=16 would make 390"),
         (205, {"epochs": 30}, None),
+        (205, {"epochs": 30, "batch": 32, "nbs": 64}, None),  # batch=16 would make no more of them
         (205, {"epochs": 300, "batch": 64}, None),
         (5000, {"epochs": 30, "batch": 64}, None),
     ],
