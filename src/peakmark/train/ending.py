@@ -35,11 +35,10 @@ from peakmark.train.average_trial import try_averages
 from peakmark.train.build import PreparedRun, facts_of
 from peakmark.train.certainty import how_sure
 from peakmark.train.disk_use import weights_bytes
-from peakmark.train.loop import ValidationStopped
 from peakmark.train.pictures import drawn
 from peakmark.train.start import trained_model
 from peakmark.train.time_limit import larger
-from peakmark.train.validation import Speed, ValidationSet, validate_weights
+from peakmark.train.validation import Speed, ValidationSet, ValidationStopped, validate_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from peakmark.settings.recipe import Recipe, mosaic_is_open
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
+from peakmark.train.validation import ValidationStopped
 from peakmark.train.windows import Window, epoch_windows
 
 BATCHES_SHOWN = 3
@@ -53,10 +54,6 @@ class Stop(Protocol):
     @property
     def reason(self) -> Outcome | None: ...
     def requested(self) -> bool: ...
-
-
-class ValidationStopped(Exception):  # noqa: N818 - it is no error
-    """A stop was asked for during a validation; the resume repeats it."""
 
 
 Validate = Callable[[RunState], tuple[Evaluation, float | None]]

@@ -19,10 +19,13 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import Predictor, Thresholds
 from peakmark.nouns import Detections, Evaluation, ImageArray, Samples, Truths, ValidationBatch
 from peakmark.resume.state import RunState
-from peakmark.train.loop import ValidationStopped
 
 _SAMPLES = 16
 """Images of a set that pictures are drawn of."""
+
+
+class ValidationStopped(Exception):  # noqa: N818 - it is no error
+    """A stop was asked for during a validation; the resume repeats it."""
 
 
 @dataclass(frozen=True, slots=True)

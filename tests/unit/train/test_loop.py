@@ -20,9 +20,10 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, recipe
 from peakmark.train.build import first_segment
-from peakmark.train.loop import Loop, ValidationStopped
+from peakmark.train.loop import Loop
 from peakmark.train.schedule import Rates, rates
 from peakmark.train.step import Attempt
+from peakmark.train.validation import ValidationStopped
 from peakmark.train.windows import Window
 
 IMAGES = 20
