@@ -17,16 +17,16 @@ from pathlib import Path
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.format import Checkpoint, Weights
 from peakmark.checkpoint.reader import read
-from peakmark.data.dataset import read_dataset
+from peakmark.data.source.dataset import read_dataset
 from peakmark.evaluate.validator import Validated
 from peakmark.record.folder import RunFolder
+from peakmark.resume.change import restored_state
+from peakmark.resume.compare import Wishes, think_through
+from peakmark.run.build import PreparedRun, open_index, open_validation_set, put_together
+from peakmark.run.end.average_trial import Averages, gain_of, greedily, kept_weights
+from peakmark.run.weights import trained_model
 from peakmark.settings.fields import ResumeSettings
-from peakmark.train.average_trial import Averages, gain_of, greedily, kept_weights
-from peakmark.train.build import PreparedRun, open_index, open_validation_set, put_together
-from peakmark.train.planning import Wishes, think_through
-from peakmark.train.start import trained_model
-from peakmark.train.transition import restored_state
-from peakmark.train.validation import ValidationSet, validate_weights
+from peakmark.validation.validation import ValidationSet, validate_weights
 
 
 def open_run(folder: RunFolder) -> PreparedRun:

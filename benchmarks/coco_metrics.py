@@ -24,8 +24,8 @@ from peakmark.evaluate.evidence_file import to_bytes
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.formula.terms import METRIC_NAMES
 from peakmark.machine.streams import stream
-from peakmark.settings.formula import METRIC_NAMES
 
 IMAGES, TRUTHS, DETECTIONS, CLASSES = 5_000, 36_450, 504_843, 80
 

@@ -22,7 +22,7 @@ from peakmark.evaluate.protocol import AREA_NAMES, IOU_THRESHOLDS
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.uncertainty import RESAMPLES, Judgement, judge
 from peakmark.machine.streams import stream
-from peakmark.nouns import MAX_DETECTIONS
+from peakmark.nouns.evaluation import MAX_DETECTIONS
 
 EPOCHS, IMAGES = 20, 100
 TRUTHS_PER_IMAGE = (3.0, 1.0, 0.5)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.drawn_shapes import NAMES, SIDE_PX, draw_picture
+from peakmark.data.shapes.drawn_shapes import NAMES, SIDE_PX, draw_picture
 from peakmark.geometry.boxes import cxcywh_from_xyxy
 
 _SHIFT = 4

@@ -26,7 +26,7 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.events import EpochEnded, Event, MicrobatchDone, ResumePlanned, SeamJudged
-from peakmark.nouns import ChangePlan, Verdict
+from peakmark.nouns.resume import ChangePlan, Verdict
 
 
 class Watcher:

@@ -29,7 +29,7 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.cli.answering import EXIT_INTERRUPTED
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone
-from peakmark.train.keeper import DiskKeeper
+from peakmark.run.disk.checkpointer import DiskKeeper
 
 Timed = list[tuple[float, float]]
 """Seconds that went by, and seconds that the thread was on a core."""

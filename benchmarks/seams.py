@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from peakmark.checkpoint.reader import read
-from peakmark.nouns import EpochRecord, History, Losses
-from peakmark.resume.belonging import measure
-from peakmark.resume.continuity import LEAST_VALIDATED_EPOCHS, judge
-from peakmark.resume.contradictions import contradictions
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History
+from peakmark.resume.health.belonging import measure
+from peakmark.resume.health.continuity import LEAST_VALIDATED_EPOCHS, judge
+from peakmark.resume.health.contradictions import contradictions
 
 WATCHED = 3
 SHIFTS = {

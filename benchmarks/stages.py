@@ -23,7 +23,7 @@ import torch
 from peakmark import YOLO
 from peakmark.events import Event, Notice, TimeMeasured
 from peakmark.machine.devices import settle
-from peakmark.nouns import Timings
+from peakmark.nouns.timings import Timings
 
 STEP_GFLOP = 6.6
 """An image of 320 px through YOLOv8n, forward and backward: three times the 2.2 of a forward pass."""

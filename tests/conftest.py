@@ -21,7 +21,9 @@ from tests.files_by_hand import tiny_checkpoint, write_foreign  # noqa: F401 - f
 from tests.narrow import sitecustomize as narrow
 
 from peakmark.events import Event
-from peakmark.nouns import Batch, HeadOutput, LossSums, Segment
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput, LossSums
+from peakmark.nouns.run import Segment
 
 if TYPE_CHECKING:
     from peakmark import TrainResults
@@ -147,8 +149,8 @@ def _picture(rng: np.random.Generator, index: int, *, flat: bool) -> tuple[np.nd
 @pytest.fixture(scope="session")
 def segment_of() -> Callable[..., Segment]:
     """Makes the first segment of a run with these settings, or with some of it changed."""
+    from peakmark.run.build import first_segment
     from peakmark.settings.recipe import recipe
-    from peakmark.train.build import first_segment
 
     def make(settings: Settings, *, classes: int = 2, images: int = 100, **changes: Any) -> Segment:
         segment = first_segment(settings, recipe(settings, classes=classes, images=images), "the same set")

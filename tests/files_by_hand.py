@@ -15,7 +15,8 @@ import torch
 
 from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.model.detector import Detector
-from peakmark.nouns import EpochRecord, History, Losses, Position, Segment
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Position, Segment
 
 RECIPE = {
     "optimizer": "AdamW", "lr0": 0.01, "momentum": 0.9, "warmup_bias_lr": 0.0, "weight_decay": 0.0005, "nbs": 64,

@@ -23,7 +23,7 @@ from typing import Any
 import peakmark
 from peakmark.cli.main import run as run_command
 from peakmark.events import EpochEnded, Event, MicrobatchDone, TimeMeasured
-from peakmark.report.console import ConsoleObserver
+from peakmark.report.terminal.console import ConsoleObserver
 
 
 def _silent(event: Event) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from peakmark.machine.waiting import wait_briefly
 
 if TYPE_CHECKING:
-    from peakmark.audits import audit
-    from peakmark.comparisons import compare
-    from peakmark.releases import gate, promote
-    from peakmark.results import TrainResults
-    from peakmark.runs import diagnose, inspect, replay, strip
-    from peakmark.selections import select
-    from peakmark.yolo import YOLO
+    from peakmark.api.audit import audit
+    from peakmark.api.compare import compare
+    from peakmark.api.release import gate, promote
+    from peakmark.api.results import TrainResults
+    from peakmark.api.runs import diagnose, inspect, replay, strip
+    from peakmark.api.select import select
+    from peakmark.api.yolo import YOLO
 
 __all__ = [
     "YOLO",
@@ -37,13 +37,13 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _PLACES = {
-    "YOLO": "yolo",
-    "TrainResults": "results",
-    "audit": "audits",
-    "compare": "comparisons",
-    **dict.fromkeys(("gate", "promote"), "releases"),
-    "select": "selections",
-    **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "runs"),
+    "YOLO": "api.yolo",
+    "TrainResults": "api.results",
+    "audit": "api.audit",
+    "compare": "api.compare",
+    **dict.fromkeys(("gate", "promote"), "api.release"),
+    "select": "api.select",
+    **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 
 wait_briefly()

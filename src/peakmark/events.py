@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from peakmark.nouns import Batch, ChangePlan, Decision, EpochRecord, Losses, Position, Timings, Verdict
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.resume import ChangePlan, Verdict
+from peakmark.nouns.run import Decision, EpochRecord, Position
+from peakmark.nouns.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,43 +11,30 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "peakmark"
 FLOORS = {
-    "errors": 0, "shown": 0, "geometry": 0, "drawing": 0, "machine": 0,
-    "nouns": 1, "settings": 1,
-    "data": 2, "model": 2, "loss": 2, "evaluate": 2, "selection": 2, "checkpoint": 2, "record": 2,
-    "resume": 3,
-    "train": 4, "deploy": 4, "report": 4, "release": 4,
-    "yolo": 5,
-    "cli": 6, "__main__": 7,
+    "errors": 0, "shown": 0, "geometry": 0, "drawing": 0, "files": 0, "machine": 0,
+    "nouns": 1, "formula": 1,
+    "events": 2, "settings": 2,
+    "data": 3, "model": 3, "loss": 3, "evaluate": 3, "selection": 3, "checkpoint": 3, "record": 3,
+    "state": 4,
+    "validation": 5,
+    "train": 6, "deploy": 6, "report": 6, "release": 6,
+    "run": 7,
+    "resume": 8,
+    "api": 9,
+    "cli": 10, "__main__": 11,
 }  # fmt: skip
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 80
+MOST_FILES = 15
+MOST_LINES = 2500
 
 # The files that their own floor may use: every room must be able to refuse, and to show what others wrote.
 SHARED_ON_FLOOR_0 = {"errors", "shown"}
 
 
-# Rooms of several files: what there is and what happens; the facade.
-FACADE = (
-    "runs",
-    "pictures",
-    "audits",
-    "comparisons",
-    "releases",
-    "selections",
-    "validations",
-    "predictions",
-    "results",
-    "callbacks",
-    "lacking",
-    "asking",
-)
-ONE_ROOM = {"events": "nouns", **dict.fromkeys(FACADE, "yolo")}
-
-
 def room_of(module: str) -> str:
-    name = module.split(".")[1]
-    return ONE_ROOM.get(name, name)
+    return module.split(".")[1]
 
 
 def module_of(path: Path) -> str:
@@ -102,14 +89,14 @@ def test_no_room_is_a_drawer_for_odds_and_ends() -> None:
 # --- walls: one place each --------------------------------------------------------------------------------------------
 
 WALLS = {
-    # Model files are read by machine/torch_file.py, which can neither call nor be worn out.
+    # Model files are read by files/torch_file.py, which can neither call nor be worn out.
     "torch.load": (r"\btorch\.load\(|\bload\(.*weights_only", set()),
     "pickle": (r"^\s*(import|from) (pickle|_pickle|cloudpickle|dill|shelve|marshal)\b", set()),
     "final files": (
         r"\bopen\([^)]*[\"'][wax]b?\+?[\"']|\.write_text\(|\.write_bytes\(|\bcv2\.imwrite\(|\.savefig\([^)]*path|os\.replace\(|\.rename\(|os\.link\(",
-        # deploy/tables.py streams into a staged file, which machine/durable.py then gives its name.
-        # machine/stores.py writes into other stores than this machine's disks, where durable.py has no say.
-        {"machine/durable.py", "machine/stores.py", "deploy/tables.py"},
+        # deploy/tables.py streams into a staged file, which files/durable.py then gives its name.
+        # files/stores.py writes into other stores than this machine's disks, where durable.py has no say.
+        {"files/durable.py", "files/stores.py", "deploy/tables.py"},
     ),
     "random draws": (
         r"np\.random\.(rand|randn|randint|random|choice|shuffle|permutation|seed|default_rng|RandomState|uniform|normal)\b"
@@ -167,7 +154,7 @@ def test_the_walls_can_be_seen_through() -> None:
 
 
 # A picture goes through libraries that raise what they like, and must never end a run.
-CATCHES_ALL = {"train/pictures.py"}
+CATCHES_ALL = {"run/end/pictures.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -199,3 +186,28 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring, "a module begins with the question it answers"
+
+
+# --- rooms ------------------------------------------------------------------------------------------------------------
+
+ROOMS = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.relative_to(SOURCE).as_posix())
+def test_a_room_can_be_surveyed(room: Path) -> None:
+    files = [path for path in room.glob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= MOST_FILES
+    assert sum(len(path.read_text().splitlines()) for path in files) <= MOST_LINES
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.relative_to(SOURCE).as_posix())
+def test_a_room_says_its_question_what_it_knows_and_where_reading_begins(room: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+    question, _, rest = docstring.partition("\n\n")
+    assert "?" in question or question.endswith("."), question
+    assert rest.startswith("Knows "), rest
+    begin = re.search(r"Begin with (.+?)[.;,]? ?(\(|$|and |or |, |; |, |\.$)", rest.replace("\n", " "))
+    assert begin, rest
+    named = re.findall(r"[\w/]+\.py", rest)
+    assert named, rest
+    assert all((room / name).exists() for name in named), [name for name in named if not (room / name).exists()]

@@ -303,7 +303,7 @@ def _in_a_run(path: Path) -> Path:
 
 def _doors() -> dict[str, Callable[[Path], Any]]:
     import peakmark
-    from peakmark.train.start import find_model, starting_model
+    from peakmark.run.weights import find_model, starting_model
 
     fresh = find_model("yolov8n.yaml")
     return {

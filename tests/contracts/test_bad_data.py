@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.data.dataset import read_dataset
-from peakmark.data.index import Index, build_index
+from peakmark.data.source.dataset import read_dataset
+from peakmark.data.source.index import Index, build_index
 from peakmark.errors import DataError
 
 YAML = "train: images/train\nval: images/val\nnames: [cat, dog]\n"

@@ -22,8 +22,8 @@ from peakmark.cli.main import app
 from peakmark.data.order import epoch_order
 from peakmark.errors import DataError, MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunEnded, RunStarted
+from peakmark.files.lock import RunLock
 from peakmark.loss.detection import detection_loss
-from peakmark.machine.lock import RunLock
 from peakmark.machine.stopping import EndNow
 
 
@@ -140,7 +140,7 @@ def test_a_name_that_is_a_path(train):
 
 
 def test_too_little_memory(train, runs, monkeypatch):
-    monkeypatch.setattr("peakmark.train.session.available_bytes", lambda: 300 * 2**20)
+    monkeypatch.setattr("peakmark.run.begin.available_bytes", lambda: 300 * 2**20)
     with pytest.raises(MachineError, match=r"batch=4 at imgsz=32 with yolov8t needs about .* GiB of memory, and 0.3"):
         train()
     assert not runs.exists()
@@ -154,7 +154,7 @@ def test_memory_is_counted_for_the_largest_images_that_multi_scale_draws(train, 
         needed.append(side_px)
         return 2**40
 
-    monkeypatch.setattr("peakmark.train.session.training_bytes", estimate)
+    monkeypatch.setattr("peakmark.run.begin.training_bytes", estimate)
     for share, said in (
         (1.0, r"imgsz=96 and multi_scale=1, so up to 192 px, with yolov8t"),
         (0, "imgsz=96 with yolov8t"),
@@ -203,8 +203,8 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
         events.append(event)
         if isinstance(event, MicrobatchDone) and (event.epoch, event.images_done) == (1, 6):
             if disk_is_full:
-                monkeypatch.setattr("peakmark.machine.durable.write_durably", refuse)
-                monkeypatch.setattr("peakmark.machine.durable.append_line", refuse)
+                monkeypatch.setattr("peakmark.files.durable.write_durably", refuse)
+                monkeypatch.setattr("peakmark.files.durable.append_line", refuse)
             _fails()
 
     with pytest.raises(ZeroDivisionError, match="mine"):
@@ -223,8 +223,8 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
 
 
 def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
-    monkeypatch.setattr("peakmark.report.painter.draw_train_batch", _fails)
-    monkeypatch.setattr("peakmark.pictures.write_page", _fails)
+    monkeypatch.setattr("peakmark.report.pictures.painter.draw_train_batch", _fails)
+    monkeypatch.setattr("peakmark.api.pictures.write_page", _fails)
     events: list[Any] = []
     results = train(plots=True, epochs=1, observer=events.append)
     assert results.outcome == "finished"
@@ -237,7 +237,7 @@ def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
 
 
 def test_a_validation_whose_pictures_can_not_be_drawn_still_gives_its_numbers(trained, runs, monkeypatch):
-    monkeypatch.setattr("peakmark.validations.draw_evaluation", _fails)
+    monkeypatch.setattr("peakmark.api.validate.draw_evaluation", _fails)
     told: list[Any] = []
     evaluation = YOLO(trained[0].best).val(project=runs, observer=told.append)
     assert evaluation.metrics["map50_95"] == trained[0].metrics["map50_95"]
@@ -262,7 +262,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_save(train, monkeypatch):
             assert first_is_done.wait(60)
             raise EndNow
 
-    monkeypatch.setattr("peakmark.train.build.BackgroundWriter", partial(BackgroundWriter, save=held_up))
+    monkeypatch.setattr("peakmark.run.build.BackgroundWriter", partial(BackgroundWriter, save=held_up))
     began_at = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         train(epochs=3, observer=observe)

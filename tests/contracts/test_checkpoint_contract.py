@@ -12,7 +12,7 @@ import torch
 
 from peakmark.checkpoint.format import FORMAT_VERSION, to_plain
 from peakmark.checkpoint.reader import describe, read
-from peakmark.nouns import Losses
+from peakmark.nouns.losses import Losses
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = FOLDER / f"checkpoint-{FORMAT_VERSION}.pt"

@@ -20,7 +20,7 @@ from peakmark.checkpoint.reader import read, read_position
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
 from peakmark.model.foreign import read_foreign_model
-from peakmark.train.start import find_model
+from peakmark.run.weights import find_model
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.contracts.hostile_models import HOSTILE, QUICK, with_digest, write_all

@@ -13,13 +13,14 @@ import pytest
 from tests.conftest import CHEAP
 
 from peakmark import YOLO
-from peakmark.callbacks import NAMES, Callbacks, RunView
+from peakmark.api.callbacks import NAMES, Callbacks, RunView
+from peakmark.api.results import TrainResults, ValResults
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.results import Results
 from peakmark.evaluate.familiar import BoxMetrics
 from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, RunStarted
-from peakmark.nouns import Decision, EpochRecord, Losses, Position
-from peakmark.results import TrainResults, ValResults
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import Decision, EpochRecord, Position
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)

@@ -167,7 +167,7 @@ def val_workers(val, monkeypatch, **_):
 
 def val_verify(val, write_set, tmp_path, monkeypatch, **_):
     looks: list[Any] = []
-    monkeypatch.setattr("peakmark.data.survey.probe", recorded(probe, looks))
+    monkeypatch.setattr("peakmark.data.source.survey.probe", recorded(probe, looks))
     data, said = write_set(tmp_path / "fresh"), list[Any]()
     cv2.imwrite(str(data.parent / "images/val/00.png"), np.full((64, 64, 3), 1000, np.uint16))
     val(data=data, verify="fast", observer=said.append)

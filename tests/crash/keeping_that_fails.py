@@ -23,8 +23,8 @@ from fsspec.implementations.local import LocalFileSystem
 from tests.crash.saves_that_fail import BROKE, KILLED, REFUSED, Calls, kill, refuse, struck
 
 from peakmark.errors import PeakmarkError
-from peakmark.machine import stores
-from peakmark.machine.stores import Store, open_store
+from peakmark.files import stores
+from peakmark.files.stores import Store, open_store
 from peakmark.record.folder import RunFolder
 from peakmark.release.copying import copy_best
 from peakmark.release.manifest import Manifest

@@ -25,16 +25,16 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError
 from peakmark.events import Event, Notice, Observer
-from peakmark.machine import durable
-from peakmark.nouns import History, Position
+from peakmark.files import durable
+from peakmark.nouns.run import History, Position
 from peakmark.record.folder import RunFolder
-from peakmark.resume.capture import RunFacts
-from peakmark.resume.state import RunState
+from peakmark.run.disk import checkpointer as keeper
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
-from peakmark.train import keeper
+from peakmark.state.capture import RunFacts
+from peakmark.state.state import RunState
 
 FITNESSES = (0.3, 0.1, 0.2, 0.4, 0.1, 0.35, 0.5)
 KEEP = 2

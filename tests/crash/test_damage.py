@@ -18,7 +18,7 @@ from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.reader import read, read_position
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 BITS = 8
 SAMPLE = 150

@@ -16,11 +16,11 @@ from peakmark.checkpoint.catalogue import has_files, newest_good
 from peakmark.checkpoint.kept import kept_epochs
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
-from peakmark.machine import durable
-from peakmark.nouns import History
+from peakmark.files import durable
+from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
+from peakmark.run.disk.kept_weights import keep_epochs, mend_best, remove_surpassed
 from peakmark.selection.retention import kept_best
-from peakmark.train.best_weights import keep_epochs, mend_best, remove_surpassed
 
 PROGRAM = Path(__file__).with_name("kept_epochs_that_are_killed.py")
 KEEP, EPOCHS = 2, 7

@@ -13,8 +13,8 @@ import pytest
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
-from peakmark.machine.durable import clean_leftovers
-from peakmark.nouns import Position
+from peakmark.files.durable import clean_leftovers
+from peakmark.nouns.run import Position
 
 PROGRAM = Path(__file__).with_name("saves_that_fail.py")
 OLD_NAMES = ("best.pt", "last.pt")

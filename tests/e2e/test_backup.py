@@ -19,7 +19,7 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, SettingsError
 from peakmark.events import Event, Notice
-from peakmark.machine.stores import open_store
+from peakmark.files.stores import open_store
 from peakmark.record.journal import read as read_journal
 from peakmark.release.backup import Courier, Version
 from peakmark.release.manifest import Manifest

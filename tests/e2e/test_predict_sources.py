@@ -17,7 +17,7 @@ from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.events import Event, Notice
-from peakmark.nouns import Detections, ImageArray
+from peakmark.nouns.images import Detections, ImageArray
 
 BOX_XYXY_PX = (20, 10, 60, 40)
 SIDE_PX = 64

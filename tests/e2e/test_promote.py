@@ -11,7 +11,7 @@ import pytest
 
 from peakmark import YOLO, promote
 from peakmark.errors import MachineError, ModelFileError, SettingsError
-from peakmark.machine.stores import open_store
+from peakmark.files.stores import open_store
 
 
 def test_a_release_in_a_folder_is_whole_and_works(trained, peakmark, tmp_path):

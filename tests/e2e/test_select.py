@@ -22,9 +22,9 @@ from peakmark.evaluate.evidence_file import read as read_evidence
 from peakmark.evaluate.evidence_file import to_bytes
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.events import Event, Notice
-from peakmark.machine import durable
-from peakmark.machine.lock import RunLock
-from peakmark.nouns import EpochRecord, History
+from peakmark.files import durable
+from peakmark.files.lock import RunLock
+from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
 from peakmark.selection.best import best_record
 
@@ -181,7 +181,7 @@ def test_killed_between_best_and_the_state_the_next_resume_puts_best_back(run, m
 
     was = inspect(run / "weights/best.pt")["epoch"]
     with monkeypatch.context() as patch:
-        patch.setattr("peakmark.train.choosing.save", killed)
+        patch.setattr("peakmark.run.reselect.save", killed)
         with pytest.raises(KeyboardInterrupt):
             select(run, fitness=WORST)
     assert inspect(run / "weights/best.pt")["epoch"] != was

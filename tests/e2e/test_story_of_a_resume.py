@@ -8,7 +8,7 @@ from pathlib import Path
 from peakmark import YOLO
 from peakmark.record.journal import read
 from peakmark.record.settings_yaml import read_origins
-from peakmark.report.page import write_page
+from peakmark.report.pages.page import write_page
 
 
 def kinds(folder: Path, *, superseded: bool) -> list[tuple[str, int]]:

@@ -123,7 +123,7 @@ def test_auto_says_its_rule_and_an_explicit_rate_beats_it(train):
 
 def test_freed_memory_is_kept_by_a_run_that_begins_and_by_one_that_goes_on(train, monkeypatch):
     asked: list[str] = []
-    monkeypatch.setattr("peakmark.train.build.keep_freed_memory", lambda: asked.append("once"))
+    monkeypatch.setattr("peakmark.run.build.keep_freed_memory", lambda: asked.append("once"))
     results = train(epochs=1, val=False)
     assert len(asked) == 1
     YOLO().resume(results.save_dir, epochs=2, observer=lambda event: None)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from peakmark import inspect
-from peakmark.nouns import PROTOCOL
+from peakmark.nouns.evaluation import PROTOCOL
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 

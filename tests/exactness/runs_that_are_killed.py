@@ -21,7 +21,7 @@ from typing import Any, TypedDict
 
 from peakmark import YOLO
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone, RunEnded, RunStarted, ValidationProgress
-from peakmark.machine import durable
+from peakmark.files import durable
 
 PHASES = ("starting", "training", "validating", "between epochs", "ending")
 _CALLS = ("fsync", "replace", "link", "unlink")

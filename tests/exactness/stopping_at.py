@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from peakmark.cli.main import run
-from peakmark.report.console import ConsoleObserver
+from peakmark.report.terminal.console import ConsoleObserver
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ def without_bfloat16(train, stop_at, all_cores, monkeypatch):
     """A run in bfloat16, stopped after its first epoch, on a processor that has none of it from here on."""
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: True)
     monkeypatch.setattr("peakmark.machine.devices._mkldnn_has_bfloat16", lambda: True)
-    monkeypatch.setattr("peakmark.train.planning.default_threads", lambda: 1)
+    monkeypatch.setattr("peakmark.resume.compare.default_threads", lambda: 1)
     stopped = train(observer=stop_at(EpochEnded, 1), threads=2)
     assert read(stopped.last).arithmetic["precision"] == "bfloat16"
     monkeypatch.setattr("peakmark.machine.devices._native_bfloat16", lambda: False)

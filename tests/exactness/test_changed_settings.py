@@ -19,7 +19,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, MicrobatchDone, ResumePlanned, RunStarted, SeamJudged, ValidationProgress
-from peakmark.nouns import ChangePlan, Verdict
+from peakmark.nouns.resume import ChangePlan, Verdict
 from peakmark.record.unfinished import newest_unfinished
 
 WISHES = {
@@ -184,7 +184,7 @@ def test_another_fitness_is_judged_by_what_is_kept(train, runs, monkeypatch):
 
 
 def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: list[float]) -> None:
-    from peakmark.train import validation
+    from peakmark.validation import validation
 
     plain = validation.EpochValidator.__call__
 
@@ -365,7 +365,7 @@ def test_a_run_that_is_over_says_so_and_completes_its_files(whole, copy_of, fact
 
 
 def test_a_restore_that_fails_stops_and_names_the_part(inside, copy_of, monkeypatch):
-    from peakmark.resume import capture
+    from peakmark.state import capture
 
     run = copy_of(inside)
     before = (run / "weights/last.pt").read_bytes()
@@ -374,7 +374,7 @@ def test_a_restore_that_fails_stops_and_names_the_part(inside, copy_of, monkeypa
         capture.restore(checkpoint, state)
         state.optimizer.state.clear()
 
-    monkeypatch.setattr("peakmark.train.transition.restore", forgetful)
+    monkeypatch.setattr("peakmark.resume.change.restore", forgetful)
     with pytest.raises(ModelFileError, match=r"optimizer.*could not be restored exactly"):
         YOLO().resume(run, observer=_ignore)
     assert (run / "weights/last.pt").read_bytes() == before
@@ -408,7 +408,7 @@ def test_a_broken_run_is_saved_and_can_be_gone_on_with(whole, copy_of, monkeypat
     run = copy_of(whole)
     with monkeypatch.context() as patch:
         verdict = Verdict("broken", "Broken.")
-        patch.setattr("peakmark.train.resumption.looking_at", lambda *_, **__: lambda history: verdict)
+        patch.setattr("peakmark.resume.resume.looking_at", lambda *_, **__: lambda history: verdict)
         assert YOLO().resume(run, observer=_ignore, epochs=6, on_break=on_break).outcome == outcome
     assert state_of(run).position.epoch == 4  # after the first epoch that was looked at
     assert newest_unfinished(run.parent) == (run if on_break == "pause" else None)

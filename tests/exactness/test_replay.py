@@ -14,8 +14,8 @@ from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError
 from peakmark.events import MicrobatchDone, Notice
 from peakmark.record.folder import RunFolder
-from peakmark.train.replay import replay
-from peakmark.train.start import trained_model
+from peakmark.resume.replay import replay
+from peakmark.run.weights import trained_model
 from peakmark.train.step import Stepper
 
 # Three windows an epoch.

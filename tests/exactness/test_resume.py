@@ -115,14 +115,14 @@ def test_patience_holds_where_the_run_was_killed_before_its_end(train, facts, mo
 
 def test_a_signal_while_best_is_validated_again_is_heeded_and_completed_later(train, facts, uninterrupted, monkeypatch):
     """Whoever is to end the process may not wait for a large set: the run is done but for this last look."""
-    from peakmark.train.validation import validate_weights
+    from peakmark.validation.validation import validate_weights
 
     def ended_meanwhile(*given: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return validate_weights(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr("peakmark.train.ending.validate_weights", ended_meanwhile)
+        patch.setattr("peakmark.run.end.end.validate_weights", ended_meanwhile)
         stopped = train(**WISHES)
     assert stopped.outcome == "interrupted"
     assert newest_unfinished(stopped.save_dir.parent) == stopped.save_dir

@@ -41,7 +41,7 @@ def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeyp
     now = facts(train(**WISHES, name="now").save_dir)
     with monkeypatch.context() as before:
         before.setattr("peakmark.settings.recipe.VERSION", version)
-        before.setattr("peakmark.train.build.VERSION", version)
+        before.setattr("peakmark.run.build.VERSION", version)
         whole = facts(train(**WISHES, name="before").save_dir)
         run = train(**WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
     assert now["weights"] != whole["weights"], "or the versions would not differ in anything"

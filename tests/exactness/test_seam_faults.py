@@ -22,14 +22,15 @@ from peakmark.events import MicrobatchDone
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import build_detector
 from peakmark.model.scales import SCALES
-from peakmark.nouns import EpochRecord
-from peakmark.resume import capture, causes
-from peakmark.resume.capture import RunFacts
-from peakmark.resume.contradictions import contradictions
-from peakmark.resume.diagnosis import restored_wrong
+from peakmark.nouns.run import EpochRecord
+from peakmark.resume.health import causes
+from peakmark.resume.health.contradictions import contradictions
+from peakmark.resume.health.diagnosis import restored_wrong
+from peakmark.run.build import new_state
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import from_plain
-from peakmark.train.build import new_state
+from peakmark.state import capture
+from peakmark.state.capture import RunFacts
 
 # Three microbatches an epoch, each an update of its own while it warms up; a save after every window.
 WISHES = {"epochs": 3, "batch": 4, "nbs": 8, "warmup_epochs": 2, "mosaic": 0.7, "save_interval": 1e-9}
@@ -46,7 +47,7 @@ def taken():
         return states[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("peakmark.train.keeper.capture", take)
+        patch.setattr("peakmark.run.disk.checkpointer.capture", take)
         yield states
 
 

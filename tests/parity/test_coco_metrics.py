@@ -17,8 +17,8 @@ from peakmark.evaluate.evidence_file import read, to_bytes
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.formula.terms import METRIC_NAMES
 from peakmark.machine.streams import stream
-from peakmark.settings.formula import METRIC_NAMES
 
 PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 COCO_NAMES = METRIC_NAMES[:12]

@@ -13,7 +13,7 @@ from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.settings.formula_text import as_setting
+from peakmark.formula.text import as_setting
 
 PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 

@@ -15,7 +15,8 @@ from peakmark.geometry.boxes import cxcywh_from_xyxy
 from peakmark.geometry.iou import complete_iou
 from peakmark.loss.assignment import Assignment, assign
 from peakmark.loss.detection import detection_loss
-from peakmark.nouns import Batch, HeadOutput
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput
 from peakmark.settings.recipe import VERSION
 
 SIDE_PX = 64

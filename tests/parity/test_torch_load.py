@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from peakmark.checkpoint.format import to_plain
-from peakmark.machine.torch_file import TorchFile
+from peakmark.files.torch_file import TorchFile
 
 GOLDEN = sorted((Path(__file__).parents[1] / "contracts/golden").glob("*.pt"))
 DTYPES = (

@@ -16,10 +16,10 @@ from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
-from peakmark.nouns import Detections
-from peakmark.report.markup import html_page
-from peakmark.report.style import new_figure, save_figure
-from peakmark.report.terminal import Terminal
+from peakmark.nouns.images import Detections
+from peakmark.report.pages.markup import html_page
+from peakmark.report.pages.style import new_figure, save_figure
+from peakmark.report.terminal.terminal import Terminal
 from peakmark.shown import as_cell, as_shown
 
 HALF = b"caf\xe9".decode("utf-8", "surrogateescape")

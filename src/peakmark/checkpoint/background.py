@@ -15,7 +15,7 @@ from pathlib import Path
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.writer import save as save_checkpoint
 from peakmark.errors import MachineError
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 Save = Callable[..., int]
 """`save(checkpoint, *targets, go_on=...) -> size in bytes`, as in `writer.py`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read, read_position
 from peakmark.errors import ModelFileError
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 _PREFERENCE = ("last.pt", "best.pt")
 """Among files that are equally far; the kept epochs come after, in the order of their names."""

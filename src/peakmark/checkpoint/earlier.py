@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from peakmark.nouns import PROTOCOL
+from peakmark.nouns.evaluation import PROTOCOL
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 

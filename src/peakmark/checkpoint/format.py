@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from peakmark.checkpoint.kinds import check_kinds, check_optimizer
-from peakmark.nouns import EpochRecord, History, Losses, Phase, Position, Segment
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Phase, Position, Segment
 
 FORMAT = "peakmark"
 FORMAT_VERSION = 6

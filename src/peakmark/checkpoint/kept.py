@@ -13,7 +13,7 @@ from peakmark.checkpoint.catalogue import read_to_go_on
 from peakmark.checkpoint.format import TIME_COLUMNS, Checkpoint
 from peakmark.checkpoint.reader import check_whole, read_own_record
 from peakmark.errors import ModelFileError
-from peakmark.nouns import EpochRecord, History
+from peakmark.nouns.run import EpochRecord, History
 
 
 def kept_epochs(folder: Path, history: History) -> dict[int, Path]:

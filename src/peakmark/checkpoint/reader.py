@@ -25,8 +25,8 @@ from peakmark.checkpoint.format import (
 )
 from peakmark.checkpoint.writer import COMMENT_BYTES, COMMENT_PREFIX, digest_of_file
 from peakmark.errors import ModelFileError
-from peakmark.machine.torch_file import ForeignClassesError, TorchFile, UnreadableError, opened
-from peakmark.nouns import EpochRecord, Position
+from peakmark.files.torch_file import ForeignClassesError, TorchFile, UnreadableError, opened
+from peakmark.nouns.run import EpochRecord, Position
 
 _ZIP_START = b"PK\x03\x04"
 _PICKLE_START = b"\x80"

@@ -12,7 +12,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
-from peakmark.nouns import EpochRecord
+from peakmark.nouns.run import EpochRecord
 
 
 def strip_file(source: Path, target: Path | None = None) -> tuple[Path, int, int]:

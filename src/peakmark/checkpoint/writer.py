@@ -20,7 +20,7 @@ import torch
 
 from peakmark.checkpoint.format import Checkpoint, to_plain
 from peakmark.errors import MachineError, TrainingError
-from peakmark.machine import durable
+from peakmark.files import durable
 
 COMMENT_PREFIX = b"peakmark-sha256:"
 _DIGEST_CHARACTERS = 64

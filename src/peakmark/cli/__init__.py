@@ -1,1 +1,4 @@
-"""The words a user types."""
+"""Which words does a user type?
+
+Knows the api. Begin with main.py.
+"""

@@ -15,7 +15,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
 from peakmark.errors import PeakmarkError, SettingsError
-from peakmark.report.terminal import Terminal
+from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar import flags_of
 

@@ -15,7 +15,7 @@ from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_p
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
 from peakmark.errors import TrainingError
-from peakmark.report.console import ConsoleObserver
+from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar import flags_of
 from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
 

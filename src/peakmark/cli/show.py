@@ -16,20 +16,20 @@ from rich.text import Text
 
 from peakmark.data.audit.findings import counted
 from peakmark.errors import PeakmarkError
-from peakmark.nouns import Evaluation
+from peakmark.nouns.evaluation import Evaluation
 from peakmark.record.comparison import Comparison
-from peakmark.report.audit_table import print_audit
-from peakmark.report.comparison_table import print_comparison
 from peakmark.report.position import position_in_words
-from peakmark.report.resume_table import print_causes, print_verdict
+from peakmark.report.terminal.audit_table import print_audit
+from peakmark.report.terminal.comparison_table import print_comparison
+from peakmark.report.terminal.resume_table import print_causes, print_verdict
 
 if TYPE_CHECKING:
-    from peakmark.audits import Audit, RepairedSplit
+    from peakmark.api.audit import Audit, RepairedSplit
+    from peakmark.api.runs import Diagnosis
+    from peakmark.api.select import Selection
     from peakmark.release.gate import Verdict
     from peakmark.release.promotion import Release
-    from peakmark.runs import Diagnosis
-    from peakmark.selections import Selection
-    from peakmark.train.replay import Replayed
+    from peakmark.resume.replay import Replayed
 
 
 _EPOCHS_SHOWN = 10

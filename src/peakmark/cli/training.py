@@ -17,8 +17,8 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_evaluation
 from peakmark.errors import SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
-from peakmark.nouns import ChangePlan
-from peakmark.report.console import ConsoleObserver
+from peakmark.nouns.resume import ChangePlan
+from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar import flags_of, without_model
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 from peakmark.shown import as_shown

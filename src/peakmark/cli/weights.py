@@ -15,7 +15,7 @@ from peakmark.cli.answering import help_wanted, out, run_and_pairs, say, told_pl
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_description, show_release, show_replayed, show_selection
 from peakmark.errors import SettingsError, TrainingError
-from peakmark.report.console import ConsoleObserver
+from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.fields import PromoteSettings
 
 

@@ -16,15 +16,15 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
-from peakmark.data.apply import BACKGROUND
+from peakmark.data.augment.apply import BACKGROUND
 from peakmark.data.images import decode_with_remark
-from peakmark.data.index import Index
-from peakmark.data.split_notes import remarks_note
+from peakmark.data.source.index import Index
+from peakmark.data.source.split_notes import remarks_note
 from peakmark.errors import DataError, MachineError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.machine.memory import available_bytes
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 CacheMode = Literal["off", "ram", "disk"]
 

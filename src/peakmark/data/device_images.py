@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from peakmark.data.apply import BACKGROUND
+from peakmark.data.augment.apply import BACKGROUND
 from peakmark.data.cache import ImageCache
-from peakmark.data.index import Index
+from peakmark.data.source.index import Index
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.memory import available_bytes_on
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 CHANNELS = 3
 BACKGROUND_PX = 0

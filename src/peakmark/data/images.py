@@ -28,8 +28,8 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from peakmark.errors import DataError
-from peakmark.machine.given_path import is_special
-from peakmark.nouns import ImageArray
+from peakmark.files.given_path import is_special
+from peakmark.nouns.images import ImageArray
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS, MOST_PIXELS_DECODED
 
 Verify = Literal["full", "fast"]

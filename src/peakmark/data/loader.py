@@ -16,16 +16,17 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from peakmark.data.apply import apply_plan
-from peakmark.data.apply_on_device import apply_on_device
+from peakmark.data.augment.apply import apply_plan
+from peakmark.data.augment.apply_on_device import apply_on_device
+from peakmark.data.augment.device_plan import DrawnSample, drawn_sample
+from peakmark.data.augment.plan import AugmentPlan, draw_plan, draw_side
 from peakmark.data.cache import ImageCache, padded
 from peakmark.data.device_images import DeviceImages
-from peakmark.data.device_plan import DrawnSample, drawn_sample
-from peakmark.data.index import Index
 from peakmark.data.order import epoch_order
-from peakmark.data.plan import AugmentPlan, draw_plan, draw_side
+from peakmark.data.source.index import Index
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns import Batch, ImageArray, Truths, ValidationBatch
+from peakmark.nouns.batch import Batch, ValidationBatch
+from peakmark.nouns.images import ImageArray, Truths
 from peakmark.settings.fields import Settings
 
 VALIDATION_CHUNK = 8

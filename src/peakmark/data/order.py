@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peakmark.machine.streams import stream
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> IntArray:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from peakmark.errors import DataError
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 _ARRAY_REMEDY = "Give height x width x 3 in BGR, as cv2.imread returns it; or grey as height x width; or BGRA."
 

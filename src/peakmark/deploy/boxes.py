@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peakmark.nouns import Detections
+from peakmark.nouns.images import Detections
 
 _ROWS_SHOWN = 8
 """Of a table that is printed."""

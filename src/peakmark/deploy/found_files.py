@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from peakmark.data.index import Index
+from peakmark.data.source.index import Index
 from peakmark.deploy.boxes import Boxes, label_lines
-from peakmark.machine import durable
-from peakmark.nouns import Detections
+from peakmark.files import durable
+from peakmark.nouns.images import Detections
 
 _DECIMALS = 5
 """Of a px or a confidence: finer than float32 holds for a picture of 1000 px."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 
 @dataclass(frozen=True, slots=True)

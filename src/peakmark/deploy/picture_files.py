@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from peakmark.errors import DataError
-from peakmark.machine import durable
-from peakmark.nouns import FloatArray, ImageArray
+from peakmark.files import durable
+from peakmark.nouns.images import FloatArray, ImageArray
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 """What pictures can be written as."""

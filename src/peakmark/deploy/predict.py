@@ -22,7 +22,7 @@ from peakmark.deploy.frames import Frame
 from peakmark.deploy.results import Results
 from peakmark.errors import PeakmarkError
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns import Detections, ImageArray, IntArray
+from peakmark.nouns.images import Detections, ImageArray, IntArray
 
 Detect = Callable[[torch.Tensor], list[Detections]]
 """Images of one shape (B, 3, H, W) uint8 RGB to what is in each of them, in their px: thresholded and suppressed."""

@@ -29,8 +29,9 @@ from peakmark.deploy.frames import Origin
 from peakmark.deploy.picture_files import encoded, write_crops, write_picture
 from peakmark.drawing.boxes import draw_boxes
 from peakmark.errors import DataError, MachineError
-from peakmark.machine import durable, notebook
-from peakmark.nouns import ImageArray
+from peakmark.files import durable
+from peakmark.machine import notebook
+from peakmark.nouns.images import ImageArray
 from peakmark.shown import as_cell, as_shown
 
 _DECIMALS = 5

@@ -19,14 +19,14 @@ import numpy as np
 from PIL import Image
 
 from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_with_remark
-from peakmark.data.listing import is_companion, list_lines
+from peakmark.data.source.listing import is_companion, list_lines
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
 from peakmark.errors import DataError
 from peakmark.events import Notice, Observer
-from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
-from peakmark.nouns import ImageArray
+from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
+from peakmark.nouns.images import ImageArray
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 _OTHERS_SHOWN = 5

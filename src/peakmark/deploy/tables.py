@@ -15,7 +15,7 @@ from typing import Any
 from peakmark.deploy.frames import SavedName
 from peakmark.deploy.results import Results
 from peakmark.errors import MachineError
-from peakmark.machine import durable
+from peakmark.files import durable
 from peakmark.shown import as_cell, as_shown
 
 _CSV_COLUMNS = ("image", "frame", "name", "class", "confidence", "x1", "y1", "x2", "y2")

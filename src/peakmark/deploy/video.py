@@ -15,8 +15,8 @@ import numpy as np
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.errors import DataError, MachineError
 from peakmark.events import Notice, Observer
-from peakmark.machine import durable
-from peakmark.nouns import ImageArray
+from peakmark.files import durable
+from peakmark.nouns.images import ImageArray
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 

@@ -1,1 +1,4 @@
-"""Boxes and words onto pixels: pure functions of arrays."""
+"""How do boxes and words get onto pixels? Pure functions of arrays.
+
+Knows `shown` alone. Begin with boxes.py.
+"""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.protocol import IOU_THRESHOLDS, RECALL_LEVELS
 from peakmark.evaluate.tables import BoolArray, DoubleArray
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 
 def precision_by_recall(evidence: Evidence, area: int, most: int | None) -> DoubleArray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.operating_point import CONFIDENCES_K, OperatingPoint
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 
 def confusion_matrix(evidence: Evidence, point: OperatingPoint) -> IntArray:

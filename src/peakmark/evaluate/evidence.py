@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.evaluate.tables import BoolArray
-from peakmark.nouns import FloatArray
+from peakmark.nouns.images import FloatArray
 
 BitSets = NDArray[np.uint16]
 """A set of IoU thresholds per entry: bit t stands for `IOU_THRESHOLDS[t]`."""

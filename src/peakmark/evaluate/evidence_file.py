@@ -20,7 +20,7 @@ from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import place_in_group
 from peakmark.evaluate.protocol import AREA_NAMES
-from peakmark.nouns import MAX_DETECTIONS
+from peakmark.nouns.evaluation import MAX_DETECTIONS
 
 _VERSION: Final = 2
 """2 holds every detection, and how many of an image and class average precision looks at. Version 1 held the 100 best

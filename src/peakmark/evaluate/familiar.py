@@ -13,7 +13,7 @@ import numpy as np
 
 from peakmark.evaluate.fitness import f1_of
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 
 @dataclass(frozen=True, slots=True, repr=False)

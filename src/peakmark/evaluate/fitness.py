@@ -21,8 +21,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.operating_point import CONFIDENCES_K, OperatingCurves, operating_curves
 from peakmark.evaluate.resampling import ResampledMetrics, Weights
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import Curves, EpochRecord, Evaluation
-from peakmark.settings.formula import (
+from peakmark.formula.terms import (
     ALONG_CONFIDENCES,
     CLASS_METRIC_NAMES,
     METRIC_NAMES,
@@ -31,7 +30,9 @@ from peakmark.settings.formula import (
     Metric,
     computed,
 )
-from peakmark.settings.formula_text import read_formula
+from peakmark.formula.text import read_formula
+from peakmark.nouns.evaluation import Curves, Evaluation
+from peakmark.nouns.run import EpochRecord
 
 FitnessFunction = Callable[[Mapping[str, float]], float]
 """A fitness in Python: of the metrics by their names; one of a class is `metrics["recall[RBC]"]`. Larger is better."""

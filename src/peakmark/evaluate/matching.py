@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from peakmark.evaluate.evidence import BitSets, Evidence
 from peakmark.evaluate.protocol import AREA_RANGES_PX2, IOU_50, IOU_THRESHOLDS, cap_for, most_of_a_class
 from peakmark.evaluate.tables import BoolArray, DetectionTable, DoubleArray, TruthTable
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 _PAIRS_AT_ONCE = 1_000_000
 """Bounds the memory of a search for pairs to some 200 MB, whatever the size of the set."""

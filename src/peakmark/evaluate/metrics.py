@@ -25,17 +25,11 @@ from peakmark.evaluate.operating_point import (
     mean_at,
     operating_curves,
 )
-from peakmark.evaluate.protocol import (
-    ALL_SIZES,
-    AREA_NAMES,
-    IOU_50,
-    IOU_75,
-    RECALL_LEVELS,
-    protocol_in_words,
-)
+from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, RECALL_LEVELS, protocol_in_words
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import MAX_DETECTIONS, Curves, Evaluation, Losses
-from peakmark.settings.formula import METRIC_NAMES
+from peakmark.formula.terms import METRIC_NAMES
+from peakmark.nouns.evaluation import MAX_DETECTIONS, Curves, Evaluation
+from peakmark.nouns.losses import Losses
 
 COCO_NAMES: Final = METRIC_NAMES[:12]
 """The figures of COCO among the metrics, in its order."""

@@ -16,7 +16,7 @@ from peakmark.evaluate.average_precision import mean_of_present
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50
 from peakmark.evaluate.tables import BoolArray, DoubleArray
-from peakmark.nouns import FloatArray, IntArray
+from peakmark.nouns.images import FloatArray, IntArray
 
 _STEPS = 1000
 CONFIDENCES_K: FloatArray = (np.arange(_STEPS + 1) / _STEPS).astype(np.float32)

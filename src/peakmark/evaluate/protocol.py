@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from peakmark.nouns import MAX_DETECTIONS, PROTOCOL, IntArray
+from peakmark.nouns.evaluation import MAX_DETECTIONS, PROTOCOL
+from peakmark.nouns.images import IntArray
 
 # linspace, not arange: arange's steps add up to thresholds that lie a last bit above the ones COCO compares with.
 IOU_THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)

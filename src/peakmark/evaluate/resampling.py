@@ -22,9 +22,9 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.operating_point import CONFIDENCES_K
 from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, IOU_THRESHOLDS, RECALL_LEVELS
 from peakmark.evaluate.tables import BoolArray, DoubleArray
+from peakmark.formula.terms import METRIC_NAMES
 from peakmark.machine.streams import stream
-from peakmark.nouns import IntArray
-from peakmark.settings.formula import METRIC_NAMES
+from peakmark.nouns.images import IntArray
 
 Weights = NDArray[np.uint8]
 """(B, I): how many times each image is in each resample."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.nouns import Detections, FloatArray, IntArray, Truths
+from peakmark.nouns.images import Detections, FloatArray, IntArray, Truths
 
 DoubleArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 RESAMPLES: Final = 500
 """A standard error from so many is right to 3 %."""

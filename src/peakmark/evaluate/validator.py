@@ -15,7 +15,10 @@ from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns import Detections, Evaluation, Losses, LossSums, Truths, ValidationBatch
+from peakmark.nouns.batch import ValidationBatch
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.images import Detections, Truths
+from peakmark.nouns.losses import Losses, LossSums
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from torch.nn import functional
 from peakmark.geometry.anchors import AnchorGrid, boxes_from_distributions
 from peakmark.geometry.iou import complete_iou
 from peakmark.loss.assignment import Assignment, assign
-from peakmark.nouns import Batch, HeadOutput, LossSums
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput, LossSums
 
 _BELOW_LAST_BIN = 0.01
 """A distance of exactly the last bin would need a bin to its right to lie between."""

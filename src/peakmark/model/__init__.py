@@ -1,1 +1,4 @@
-"""The YOLOv8 detector."""
+"""What is the YOLOv8 network, and how do weights of other files get into it?
+
+Knows geometry, nouns and files. Begin with detector.py.
+"""

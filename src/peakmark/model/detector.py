@@ -16,7 +16,7 @@ from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.machine.streams import stream
 from peakmark.model.blocks import SPPF, C2f, Conv, ConvNormAct, Doubled
 from peakmark.model.scales import Scale
-from peakmark.nouns import HeadOutput
+from peakmark.nouns.losses import HeadOutput
 
 STRIDES = (8, 16, 32)
 BINS = 16

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from peakmark.errors import ModelFileError
-from peakmark.machine.foreign_values import ForeignObject
-from peakmark.machine.torch_file import TorchFile, UnreadableError, opened
+from peakmark.files.foreign_values import ForeignObject
+from peakmark.files.torch_file import TorchFile, UnreadableError, opened
 from peakmark.model.detector import BINS, Detector
 from peakmark.model.foreign_layers import FOREIGN_PARTS, ROOT_KIND, Module, differences, modules_of
 from peakmark.model.scales import SCALES, Scale

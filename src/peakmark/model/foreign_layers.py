@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from peakmark.errors import ModelFileError
-from peakmark.machine.foreign_values import ForeignObject
+from peakmark.files.foreign_values import ForeignObject
 from peakmark.model.blocks import SPPF, Bottleneck, C2f, Conv, ConvNormAct
 from peakmark.model.detector import BINS, STRIDES, Detector, Head
 

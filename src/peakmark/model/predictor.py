@@ -16,7 +16,8 @@ from peakmark.geometry.suppression import suppress
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, decode
 from peakmark.model.fuse import fused, packed
-from peakmark.nouns import Detections, HeadOutput
+from peakmark.nouns.images import Detections
+from peakmark.nouns.losses import HeadOutput
 from peakmark.settings.fields import Settings
 
 

@@ -1,1 +1,4 @@
-"""The run folder and what is written into it."""
+"""What lies in a run's folder for people to read, and where?
+
+Knows nouns, settings and files. Begin with folder.py.
+"""

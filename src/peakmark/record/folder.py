@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from peakmark.errors import MachineError, SettingsError
-from peakmark.machine import durable
-from peakmark.machine.given_path import given_path
-from peakmark.machine.lock import RunLock
+from peakmark.files import durable
+from peakmark.files.given_path import given_path
+from peakmark.files.lock import RunLock
 from peakmark.record.data_listing import FILE_NAME
 
 _MARK = ".peakmark"

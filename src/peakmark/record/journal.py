@@ -33,8 +33,9 @@ from peakmark.events import (
     TimeMeasured,
     ValidationProgress,
 )
-from peakmark.machine import durable
-from peakmark.nouns import Position, Verdict
+from peakmark.files import durable
+from peakmark.nouns.resume import Verdict
+from peakmark.nouns.run import Position
 from peakmark.record.plain_json import as_json
 
 

@@ -11,7 +11,8 @@ import io
 import itertools
 from typing import Any
 
-from peakmark.nouns import EpochRecord, History, Losses
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History
 
 _LOSSES = {"box_loss": "box", "cls_loss": "cls", "dfl_loss": "dfl"}
 FAMILIAR_METRICS = {

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from peakmark.errors import DataError
-from peakmark.machine.plain_yaml import read_plain_yaml
+from peakmark.files.plain_yaml import read_plain_yaml
 
 _HEAD = "# Every setting of this run, and where its value came from.\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from peakmark.events import Outcome
-from peakmark.nouns import EpochRecord, History
+from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.plain_json import as_json
 
 

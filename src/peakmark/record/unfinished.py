@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from peakmark.errors import MachineError
-from peakmark.machine.lock import is_held
+from peakmark.files.lock import is_held
 from peakmark.record import journal
 from peakmark.record.folder import RunFolder
 

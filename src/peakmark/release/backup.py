@@ -19,9 +19,9 @@ from typing import BinaryIO, NamedTuple
 from peakmark.checkpoint.reader import read_weights_epoch
 from peakmark.errors import PeakmarkError
 from peakmark.events import CheckpointSaved, Event, Notice, Observer, RunEnded, RunStarted
+from peakmark.files.stores import Store, open_store
 from peakmark.machine.stopping import StopRequest
-from peakmark.machine.stores import Store, open_store
-from peakmark.nouns import History
+from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.release.copying import copy_best

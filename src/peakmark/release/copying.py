@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from peakmark.errors import MachineError
-from peakmark.machine.stores import Store, sha256_of
+from peakmark.files.stores import Store, sha256_of
 from peakmark.release.manifest import Manifest, Ruling, from_bytes, rule, to_bytes
 
 MANIFEST = "backup.json"

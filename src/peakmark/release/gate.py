@@ -14,8 +14,8 @@ from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import draw_resamples
 from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, estimate
 from peakmark.evaluate.validator import Validated
+from peakmark.formula.terms import Formula
 from peakmark.record.plain_json import as_json
-from peakmark.settings.formula import Formula
 from peakmark.settings.requirements import Requirement, read_requirement
 
 At = Literal["value", "lower"]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from peakmark.errors import MachineError
-from peakmark.nouns import History
+from peakmark.nouns.run import History
 
 FORMAT = "peakmark-backup"
 FORMAT_VERSION = 1

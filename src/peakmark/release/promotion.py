@@ -21,8 +21,8 @@ from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.strip import stripped
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError, SettingsError
-from peakmark.machine.durable import write_bytes, write_text
-from peakmark.machine.stores import Store, sha256_of_file
+from peakmark.files.durable import write_bytes, write_text
+from peakmark.files.stores import Store, sha256_of_file
 from peakmark.record.folder import RunFolder
 from peakmark.record.plain_json import as_json
 from peakmark.release.card import Subject, card

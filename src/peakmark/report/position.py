@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 
 def position_in_words(position: Position) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from peakmark.resume.continuity import NAMES, TRAIN_NAMES, VALIDATION_NAMES
+from peakmark.resume.health.continuity import NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from peakmark.resume.seam import MIXING, Seam
 
 MAP = VALIDATION_NAMES[-1:]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from peakmark.nouns import ChangePlan, PlannedPart
-from peakmark.resume.causes import BEST_FOR_LAST, OLDER_FILE
+from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.resume.expected import expected_shift
+from peakmark.resume.health.causes import BEST_FOR_LAST, OLDER_FILE
 from peakmark.resume.seam import AUGMENTATIONS, MIXING, THRESHOLDS, Seam, Side
 from peakmark.settings.difference import Change
 

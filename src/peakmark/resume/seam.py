@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peakmark.machine.devices import Arithmetic
-from peakmark.nouns import Cause, Position
+from peakmark.nouns.resume import Cause
+from peakmark.nouns.run import Position
 from peakmark.settings.description import describe
 from peakmark.settings.difference import Change, difference
 from peakmark.settings.fields import AUGMENTATION, Settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from peakmark.nouns import EpochRecord, History
+from peakmark.nouns.run import EpochRecord, History
 
 _LATER_OF_EQUALS = 3
 """The version of the rules of training, see `settings/recipe.py`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from peakmark.nouns import Decision, EpochRecord, History
+from peakmark.nouns.run import Decision, EpochRecord, History
 from peakmark.selection.best import best_record, counts, fitness_of
 from peakmark.selection.retention import is_kept
 from peakmark.selection.rules import Rules

@@ -5,7 +5,7 @@ It must not know any file, nor who takes away what isn't kept.
 
 from __future__ import annotations
 
-from peakmark.nouns import History
+from peakmark.nouns.run import History
 from peakmark.selection.best import by_fitness
 
 

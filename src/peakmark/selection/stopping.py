@@ -5,7 +5,7 @@ They must not know any file or clock.
 
 from __future__ import annotations
 
-from peakmark.nouns import EpochRecord, History
+from peakmark.nouns.run import EpochRecord, History
 from peakmark.selection.best import candidates, counts, fitness_of
 from peakmark.selection.rules import Rules
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from peakmark.formula.terms import DEFAULT
 from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
@@ -24,7 +25,6 @@ from peakmark.settings.declaration import (
     setting,
 )
 from peakmark.settings.fields_of_use import GateSettings, PredictSettings, ValSettings
-from peakmark.settings.formula import DEFAULT
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     BAD_LABELS,

@@ -7,16 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from peakmark.settings.declaration import (
-    REQUIRED,
-    Classes,
-    Device,
-    Real,
-    SettingsModel,
-    Text,
-    Whole,
-    setting,
-)
+from peakmark.settings.declaration import REQUIRED, Classes, Device, Real, SettingsModel, Text, Whole, setting
 from peakmark.settings.shared_words import (
     AS_IN_ITS_TRAINING,
     BAD_LABELS,

@@ -12,8 +12,8 @@ A recipe has a version, since rules of training change as more is learnt; a run 
 1: as published for YOLOv8.
 2: objects of any size get targets, also those that lie between all anchors (`loss/assignment.py`).
 3: batch-norm statistics are of weights that are still in use (`model/norm_statistics.py`); hue is shifted, not
-   multiplied; polygons are turned with their image, not the boxes around them (`data/outlines.py`); the later of two
-   epochs of equal fitness is the better one; updates are computed in one pass (`train/optimizer.py`).
+   multiplied; polygons are turned with their image, not the boxes around them (`data/augment/outlines.py`); the later
+   of two epochs of equal fitness is the better one; updates are computed in one pass (`train/optimizer.py`).
 """
 
 from __future__ import annotations

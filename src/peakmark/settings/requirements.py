@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from peakmark.settings.formula import Condition, Metric, Values, computed
-from peakmark.settings.formula_text import read_condition
+from peakmark.formula.terms import Condition, Metric, Values, computed
+from peakmark.formula.text import read_condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from peakmark.errors import SettingsError
-from peakmark.machine.given_path import NO_FILE_WORDS, given_path, is_special
-from peakmark.machine.plain_yaml import read_plain_yaml
+from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
+from peakmark.files.plain_yaml import read_plain_yaml
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar import COMMANDS, in_our_names, translated

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from peakmark.settings.formula_text import as_setting
+from peakmark.formula.text import as_setting
 from peakmark.settings.requirements import as_requirements
 
 # The groups of the help, in its order.

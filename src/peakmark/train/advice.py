@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peakmark.machine.devices import Arithmetic, Precision
-from peakmark.nouns import Timings
+from peakmark.nouns.timings import Timings
 from peakmark.settings.fields import Settings
 
 _STANDS_OUT = 0.10

@@ -12,26 +12,20 @@ from typing import Protocol
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import (
-    BatchShown,
-    EpochEnded,
-    EpochStarted,
-    MicrobatchDone,
-    Notice,
-    Observer,
-    Outcome,
-    StepSkipped,
-)
-from peakmark.nouns import Batch, Decision, EpochRecord, Evaluation, History, Losses, Position, Segment
-from peakmark.resume.segments import closing_segment
-from peakmark.resume.state import OpenEpoch, RunState
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, Outcome, StepSkipped
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.state.segments import closing_segment
+from peakmark.state.state import OpenEpoch, RunState
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
-from peakmark.train.validation import ValidationStopped
 from peakmark.train.windows import Window, epoch_windows
+from peakmark.validation.validation import ValidationStopped
 
 BATCHES_SHOWN = 3
 

@@ -18,7 +18,7 @@ from peakmark.machine.compiling import compiled, compiling
 from peakmark.machine.devices import Arithmetic
 from peakmark.machine.stopping import StopNow
 from peakmark.model.detector import Detector
-from peakmark.nouns import HeadOutput
+from peakmark.nouns.losses import HeadOutput
 
 
 class Network(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from peakmark.nouns import Segment
+from peakmark.nouns.run import Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe
 from peakmark.train.windows import Window

@@ -16,8 +16,9 @@ from torch import nn
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import NormStatistics
-from peakmark.nouns import Batch, Losses, LossSums
-from peakmark.resume.state import RunState
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import Losses, LossSums
+from peakmark.state.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from peakmark.events import Observer, TimeMeasured
-from peakmark.nouns import Stage, Timings
+from peakmark.nouns.timings import Stage, Timings
 
 WARM_UP_MICROBATCHES = 3
 """Kernels are chosen and memory is taken in the first ones: they would tell of the start, not of the training."""

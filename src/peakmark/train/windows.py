@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peakmark.data.loader import Microbatch
-from peakmark.nouns import Segment
+from peakmark.nouns.run import Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, window_microbatches
 

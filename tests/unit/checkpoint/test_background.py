@@ -19,7 +19,7 @@ from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, TrainingError
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 LAST, BEST, KEPT, KEPT_BEST = Path("last.pt"), Path("best.pt"), Path("epoch5.pt"), Path("best_epoch1.pt")
 PATIENCE_S = 20

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from peakmark.checkpoint.difference import first_difference
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 
 def nudged(tensors: dict[str, torch.Tensor], name: str, index: int, by: float) -> dict[str, torch.Tensor]:

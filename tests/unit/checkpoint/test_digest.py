@@ -11,7 +11,7 @@ import torch
 
 from peakmark.checkpoint.digest import digest, digests, everything, part_digests
 from peakmark.checkpoint.format import Checkpoint
-from peakmark.nouns import History, Position
+from peakmark.nouns.run import History, Position
 
 
 def nan(payload: int) -> float:

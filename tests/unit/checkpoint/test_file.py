@@ -19,7 +19,7 @@ from peakmark.checkpoint.reader import describe, read, read_position, read_weigh
 from peakmark.checkpoint.strip import stripped
 from peakmark.checkpoint.writer import save, write
 from peakmark.errors import MachineError, ModelFileError, TrainingError
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 
 @pytest.fixture

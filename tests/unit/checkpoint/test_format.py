@@ -13,7 +13,7 @@ import torch
 
 from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import FORMAT_VERSION, from_plain, snapshot, to_plain
-from peakmark.nouns import Position
+from peakmark.nouns.run import Position
 
 
 def through_torch(plain: dict[str, Any]) -> dict[str, Any]:

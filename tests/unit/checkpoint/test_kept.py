@@ -57,6 +57,6 @@ def test_an_epoch_s_file_is_one_that_is_whole(best, tiny_checkpoint, tmp_path):
 
 def test_listing_reads_no_weights(best, tiny_checkpoint, tmp_path, monkeypatch):
     """Two hundred kept epochs took 18 s: each was read in full, its history by an unpickler in Python."""
-    monkeypatch.setattr("peakmark.machine.torch_file.TorchFile.plain", lambda _: pytest.fail("read in full"))
+    monkeypatch.setattr("peakmark.files.torch_file.TorchFile.plain", lambda _: pytest.fail("read in full"))
     monkeypatch.setattr("peakmark.checkpoint.reader.digest_of_file", lambda *_: pytest.fail("read in full"))
     assert kept_epochs(tmp_path, tiny_checkpoint.history) == {1: best}

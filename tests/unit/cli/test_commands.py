@@ -13,7 +13,9 @@ import peakmark
 from peakmark.cli.main import app, run
 from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
 from peakmark.events import Notice, Observer, Outcome, ResumePlanned, RunEnded
-from peakmark.nouns import ChangePlan, Curves, Evaluation, Fate, PlannedPart, Position
+from peakmark.nouns.evaluation import Curves, Evaluation
+from peakmark.nouns.resume import ChangePlan, Fate, PlannedPart
+from peakmark.nouns.run import Position
 
 
 def _evaluation() -> Evaluation:

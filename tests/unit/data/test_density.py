@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from peakmark.data.audit.density import check_density, density_notes
-from peakmark.data.dataset import read_dataset
-from peakmark.data.index import Index, build_index
+from peakmark.data.source.dataset import read_dataset
+from peakmark.data.source.index import Index, build_index
 
 
 def index_of(write_set: Any, folder: Path, *images: dict[int, int]) -> Index:

@@ -13,11 +13,11 @@ import pytest
 
 from peakmark.data import cache as cache_module
 from peakmark.data.cache import ImageCache
-from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify, decode, decode_with_remark
-from peakmark.data.index import Index, build_index
+from peakmark.data.source.dataset import DatasetSpec
+from peakmark.data.source.index import Index, build_index
 from peakmark.errors import DataError, MachineError
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 MODES = ("off", "ram", "disk")
 

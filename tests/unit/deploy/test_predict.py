@@ -17,14 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakmark.data.cache import ImageCache, padded, resize_into
-from peakmark.data.index import Index
+from peakmark.data.source.index import Index
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.predict import Detect, predict
 from peakmark.errors import DataError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.streams import stream
-from peakmark.nouns import Detections, ImageArray
+from peakmark.nouns.images import Detections, ImageArray
 
 NAMES = ("dark", "light")
 

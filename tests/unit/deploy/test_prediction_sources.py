@@ -15,7 +15,7 @@ from peakmark.deploy.frames import Frame
 from peakmark.deploy.sources import open_source
 from peakmark.errors import DataError, PeakmarkError
 from peakmark.events import Event, Notice
-from peakmark.nouns import ImageArray
+from peakmark.nouns.images import ImageArray
 
 Colour = tuple[int, int, int]
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -19,7 +19,7 @@ from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import DataError, MachineError
-from peakmark.nouns import Detections
+from peakmark.nouns.images import Detections
 
 NAMES = {0: "RBC", 1: "WBC"}
 

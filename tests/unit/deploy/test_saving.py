@@ -19,7 +19,7 @@ from peakmark.deploy.saving import open_saver
 from peakmark.deploy.video import VideoCopy
 from peakmark.errors import DataError, MachineError
 from peakmark.events import Event, Notice
-from peakmark.nouns import Detections
+from peakmark.nouns.images import Detections
 
 Row = tuple[float, float, float, float, float, int]
 ONE: Row = (2, 4, 10, 12, 0.5, 1)

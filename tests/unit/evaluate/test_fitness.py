@@ -16,8 +16,10 @@ from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.operating_point import CONFIDENCES_K
 from peakmark.evaluate.resampling import draw_resamples
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.nouns import EpochRecord, Evaluation, Losses
-from peakmark.settings.formula import METRIC_NAMES
+from peakmark.formula.terms import METRIC_NAMES
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord
 
 OF_DETECTIONS = ("scores_D", "class_D", "rank_D", "matched_DA", "ignored_DA")
 NAMES = ("light", "red cell", "never there")

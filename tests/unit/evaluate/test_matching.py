@@ -13,7 +13,7 @@ from peakmark.evaluate.matching import match
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50, IOU_75
 from peakmark.evaluate.tables import DetectionTable, TruthTable, detection_table, truth_table
 from peakmark.machine.streams import stream
-from peakmark.nouns import Detections, Truths
+from peakmark.nouns.images import Detections, Truths
 
 
 def truths_of(*rows: tuple[int, int, list[float]], crowd: list[bool] | None = None) -> TruthTable:

@@ -14,9 +14,9 @@ from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.operating_point import CONFIDENCES_K, best_operating_point, operating_curves
 from peakmark.evaluate.protocol import ALL_SIZES, IOU_50
 from peakmark.evaluate.tables import DetectionTable, TruthTable
+from peakmark.formula.terms import CLASS_METRIC_NAMES, METRIC_NAMES
 from peakmark.machine.streams import stream
-from peakmark.nouns import PROTOCOL, Evaluation
-from peakmark.settings.formula import CLASS_METRIC_NAMES, METRIC_NAMES
+from peakmark.nouns.evaluation import PROTOCOL, Evaluation
 
 NAMES = ("cat", "dog", "never labelled")
 

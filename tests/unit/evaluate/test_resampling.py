@@ -13,7 +13,7 @@ from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
 from peakmark.evaluate.tables import BoolArray, DetectionTable, TruthTable
-from peakmark.settings.formula import METRIC_NAMES
+from peakmark.formula.terms import METRIC_NAMES
 
 CLASSES = 4
 

@@ -13,7 +13,10 @@ import torch
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.validator import BatchPrediction, validate
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns import Batch, Detections, Evaluation, Losses, LossSums, Truths, ValidationBatch
+from peakmark.nouns.batch import Batch, ValidationBatch
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.images import Detections, Truths
+from peakmark.nouns.losses import Losses, LossSums
 
 NAMES = ("cat", "dog")
 GAINS = (7.5, 0.5, 1.5)

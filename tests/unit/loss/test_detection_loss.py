@@ -10,7 +10,8 @@ import torch
 
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.loss import detection
-from peakmark.nouns import Batch, HeadOutput, LossSums
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput, LossSums
 from peakmark.settings.recipe import VERSION
 
 SIDE_PX = 64

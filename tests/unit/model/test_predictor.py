@@ -12,7 +12,7 @@ from peakmark.model.detector import Detector, build_detector
 from peakmark.model.fuse import fused
 from peakmark.model.predictor import Predictor, ReadyPredictor, Thresholds
 from peakmark.model.scales import SCALES
-from peakmark.nouns import HeadOutput
+from peakmark.nouns.losses import HeadOutput
 
 ARITHMETIC = Arithmetic("cpu", "test", "float32", 1, True, True)
 

@@ -24,18 +24,10 @@ from peakmark.events import (
     TimeMeasured,
     ValidationProgress,
 )
-from peakmark.nouns import (
-    Cause,
-    ChangePlan,
-    Decision,
-    EpochRecord,
-    Losses,
-    Observed,
-    PlannedPart,
-    Position,
-    Timings,
-    Verdict,
-)
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.resume import Cause, ChangePlan, Observed, PlannedPart, Verdict
+from peakmark.nouns.run import Decision, EpochRecord, Position
+from peakmark.nouns.timings import Timings
 from peakmark.record.journal import Journal, mark_superseded, read
 
 LOSSES = Losses(1.0, 1.0, 1.0)

@@ -24,7 +24,8 @@ from peakmark.events import (
     ValidationProgress,
 )
 from peakmark.machine.streams import stream
-from peakmark.nouns import Decision, History, Losses, Position
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import Decision, History, Position
 from peakmark.record import results_csv, settings_yaml, summary
 from peakmark.record.journal import Journal
 from peakmark.record.plain_json import as_json

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from peakmark.errors import MachineError, SettingsError
-from peakmark.machine.lock import RunLock
+from peakmark.files.lock import RunLock
 from peakmark.record.folder import RunFolder, create_run_folder
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from peakmark import YOLO
+from peakmark.api.runs import run_to_resume
 from peakmark.errors import ModelFileError
 from peakmark.events import Event, Notice, Outcome, RunEnded
-from peakmark.machine.lock import RunLock
-from peakmark.nouns import Position
+from peakmark.files.lock import RunLock
+from peakmark.nouns.run import Position
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal
 from peakmark.record.unfinished import newest_unfinished, under_way
-from peakmark.runs import run_to_resume
 
 
 def make_run(project: Path, name: str, outcome: str | None, *, at: int = 0) -> RunFolder:
@@ -90,7 +90,7 @@ def test_a_resume_that_names_no_run_says_which_it_left_out(tmp_path: Path, monke
     def goes_on_with(folder: RunFolder, *_: object) -> None:
         raise ModelFileError(str(folder.path))
 
-    monkeypatch.setattr("peakmark.yolo.resume_run", goes_on_with)
+    monkeypatch.setattr("peakmark.api.yolo.resume_run", goes_on_with)
     for run, said in ((None, 1), (stopped.path, 0)):
         told.clear()
         with RunLock(busy.path), pytest.raises(ModelFileError, match=f"^{stopped.path}$"):

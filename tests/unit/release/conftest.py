@@ -18,8 +18,9 @@ from peakmark.evaluate.evidence_file import to_bytes
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.machine import durable
-from peakmark.nouns import EpochRecord, History, Losses, Position
+from peakmark.files import durable
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Position
 from peakmark.record.data_listing import render as render_listing
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import render

@@ -14,9 +14,9 @@ import pytest
 
 from peakmark.errors import MachineError
 from peakmark.events import Notice, RunEnded, RunStarted
+from peakmark.files.stores import open_store
 from peakmark.machine.stopping import StopRequest
-from peakmark.machine.stores import open_store
-from peakmark.nouns import History, Position
+from peakmark.nouns.run import History, Position
 from peakmark.release import backup
 from peakmark.release.backup import Backup, Courier, Version
 from peakmark.release.copying import copy_best

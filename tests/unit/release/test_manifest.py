@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from peakmark.errors import MachineError
-from peakmark.nouns import History
+from peakmark.nouns.run import History
 from peakmark.release.manifest import Manifest, from_bytes, identity_of, rule, to_bytes
 
 THERE = Manifest("train", "0123456789ab", "best.pt", epoch=5, segment=1, sha256="aa", size_bytes=10)

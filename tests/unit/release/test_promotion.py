@@ -18,7 +18,7 @@ from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError, SettingsError
-from peakmark.machine.stores import open_store
+from peakmark.files.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.plain_json import as_json
 from peakmark.release.promotion import Wish, candidate_of, promote_to

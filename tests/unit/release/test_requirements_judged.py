@@ -14,7 +14,7 @@ from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.evaluate.uncertainty import RESAMPLES, estimate
 from peakmark.evaluate.validator import Validated
-from peakmark.nouns import Detections, Truths
+from peakmark.nouns.images import Detections, Truths
 from peakmark.release.gate import At, Ruling, judge, open_requirements, verdict_of
 
 NAMES = ("cat", "dog", "absent")

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from peakmark.nouns import Curves, EpochRecord, Evaluation, History, Losses, Segment
+from peakmark.nouns.evaluation import Curves, Evaluation
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from peakmark.data.audit.findings import Example, Finding, Shown, finding
-from peakmark.report.audit_page import write_audit_page
+from peakmark.report.pages.audit_page import write_audit_page
 
 NAMES = ("<cat>", "dog")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from peakmark.data.audit.findings import Example, Finding, finding
-from peakmark.report.audit_table import print_audit
+from peakmark.report.terminal.audit_table import print_audit
 
 
 def printed(findings: Sequence[Finding]) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 
 from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, RunEnded
 from peakmark.machine import notebook
-from peakmark.nouns import Decision, EpochRecord, Losses, Position
-from peakmark.report.console import ConsoleObserver
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import Decision, EpochRecord, Position
+from peakmark.report.terminal.console import ConsoleObserver
 
 LOSSES = Losses(1.0, 2.0, 3.0)
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.nouns import History
-from peakmark.report.confusion import draw_confusion
-from peakmark.report.curves import draw_results
-from peakmark.report.labels import SplitLabels, draw_labels
-from peakmark.report.precision_recall import draw_precision_recall
+from peakmark.nouns.run import History
+from peakmark.report.pictures.confusion import draw_confusion
+from peakmark.report.pictures.curves import draw_results
+from peakmark.report.pictures.labels import SplitLabels, draw_labels
+from peakmark.report.pictures.precision_recall import draw_precision_recall
 
 EIGHTY = tuple(f"class number {c}" for c in range(80))
 AWKWARD = ("_hidden", "price $x$ or $\\frac{$", "two\nlines", "名前", "n" * 200)

@@ -13,12 +13,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
-from peakmark.nouns import History
+from peakmark.nouns.run import History
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
-from peakmark.report import comparison_curves
-from peakmark.report.comparison_curves import Curve, draw_comparison
-from peakmark.report.comparison_page import write_comparison_page
-from peakmark.report.comparison_table import by_value, print_comparison
+from peakmark.report.pages import comparison_curves
+from peakmark.report.pages.comparison_curves import Curve, draw_comparison
+from peakmark.report.pages.comparison_page import write_comparison_page
+from peakmark.report.terminal.comparison_table import by_value, print_comparison
 
 LEAD = Measured(0.021, 0.006, 0.009, 0.033)
 

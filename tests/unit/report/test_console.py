@@ -25,10 +25,13 @@ from peakmark.events import (
     TimeMeasured,
     ValidationProgress,
 )
-from peakmark.nouns import ChangePlan, Decision, EpochRecord, Losses, PlannedPart, Position, Timings, Verdict
-from peakmark.report.console import ConsoleObserver
-from peakmark.report.epoch_table import columns_for, header, row
-from peakmark.report.pace import Pace, as_clock
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.resume import ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.run import Decision, EpochRecord, Position
+from peakmark.nouns.timings import Timings
+from peakmark.report.terminal.console import ConsoleObserver
+from peakmark.report.terminal.epoch_table import columns_for, header, row
+from peakmark.report.terminal.pace import Pace, as_clock
 
 METRICS = {"map50_95": 0.4123, "map50": 0.7, "precision": 0.71, "recall": 0.6}
 LOSSES = Losses(1.2345, 2.345, 1.01)

@@ -12,10 +12,11 @@ import pytest
 
 from peakmark.errors import MachineError
 from peakmark.events import Notice, ResumePlanned, SeamJudged
-from peakmark.nouns import Cause, ChangePlan, PlannedPart, Position, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.run import Position
 from peakmark.record import results_csv, summary
 from peakmark.record.journal import Journal, mark_superseded
-from peakmark.report.page import write_page
+from peakmark.report.pages.page import write_page
 
 SUMMARY = {
     "settings": {"data": "<shapes>", "epochs": 3, "imgsz": 640},

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from peakmark.events import ResumePlanned, SeamJudged
-from peakmark.nouns import Cause, ChangePlan, PlannedPart, Position, Verdict
-from peakmark.report.console import ConsoleObserver
-from peakmark.report.resume_table import print_causes, print_plan, print_verdict
+from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.run import Position
+from peakmark.report.terminal.console import ConsoleObserver
+from peakmark.report.terminal.resume_table import print_causes, print_plan, print_verdict
 
 POSITION = Position(16, 96, "train", 400)
 WEIGHTS = PlannedPart("weights", "carried over", "raw weights and batch-norm statistics, bit for bit")

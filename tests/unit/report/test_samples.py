@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from peakmark.drawing.boxes import class_colour
-from peakmark.nouns import Batch, Detections, Truths
-from peakmark.report import samples
-from peakmark.report.samples import draw_train_batch, draw_validation
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.images import Detections, Truths
+from peakmark.report.pictures import samples
+from peakmark.report.pictures.samples import draw_train_batch, draw_validation
 
 
 def batch(images: int, side: int = 64) -> Batch:

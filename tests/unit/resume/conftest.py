@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peakmark.nouns import EpochRecord, History, Losses, Segment
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Segment
 from peakmark.settings.fields import Settings
 
 

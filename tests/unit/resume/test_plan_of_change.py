@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from peakmark.machine.devices import Arithmetic
-from peakmark.nouns import Cause, ChangePlan, PlannedPart, Position
-from peakmark.resume.causes import BEST_FOR_LAST, UPDATE_COUNT
+from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart
+from peakmark.nouns.run import Position
 from peakmark.resume.expected import NOT_COMPARED
+from peakmark.resume.health.causes import BEST_FOR_LAST, UPDATE_COUNT
 from peakmark.resume.plan import plan
 from peakmark.resume.seam import Seam, Side
-from peakmark.resume.segments import next_horizon, next_recipe, segment_begins
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
+from peakmark.state.segments import next_horizon, next_recipe, segment_begins
 
 ARITHMETIC = Arithmetic("cpu", "a processor", "bfloat16", 2, True, True)
 POSITION = Position(16, 40, "train", 99)

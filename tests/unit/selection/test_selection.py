@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakmark.nouns import EpochRecord, History, Losses, Segment
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import EpochRecord, History, Segment
 from peakmark.selection.best import best_record, fitness_of
 from peakmark.selection.decide import decide, until_then
 from peakmark.selection.retention import is_kept, kept_best

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from peakmark.machine.devices import Arithmetic, Augmentation, Precision
-from peakmark.nouns import Stage, Timings
+from peakmark.nouns.timings import Stage, Timings
 from peakmark.settings.fields import Settings
 from peakmark.train.advice import Facts, advise
 

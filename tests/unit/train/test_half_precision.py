@@ -18,9 +18,10 @@ from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
-from peakmark.nouns import Batch, HeadOutput, LossSums
-from peakmark.resume.state import RunState
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput, LossSums
 from peakmark.settings.recipe import VERSION
+from peakmark.state.state import RunState
 from peakmark.train import step
 from peakmark.train.network import PlainNetwork
 from peakmark.train.schedule import Rates
@@ -125,7 +126,7 @@ def test_a_gradient_that_is_finite_at_no_scale_is_trouble_once_the_scale_is_1(st
 
 
 def test_the_scale_and_what_it_waits_for_are_part_of_the_state(make_state, state, make_batch, overflow_above):
-    """`resume/capture.py` restores them: tests/unit/resume. Here that the next updates depend on them."""
+    """`state/capture.py` restores them: tests/unit/resume. Here that the next updates depend on them."""
     overflow_above(5000.0)
     for _ in range(4):
         attempt(state, make_batch(0))

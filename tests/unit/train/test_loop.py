@@ -13,18 +13,20 @@ import pytest
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, Outcome, StepSkipped
-from peakmark.nouns import Decision, Evaluation, History, Losses, Position
-from peakmark.resume.state import RunState
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.losses import Losses
+from peakmark.nouns.run import Decision, History, Position
+from peakmark.run.build import first_segment
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, recipe
-from peakmark.train.build import first_segment
+from peakmark.state.state import RunState
 from peakmark.train.loop import Loop
 from peakmark.train.schedule import Rates, rates
 from peakmark.train.step import Attempt
-from peakmark.train.validation import ValidationStopped
 from peakmark.train.windows import Window
+from peakmark.validation.validation import ValidationStopped
 
 IMAGES = 20
 

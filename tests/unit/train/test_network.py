@@ -14,7 +14,7 @@ from peakmark.checkpoint.format import snapshot
 from peakmark.errors import MachineError
 from peakmark.events import Event, Notice
 from peakmark.machine.stopping import StopNow
-from peakmark.resume.state import RunState
+from peakmark.state.state import RunState
 from peakmark.train.network import CompiledNetwork, Network, PlainNetwork
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")

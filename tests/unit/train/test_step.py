@@ -15,13 +15,14 @@ from peakmark.data.loader import Microbatch
 from peakmark.errors import DataError, SettingsError
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
-from peakmark.nouns import Batch, HeadOutput, Losses, LossSums
-from peakmark.resume.state import RunState
+from peakmark.nouns.batch import Batch
+from peakmark.nouns.losses import HeadOutput, Losses, LossSums
+from peakmark.run.open_data import check_no_lone_value
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION
+from peakmark.state.state import RunState
 from peakmark.train import step
 from peakmark.train.network import PlainNetwork
-from peakmark.train.open_data import check_no_lone_value
 from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt, Stepper, freeze, weighted
 from peakmark.train.windows import Window

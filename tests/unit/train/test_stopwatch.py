@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peakmark.events import TimeMeasured
-from peakmark.nouns import Stage, Timings
+from peakmark.nouns.timings import Stage, Timings
 from peakmark.train.stopwatch import MICROBATCHES_MEASURED, WARM_UP_MICROBATCHES, NoStopwatch, Profile
 
 

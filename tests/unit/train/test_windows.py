@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakmark.nouns import Segment
+from peakmark.nouns.run import Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 from peakmark.train.windows import Window, epoch_windows

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, counted, finding, worst_first
-from peakmark.data.index import Index
-from peakmark.nouns import MAX_DETECTIONS
+from peakmark.data.source.index import Index
+from peakmark.nouns.evaluation import MAX_DETECTIONS
 from peakmark.settings.fields import Settings
 
 _IN_ALL: int = Settings.model_fields["max_det"].default

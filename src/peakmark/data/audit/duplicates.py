@@ -14,7 +14,7 @@ import numpy as np
 from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
 from peakmark.data.audit.likeness import alike_pairs
 from peakmark.data.audit.pool import Pool
-from peakmark.nouns import FloatArray, IntArray
+from peakmark.nouns.images import FloatArray, IntArray
 
 _MANY_LEAKED = 0.02
 """Share of a validation or test split from which a leak is called high: it can then move a metric visibly."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.machine.streams import stream
-from peakmark.nouns import IntArray
+from peakmark.nouns.images import IntArray
 
 HASH_BITS = 64
 _TABLES = 24

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from peakmark.data.audit.findings import MOST_EXAMPLES, Example, Finding, Severity, counted, finding
-from peakmark.data.index import Index
-from peakmark.nouns import FloatArray
+from peakmark.data.source.index import Index
+from peakmark.nouns.images import FloatArray
 from peakmark.settings.fields import Settings
 
 TINY_PX, SMALL_PX = 8.0, 16.0

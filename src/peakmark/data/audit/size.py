@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
-from peakmark.data.index import Index
-from peakmark.nouns import IntArray
+from peakmark.data.source.index import Index
+from peakmark.nouns.images import IntArray
 
 FEW_TRUTHS = 10
 """Below this an AP is a matter of single objects."""

@@ -1,1 +1,4 @@
-"""Comparing runs: which is best, how sure that is, and what differs."""
+"""Which of these runs is best, how sure is that, and what differs between them?
+
+Knows record and evaluate. Begin with comparing.py.
+"""

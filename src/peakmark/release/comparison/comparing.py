@@ -13,6 +13,8 @@ from pathlib import Path
 from peakmark.checkpoint.format import protocol_in
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness, FitnessFunction, fitness_by
+from peakmark.formula.terms import DEFAULT
+from peakmark.formula.text import read_formula
 from peakmark.record.comparison import ComparedRun, Comparison, Measured
 from peakmark.release.comparison.metrics import Resampled, behind, evidence_of, resample
 from peakmark.release.comparison.runs import Run, read_runs
@@ -20,8 +22,6 @@ from peakmark.release.comparison.sameness import sameness
 from peakmark.release.comparison.seeds import seed_groups
 from peakmark.release.comparison.settings import differing_settings, differing_surroundings
 from peakmark.release.comparison.words import another_kind, outcome, seeds_in_words, unranked
-from peakmark.settings.formula import DEFAULT
-from peakmark.settings.formula_text import read_formula
 
 _COMPARABLE = ("validation images", "image sizes", "protocols")
 """The parts of what makes epochs comparable, as checkpoint.format.comparable puts them together."""

@@ -20,7 +20,8 @@ from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import DoubleArray
 from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, estimate, leads
-from peakmark.nouns import EpochRecord, IntArray
+from peakmark.nouns.images import IntArray
+from peakmark.nouns.run import EpochRecord
 from peakmark.record.comparison import Measured
 from peakmark.release.comparison.runs import Run
 

@@ -14,8 +14,8 @@ from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.digest import digests, part_digests
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.errors import DataError, MachineError, ModelFileError
-from peakmark.machine.given_path import given_path
-from peakmark.nouns import EpochRecord, History, Position
+from peakmark.files.given_path import given_path
+from peakmark.nouns.run import EpochRecord, History, Position
 from peakmark.record.data_listing import Listing
 from peakmark.record.data_listing import read as read_listing
 from peakmark.record.folder import RunFolder

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from peakmark.checkpoint.format import TIME_COLUMNS
-from peakmark.nouns import EpochRecord
+from peakmark.nouns.run import EpochRecord
 from peakmark.release.comparison.runs import Run
 from peakmark.release.comparison.settings import differing_files
 from peakmark.settings.description import as_written

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from peakmark.data.audit.pool import Pool
-from peakmark.data.dataset import DatasetSpec
-from peakmark.data.index import Index, SurveyedSplit, survey_split
+from peakmark.data.source.dataset import DatasetSpec
+from peakmark.data.source.index import Index, SurveyedSplit, survey_split
 
 
 @pytest.fixture

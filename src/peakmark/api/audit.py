@@ -1,0 +1,154 @@
+"""How is a data set audited? The part of the facade that needs no model: it loads no torch and computes nothing itself.
+
+Every image is looked at, every label line read, and what is found is written down: findings, examples to look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peakmark.data.audit.duplicates import check_duplicates, find_duplicates
+from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
+from peakmark.data.audit.labels import check_labels
+from peakmark.data.audit.pool import Pool, look_at
+from peakmark.data.audit.repair import Repair, repair_split, write_split
+from peakmark.data.audit.sequences import check_torn, find_torn
+from peakmark.data.audit.shift import check_shift
+from peakmark.data.audit.size import check_size
+from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.source.index import SurveyedSplit, survey_split
+from peakmark.errors import Mistakes
+from peakmark.events import Notice, Observer
+from peakmark.files.durable import write_text
+from peakmark.machine.cores import granted_cores
+from peakmark.record.folder import create_run_folder
+from peakmark.record.plain_json import as_json
+from peakmark.report.pages.audit_page import write_audit_page
+from peakmark.settings.fields import AuditSettings
+from peakmark.settings.parse import parse
+
+_FILE = "audit.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedSplit:
+    """Lists of a split in which nothing is torn apart."""
+
+    data_yaml: Path
+    images: dict[str, int]
+    moved: int
+    """Images that are in another split than before."""
+    left_out: int
+    """Further copies of a file with the same labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was found in a data set."""
+
+    data: str
+    images: dict[str, int]
+    """Per split, those that can be read."""
+    objects: dict[str, int]
+    fingerprints: dict[str, str] = field(repr=False)
+    findings: tuple[Finding, ...]
+    """Worst first."""
+    folder: Path
+    """Where it is written down."""
+    repaired: RepairedSplit | None = None
+    """What `fix=split` wrote."""
+
+    @property
+    def severity(self) -> Severity | None:
+        """That of the worst finding; None where there is none."""
+        return worst(self.findings)
+
+    def to_json(self) -> str:
+        """Gives all of it as JSON."""
+        return as_json({"severity": self.severity, "audit": self}, indent=2)
+
+
+def audit(data: str | Path | None = None, *, observer: Observer | None = None, **settings: Any) -> Audit:
+    """Looks for what could spoil a training on this data set or its numbers; writes what it finds into a folder.
+
+    `settings`: those of `peakmark audit --help`. The data are not touched. Raises SettingsError and DataError with
+    every mistake at once, and MachineError.
+    """
+    observe = observer or (lambda event: None)
+    wishes, spec = _checked(settings if data is None else {**settings, "data": data})
+    for note in spec.notes:
+        observe(Notice(note))
+    splits = _survey(spec, wishes, observe)
+    indexes = {split: found.index for split, found in splits.items()}
+    findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
+    findings += check_size(indexes, spec.names)
+    observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
+    pool = look_at(indexes, workers=granted_cores())
+    duplicates, torn = find_duplicates(pool), find_torn(pool)
+    findings += check_duplicates(pool, duplicates)
+    findings += check_torn(pool, torn)
+    findings += check_shift(pool, spec.names)
+    folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+    for note in said:
+        observe(Notice(note))
+    repair = repair_split(pool, duplicates, torn) if wishes.fix == "split" else None
+    if repair is not None and (empty := [split for split, images in repair.splits.items() if not images]):
+        observe(Notice(_cannot_be_repaired(empty), serious=True))
+        repair = None
+    done = Audit(
+        data=str(spec.yaml),
+        images={split: len(index) for split, index in indexes.items()},
+        objects={split: len(index.classes) for split, index in indexes.items()},
+        fingerprints={split: index.fingerprint for split, index in indexes.items()},
+        findings=worst_first(findings),
+        folder=folder.path,
+        repaired=_written(repair, pool, spec, folder.path / "repaired") if repair else None,
+    )
+    write_text(folder.path / _FILE, done.to_json() + "\n")
+    sizes = {split: (done.images[split], done.objects[split]) for split in indexes}
+    write_audit_page(folder.path, done.data, done.findings, sizes, spec.names, wishes.max_image_pixels)
+    return done
+
+
+def _checked(given: dict[str, Any]) -> tuple[AuditSettings, DatasetSpec]:
+    found = Mistakes()
+    wishes, spec = None, None
+    with found.gathered():
+        wishes = parse(AuditSettings, given).settings
+    with found.gathered():
+        spec = read_dataset(given["data"]) if given.get("data") else None
+    found.tell()
+    assert wishes is not None
+    assert spec is not None
+    return wishes, spec
+
+
+def _written(repair: Repair, pool: Pool, spec: DatasetSpec, folder: Path) -> RepairedSplit:
+    images = {split: len(of) for split, of in repair.splits.items()}
+    return RepairedSplit(write_split(repair, pool, spec, folder), images, repair.moved, repair.left_out)
+
+
+def _cannot_be_repaired(empty: list[str]) -> str:
+    return (
+        f"fix=split: {' and '.join(empty)} would be empty, since all its images belong together with others;"
+        " nothing was written. Take images for it that were recorded at another time or place."
+    )
+
+
+def _survey(spec: DatasetSpec, wishes: AuditSettings, observe: Observer) -> dict[str, SurveyedSplit]:
+    splits = {}
+    for split in spec.splits:
+        observe(Notice(f"{split}: reading every image and label."))
+        # A training turns polygons as such, a validation sees the boxes around them: one fingerprint for both doors.
+        splits[split] = survey_split(
+            spec,
+            split,
+            max_image_pixels=wishes.max_image_pixels,
+            workers=granted_cores(),
+            bad_labels=wishes.bad_labels,
+            with_outlines=split == "train",
+        )
+        observe(Notice(f"{split}: {len(splits[split].index):,} images, {splits[split].index.contents}."))
+    return splits

@@ -1,0 +1,37 @@
+"""How does a run come to its pictures? Where training and report meet, which don't know each other.
+
+A part of the facade: it composes and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from peakmark.data.source.index import Index
+from peakmark.report.pictures.painter import SplitLabels, TrainBatchPainter, draw_evaluation, draw_run, write_page
+from peakmark.run.end.end import Artist, EndedRun
+from peakmark.run.weights import trained_model
+from peakmark.validation.validation import sample_detections
+
+
+def artist() -> Artist:
+    """Gives who draws a run, for a training to call."""
+    return Artist(TrainBatchPainter(), _draw_ended)
+
+
+def _draw_ended(ended: EndedRun) -> None:
+    """Draws an ended run into its folder."""
+    run, folder = ended.run, ended.folder.path
+    splits = {"train": _split_labels(run.train_index)}
+    if run.val_index is not None:
+        splits["val"] = _split_labels(run.val_index)
+    best = ended.summary["best"]
+    draw_run(folder, run.state.history, best["epoch"] - 1 if best else None, splits, run.names)
+    if ended.evaluation is not None and ended.best is not None and run.validation is not None:
+        samples = sample_detections(trained_model(ended.best), run.validation, run.arithmetic)
+        draw_evaluation(folder, ended.evaluation, samples)
+    write_page(folder)
+
+
+def _split_labels(index: Index) -> SplitLabels:
+    return SplitLabels(index.boxes_cxcywh_norm, index.classes, np.diff(index.offsets))

@@ -1,0 +1,100 @@
+"""How does a model look for objects in whatever a user hands over? The part of the facade behind `predict`.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from peakmark.api.validate import Trained, arithmetic_of
+from peakmark.deploy.predict import batch_of, predict
+from peakmark.deploy.results import Results
+from peakmark.deploy.saving import Shown, open_saver
+from peakmark.deploy.sources import open_source
+from peakmark.errors import SettingsError
+from peakmark.events import Notice, Observer
+from peakmark.model.detector import Detector
+from peakmark.model.predictor import ReadyPredictor, Thresholds
+from peakmark.record.folder import create_run_folder
+from peakmark.settings.fields import PredictSettings
+
+_NAMES_LISTED = 20
+
+
+def find_objects(
+    source: object,
+    trained: Trained,
+    wishes: PredictSettings,
+    observe: Observer,
+    model: Detector,
+    predictor: ReadyPredictor,
+    *,
+    shared: bool,
+) -> Iterator[Results]:
+    """Gives the results of a source one by one, and saves them where that is wished.
+
+    `model`: the network with the weights that `trained` is known of; `shared`: others hold it and may change its
+    weights. Raises DataError, and MachineError where anything is saved.
+    """
+    arithmetic = arithmetic_of(trained, wishes.device, observe)
+    thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det, wishes.agnostic_nms)
+    frames = open_source(
+        source, vid_stride=wishes.vid_stride, max_image_pixels=wishes.max_image_pixels, observer=observe
+    )
+    batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
+    detect = predictor.of(model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared)
+    results = predict(
+        frames,
+        detect,
+        names=trained.names,
+        side_px=wishes.imgsz or trained.settings["imgsz"],
+        batch=batch,
+        classes=_class_numbers(wishes.classes, trained.names),
+    )
+    if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv or wishes.save_crop):
+        yield from results
+        return
+    folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
+    for note in said:
+        observe(Notice(note))
+    with open_saver(
+        folder.path,
+        observer=observe,
+        pictures=wishes.save,
+        line_width=wishes.line_width,
+        shown=Shown(wishes.show_boxes, wishes.show_labels, wishes.show_conf),
+        crops=wishes.save_crop,
+        txt=wishes.save_txt,
+        txt_conf=wishes.save_conf,
+        json=wishes.save_json,
+        csv=wishes.save_csv,
+    ) as saver:
+        for result in results:
+            saver.add(result)
+            yield result
+    observe(Notice(f"Written to {folder.path}"))
+
+
+def _class_numbers(wishes: Sequence[int | str] | None, names: Sequence[str]) -> tuple[int, ...] | None:
+    """The numbers of classes that were given by number or name. Raises SettingsError for each that the model lacks."""
+    if wishes is None:
+        return None
+    by_name = {name: number for number, name in enumerate(names)}
+    wrong = []
+    for wish in wishes:
+        if isinstance(wish, str) and wish not in by_name:
+            near = difflib.get_close_matches(wish, names, n=1)
+            wrong.append(f"classes has {wish!r}, which the model doesn't know; {_near(near, names)}.")
+        elif isinstance(wish, int) and wish >= len(names):
+            wrong.append(f"classes has {wish}; the model's classes are 0 to {len(names) - 1}.")
+    if wrong:
+        raise SettingsError(wrong)
+    return tuple(sorted({by_name[wish] if isinstance(wish, str) else wish for wish in wishes}))
+
+
+def _near(near: Sequence[str], names: Sequence[str]) -> str:
+    listed = ", ".join(names[:_NAMES_LISTED]) + (", ..." if len(names) > _NAMES_LISTED else "")
+    return f"the nearest one is {near[0]!r}" if near else f"its classes are {listed}"

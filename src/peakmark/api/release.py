@@ -1,0 +1,123 @@
+"""How is a run kept? The part of the facade that copies, releases and gates models.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from peakmark.api.runs import run_to_resume
+from peakmark.api.validate import Trained, checkpoint_of, open_split
+from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
+from peakmark.events import Notice, Observer
+from peakmark.files.stores import open_store
+from peakmark.record.folder import RunFolder
+from peakmark.record.settings_yaml import read as read_settings
+from peakmark.release.gate import Verdict, open_requirements, verdict_of
+from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
+from peakmark.run.weights import find_model, trained_model
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.fields import GateSettings, PromoteSettings, Settings, ValSettings
+from peakmark.settings.parse import parse
+
+_AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify", "bad_labels", "max_image_pixels")
+"""The settings of a gate that mean what they mean in a validation."""
+
+
+def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> Release:
+    """Puts the best epoch of an ended run into a versioned folder that is never changed: weights, numbers, a card.
+
+    `to`: a folder, or a URL that fsspec knows. `settings`: those of `peakmark promote --help`. Raises SettingsError,
+    ModelFileError where the run has nothing to release, and MachineError; then there is no new version.
+    """
+    given = settings if to is None else {**settings, "to": to}
+    found = Mistakes()
+    wishes, candidate = None, None
+    with found.gathered():
+        wishes = parse(PromoteSettings, given).settings
+        _check_place("to", wishes.to)
+    folder = _run_to_release(run)
+    with found.gathered():
+        candidate = candidate_of(folder, unfinished=wishes is not None and wishes.unfinished)
+    found.tell()
+    assert wishes is not None
+    assert candidate is not None
+    name = folder.path.resolve().name if wishes.name is None else wishes.name
+    wish = Wish(name, wishes.version, wishes.license, wishes.whole, wishes.unfinished)
+    return promote_to(open_store(wishes.to), candidate, wish)
+
+
+def gate(
+    model: str | Path | None = None,
+    data: str | Path | None = None,
+    *,
+    observer: Observer | None = None,
+    **settings: Any,
+) -> Verdict:
+    """Validates a model as `val` does and says whether it reaches what `require` asks for; nothing is written.
+
+    `settings`: those of `peakmark gate --help`. Raises SettingsError with every mistake in them before anything is
+    loaded, and other PeakmarkErrors.
+    """
+    observe = observer or (lambda event: None)
+    named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
+    wishes, spec = _checked_gate({**named, **settings})
+    checkpoint = checkpoint_of(find_model(wishes.model), "validated")
+    requirements = open_requirements(wishes.require, checkpoint.names)
+    trained_on = checkpoint.provenance["data"]["yaml"]
+    shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
+    asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
+    opened = open_split(Trained.of(checkpoint), asked.settings, spec or read_dataset(trained_on), observe)
+    for note in (*asked.notes, *opened.data.index.warnings):
+        observe(Notice(note))
+    validated = opened.validate(trained_model(checkpoint), observe)
+    return verdict_of(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
+
+
+def _checked_gate(given: Mapping[str, Any]) -> tuple[GateSettings, DatasetSpec | None]:
+    found = Mistakes()
+    wishes, spec = None, None
+    with found.gathered():
+        wishes = parse(GateSettings, given).settings
+    with found.gathered():
+        spec = read_dataset(given["data"]) if given.get("data") else None
+    found.tell()
+    assert wishes is not None
+    return wishes, spec
+
+
+def _run_to_release(run: str | Path) -> RunFolder:
+    folder, named = run_to_resume(run, {})
+    if named not in (None, folder.best) or Path(run).name == folder.last.name:
+        raise ModelFileError(f"{run}: what is released is a run's best epoch; give the run's folder, {folder.path}.")
+    return folder
+
+
+def check_backup(settings: SettingsModel) -> None:
+    """Refuses a training whose best.pt can't be copied to where `backup=` says, as far as this machine can tell.
+
+    Raises MachineError where no such store is known or its driver is not installed; nothing is connected to.
+    """
+    if isinstance(settings, Settings) and settings.backup is not None:
+        _check_place("backup", settings.backup)
+
+
+def check_backup_of_resume(folder: RunFolder, changes: Mapping[str, Any]) -> None:
+    """Does the same for a run that is gone on with: `backup=` stays what it was where it is not changed."""
+    kept = None
+    with suppress(DataError):
+        # A settings.yaml that is lost or damaged is no reason to refuse a resume; the checkpoint has the settings.
+        kept = read_settings(folder.settings_yaml).get("backup")
+    check_backup(parse(Settings, {"data": "-", "backup": kept, **changes}).settings)
+
+
+def _check_place(setting: str, place: str) -> None:
+    try:
+        open_store(place)
+    except MachineError as error:
+        raise MachineError(f"{setting}={error}") from error

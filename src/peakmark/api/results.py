@@ -1,0 +1,198 @@
+"""What do `train` and `val` give back? Their numbers, in our words and in those that YOLO users know.
+
+A part of the facade: it composes what the rooms below say and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from peakmark.evaluate.familiar import BoxMetrics, ConfusionMatrix
+from peakmark.evaluate.tables import DoubleArray
+from peakmark.events import Outcome
+from peakmark.nouns.evaluation import Curves, Evaluation
+from peakmark.nouns.images import IntArray
+from peakmark.nouns.losses import Losses
+from peakmark.record.results_csv import FAMILIAR_METRICS
+
+_CLASSES_SHOWN = 20
+_SHORT = {"mAP50-95": "map50_95", "mAP50": "map50", "P": "precision", "R": "recall"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Figures:
+    """Numbers of a model on a set."""
+
+    save_dir: Path
+    names: Mapping[int, str]
+    """Class number to name."""
+    metrics: Mapping[str, float]
+    """By our names, map50_95, map50, precision ..., and the COCO protocol; empty where nothing was validated."""
+    per_class: Mapping[str, tuple[float, ...]]
+    """A value for each class of map50_95, map50, precision and recall; NaN for a class without truths."""
+    fitness: float | None
+    evaluation: Evaluation | None
+    speed: Mapping[str, float]
+    """preprocess, inference, loss, postprocess: ms an image. preprocess is what images had to be waited for."""
+
+    @property
+    def box(self) -> BoxMetrics:
+        """map, map50, map75, maps, mp, mr, ap_class_index ..."""
+        return BoxMetrics(self.metrics, self.per_class)
+
+    @property
+    def maps(self) -> DoubleArray:
+        """(C,) mAP50-95 of every class; NaN for a class without truths"""
+        return self.box.maps
+
+    @property
+    def ap_class_index(self) -> IntArray:
+        """The numbers of the classes that have truths"""
+        return self.box.ap_class_index
+
+    @property
+    def keys(self) -> list[str]:
+        """Of `results_dict`, without fitness."""
+        return list(FAMILIAR_METRICS)
+
+    @property
+    def results_dict(self) -> dict[str, float | None]:
+        """metrics/precision(B), metrics/recall(B), metrics/mAP50(B), metrics/mAP50-95(B) and fitness"""
+        values = {key: self.metrics[name] for key, name in FAMILIAR_METRICS.items() if name in self.metrics}
+        return {**values, "fitness": self.fitness}
+
+    def mean_results(self) -> list[float]:
+        """Mean precision, mean recall, mAP50, mAP50-95"""
+        return self.box.mean_results()
+
+    def class_result(self, i: int) -> tuple[float, float, float, float]:
+        """Precision, recall, AP50 and AP50-95 of the i-th class of `ap_class_index`."""
+        return self.box.class_result(i)
+
+    @property
+    def confusion_matrix(self) -> ConfusionMatrix | None:
+        """Its `.matrix` counts what was taken for what; None where a run was not brought to its end."""
+        return None if self.evaluation is None else ConfusionMatrix(self.evaluation.confusion, self.names)
+
+    def _numbers(self) -> str:
+        found = (f"{word} {self.metrics[name]:.4f}" for word, name in _SHORT.items() if name in self.metrics)
+        return ", ".join(found) or "nothing was validated"
+
+    def _table(self) -> str:
+        """The classes, for a notebook."""
+        if not self.metrics:
+            return ""
+        all_classes = ["all", *(self.metrics[name] for name in _SHORT.values())]
+        rows = [all_classes, *([name, *(self.per_class[key][number] for key in _SHORT.values())]
+                for number, name in list(self.names.items())[:_CLASSES_SHOWN])]  # fmt: skip
+        more = len(self.names) - _CLASSES_SHOWN
+        return _html_table(["class", *_SHORT], rows) + (f"<p>and {more} more classes</p>" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TrainResults(_Figures):
+    """What a training came to; the numbers are those of its best epoch.
+
+    `evaluation` is that of best.pt as it lies on the disk, and None where no epoch was validated or the run was stopped
+    before its end; `speed` is empty then.
+    """
+
+    outcome: Outcome
+    best: Path | None
+    """weights/best.pt; None where no epoch was validated."""
+    last: Path
+    summary: Mapping[str, Any]
+    """What summary.json holds."""
+
+    def __repr__(self) -> str:
+        return f"TrainResults({self._head()}: {self._numbers()}, in {self.save_dir})"
+
+    def _head(self) -> str:
+        best = self.summary["best"]
+        return f"{self.outcome}, best epoch {best['epoch']}" if best else self.outcome
+
+    def _repr_html_(self) -> str:
+        facts = f"<p><b>{escape(self._head())}</b>, {escape(str(self.best or self.last))}</p>"
+        return facts + self._table() + _picture(self.save_dir / "results.png")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ValResults(_Figures):
+    """What a validation of a set found, by the COCO protocol.
+
+    `fitness` is by what made the run's epochs best; None where that is a Python function, which no file can hold.
+    """
+
+    evaluation: Evaluation
+
+    @property
+    def curves(self) -> Curves:
+        return self.evaluation.curves
+
+    @property
+    def confusion(self) -> IntArray:
+        """`confusion_matrix.matrix`"""
+        return self.evaluation.confusion
+
+    @property
+    def images(self) -> int:
+        return self.evaluation.images
+
+    @property
+    def truths(self) -> int:
+        return self.evaluation.truths
+
+    @property
+    def truths_per_class(self) -> tuple[int, ...]:
+        return self.evaluation.truths_per_class
+
+    @property
+    def detections(self) -> int:
+        return self.evaluation.detections
+
+    @property
+    def losses(self) -> Losses | None:
+        return self.evaluation.losses
+
+    @property
+    def protocol(self) -> str:
+        """How every number is made."""
+        return self.evaluation.protocol
+
+    @property
+    def coco(self) -> Mapping[str, float]:
+        """The twelve figures of COCO, with its cap of 100 detections of an image and class."""
+        return self.evaluation.coco
+
+    def __repr__(self) -> str:
+        return f"ValResults({self._numbers()}; {self._counts()}, in {self.save_dir})"
+
+    def _counts(self) -> str:
+        return f"{self.images:,} images, {self.truths:,} truths"
+
+    def _repr_html_(self) -> str:
+        facts = f"<p><b>{self._counts()}</b>, {escape(str(self.save_dir))}. {escape(self.protocol)}.</p>"
+        return facts + self._table()
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    def cells() -> Iterator[str]:
+        for row in rows:
+            shown = (f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row)
+            yield f"<tr>{''.join(f'<td>{value}</td>' for value in shown)}</tr>"
+
+    return f"<table><tr>{''.join(f'<th>{word}</th>' for word in head)}</tr>{''.join(cells())}</table>"
+
+
+def _picture(file: Path) -> str:
+    """A picture of the run for a notebook, which keeps it; nothing where it was not drawn."""
+    try:
+        content = base64.b64encode(file.read_bytes()).decode("ascii")
+    except OSError:
+        return ""
+    return f'<img style="max-width:100%" src="data:image/png;base64,{content}">'

@@ -1,0 +1,389 @@
+"""What can one do with a detector? Train, validate, predict: the facade that the command line and Python users share.
+
+It composes what the rooms below offer and computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+
+from peakmark.api.asking import checked, read_data
+from peakmark.api.callbacks import Callback, Callbacks, Watch
+from peakmark.api.lacking import WithoutTheRest
+from peakmark.api.pictures import artist
+from peakmark.api.predict import find_objects
+from peakmark.api.release import check_backup, check_backup_of_resume
+from peakmark.api.results import TrainResults, ValResults
+from peakmark.api.runs import passed_over, run_to_resume, wishes_of
+from peakmark.api.validate import Trained, data_of, run_validation, trained_of
+from peakmark.deploy.results import Results, ResultsList
+from peakmark.errors import Mistakes, SettingsError
+from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
+from peakmark.machine.devices import settle
+from peakmark.model.detector import Detector, build_detector
+from peakmark.model.predictor import ReadyPredictor
+from peakmark.model.size import ModelSize, parameters_by_layer, size_of
+from peakmark.nouns.resume import ChangePlan
+from peakmark.release.backup import Backup
+from peakmark.report.terminal.console import ConsoleObserver
+from peakmark.report.terminal.notices import NoticesOnce
+from peakmark.resume.resume import plan_resume, resume_run
+from peakmark.run.begin import start_run
+from peakmark.run.end.end import EndedRun
+from peakmark.run.weights import ModelSource, find_model, find_weights
+from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.familiar import in_our_names
+from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.parse import parse
+from peakmark.settings.settings_file import with_file
+
+Resume = bool | str | Path
+
+
+class YOLO(WithoutTheRest):
+    """A detector, by the habits of the field.
+
+    `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
+    """
+
+    task = "detect"
+
+    def __init__(self, model: str | Path = "yolov8n.yaml", task: str | None = None, verbose: bool = False) -> None:
+        """Raises ModelFileError where `model` is no architecture, no checkpoint of ours and no other program's weights.
+
+        Another program's .pt can be fine-tuned from; its weights are read without running anything in it. `task` can
+        only be detect, the one that there is, or SettingsError is raised. `verbose` shows what `info` says.
+        """
+        if task not in (None, self.task):
+            raise SettingsError([f"task={task}: Peakmark detects objects only; leave it out, or write task=detect."])
+        self._file: str | Path = model
+        self._found: ModelSource | None = find_model(model)
+        self._model: Detector | None = None
+        self._model_is_shared = False
+        self._predictor = ReadyPredictor()
+        self._device: str | None = None
+        self._callbacks = Callbacks()
+        self._tell = NoticesOnce()
+        self._run: Path | None = None
+        if verbose:
+            self.info()
+
+    @classmethod
+    def from_settings(
+        cls, kind: type[SettingsModel], given: Mapping[str, Any], *, mistakes: Iterable[str] = ()
+    ) -> YOLO:
+        """Makes the model that the settings of a command name, once all of them are right.
+
+        Raises every mistake in settings, model and data at once, those in `mistakes` (found before) among them.
+        """
+        given = with_file(kind, given)
+        name = in_our_names(kind, given).get("model", kind.model_fields["model"].default)
+        found = Mistakes(mistakes)
+        with found.gathered():
+            check_backup(parse(kind, given).settings)
+        model = None
+        with found.gathered():
+            # Where it must be given and is not, the settings have said so.
+            model = cls(name) if isinstance(name, str | Path) else None
+        with found.gathered():
+            read_data(given)
+        found.tell()
+        assert model is not None
+        return model
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The classes by their numbers; empty for an architecture that has seen no data."""
+        return dict(enumerate(self._source.class_names))
+
+    @property
+    def model(self) -> Detector:
+        """The network, a `torch.nn.Module`: the validated weights of a checkpoint, or fresh ones for 80 classes."""
+        self._model_is_shared = True
+        return self._network()
+
+    def _network(self) -> Detector:
+        if self._model is None:
+            source = self._source
+            self._model = build_detector(source.scale, source.classes or 80, seed=0)
+            if source.weights is not None:
+                self._model.load_state_dict(source.weights)
+        return self._model
+
+    def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
+        """Takes `torch.load("best.pt", weights_only=True)["model"]` as its weights, and gives the model itself.
+
+        It takes over their number of classes; names and settings stay unknown where this is another number. Raises
+        ModelFileError where they are not those of this architecture.
+        """
+        held = self._model
+        self._take(self._source.with_weights(weights))
+        if held is not None and held.head.classes == self._source.classes:
+            held.load_state_dict(weights)  # whoever was given the network has these weights as well
+            self._model = held
+        return self
+
+    def load(self, weights: str | Path) -> YOLO:
+        """Becomes the model of a checkpoint of the same architecture, and gives the model itself.
+
+        Raises ModelFileError where the file isn't one.
+        """
+        self._take(find_weights(weights, self._source.scale))
+        return self
+
+    def _take(self, source: ModelSource) -> None:
+        self._found, self._model, self._predictor = source, None, ReadyPredictor()
+
+    def info(self, detailed: bool = False, verbose: bool = True, imgsz: int = 640) -> ModelSize:
+        """Gives layers, parameters, gradients (parameters that train) and GFLOPs at `imgsz` px.
+
+        `verbose` shows them, `detailed` the parameters of each layer as well.
+        """
+        size = size_of(self._network(), imgsz)
+        if verbose or detailed:
+            with _watching(None) as observe:
+                lines = parameters_by_layer(self._network()) if detailed else ()
+                observe(Notice("\n".join([f"{self._source.scale.name}: {size}", *lines])))
+        return size
+
+    def fuse(self) -> YOLO:
+        """Gives the model itself: val and predict fuse a copy whenever its weights changed: nothing is left."""
+        self._tell(Notice("val and predict fuse the model by themselves: there is nothing left for fuse() to do."))
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains, validates and predicts unless device= says otherwise."""
+        return torch.device(settle(device=self._device, amp=False, deterministic=False).device)
+
+    def to(self, device: str | int | torch.device) -> YOLO:
+        """Trains, validates and predicts on this device from now on, unless device= says otherwise; gives itself.
+
+        Raises SettingsError where it is no device, and MachineError where this machine hasn't got it.
+        """
+        wish = str(device) if isinstance(device, torch.device) else device
+        named = parse(PredictSettings, {"model": "-", "device": wish}).settings.device
+        settle(device=named, amp=False, deterministic=False)
+        self._device = named
+        return self
+
+    def cpu(self) -> YOLO:
+        """`to("cpu")`"""
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> YOLO:
+        """`to` that GPU"""
+        return self.to(device)
+
+    def add_callback(self, event: str | type, function: Callback) -> None:
+        """Has a function called when something happens in a training or validation of this model.
+
+        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.callbacks.NAMES`), whose functions
+        get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get the event.
+        Raises SettingsError for a name that no run calls. An error in a function ends the run, which saves first.
+        """
+        self._callbacks.add(event, function)
+
+    def clear_callback(self, event: str | type) -> None:
+        """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
+        self._callbacks.clear(event)
+
+    def __repr__(self) -> str:
+        source = self._source
+        classes = ", ".join(source.class_names[:8]) + (", ..." if source.classes > 8 else "")
+        return f"YOLO({source.name}: {source.scale.name}, {source.classes or 'no'} classes{classes and ': '}{classes})"
+
+    def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
+        """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
+
+        `observer` is called with what happens; None draws it on the terminal. `resume=True` goes on with the run that
+        this object trained last, however that ended, else with the run of its checkpoint, else with the newest that was
+        stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
+        stands on disk then still stands.
+        """
+        observer = _heeding_verbose(observer, settings)
+        if resume is not False:
+            return self.resume(None if resume is True else resume, observer=observer, **settings)
+        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name})
+        fitness = settings.get("fitness")
+        with self._watched(observer) as observe, closing(Backup()) as backup:
+            function = fitness if callable(fitness) else None
+            ended = start_run(parsed, self._start, spec, observe, artist(), backup, function)
+        return self._become(ended)
+
+    def resume(
+        self,
+        run: str | Path | None = None,
+        *,
+        observer: Observer | None = None,
+        yes: bool | Callable[[ChangePlan], bool] = False,
+        **changes: Any,
+    ) -> TrainResults:
+        """Goes on with a stopped or ended run, in place: with nothing changed bit for bit as if it had never stopped.
+
+        `run`: its folder, or a checkpoint in it; None as for `train(resume=True)`. A checkpoint that is another state
+        than the run's newest branches into a new folder; one that lies in no run's folder gets one beside it.
+        `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
+        with dangers in it, or is asked. Raises as `train` does.
+        """
+        observer, run = _heeding_verbose(observer, changes), self._own_run if run is None else run
+        folder, asked = run_to_resume(run, changes, alone=True)
+        agree = yes if callable(yes) else lambda plan: bool(yes)
+        wishes = wishes_of(self._placed(changes), agree)
+        check_backup_of_resume(folder, wishes.changes)
+        with self._watched(observer) as observe, closing(Backup()) as backup:
+            if text := passed_over(run, changes):
+                observe(Notice(text))
+            ended = resume_run(folder, asked, wishes, observe, artist(), backup)
+        return self._become(ended)
+
+    def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
+        """Says what `resume` with these arguments would do to each part of the run, and does nothing."""
+        folder, asked = run_to_resume(self._own_run if run is None else run, changes, alone=True)
+        return plan_resume(folder, asked, wishes_of(changes, lambda plan: False))
+
+    def val(self, *, observer: Observer | None = None, **settings: Any) -> ValResults:
+        """Validates the checkpoint, by default on the data it was trained on; gives the numbers that were logged.
+
+        Raises SettingsError with every mistake at once, and other PeakmarkErrors.
+        """
+        observer = _heeding_verbose(observer, settings)
+        trained = trained_of(self._source, "validated")
+        given = with_file(ValSettings, self._placed(settings))
+        given |= {"data": data_of(trained, given.get("data")), "model": self._source.name}
+        parsed, spec = checked(ValSettings, given)
+        with self._watched(observer) as observe:
+            _say_what_is_guessed(trained, observe)
+            results = run_validation(self._network(), trained, parsed, spec, observe)
+            observe.validated(results.results_dict, results.save_dir)
+        return results
+
+    @overload
+    def predict(
+        self, source: object, *, stream: Literal[True], observer: Observer | None = None, **settings: Any
+    ) -> Iterator[Results]: ...
+    @overload
+    def predict(
+        self, source: object, *, stream: Literal[False] = False, observer: Observer | None = None, **settings: Any
+    ) -> ResultsList: ...
+    def predict(
+        self, source: object, *, stream: bool = False, observer: Observer | None = None, **settings: Any
+    ) -> ResultsList | Iterator[Results]:
+        """Finds objects in images and videos: a file, folder, glob, .txt list, list, NumPy array (BGR) or PIL image.
+
+        With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
+        DataError; where anything is saved, MachineError as well.
+        """
+        observer = _heeding_verbose(observer, settings, quiet=self._tell)
+        trained = trained_of(self._source, "used for prediction")
+        given = with_file(PredictSettings, self._placed(settings))
+        parsed = parse(PredictSettings, {**given, "model": self._source.name})
+        observe = observer or self._tell
+        _say_what_is_guessed(trained, observe)
+        for note in parsed.notes:
+            observe(Notice(note))
+        results = find_objects(
+            source, trained, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
+        )
+        return results if stream else ResultsList(results)
+
+    __call__ = predict
+
+    def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, with the device that `to` chose where they name none."""
+        return {**({} if self._device is None else {"device": self._device}), **settings}
+
+    @contextmanager
+    def _watched(self, observer: Observer | None) -> Iterator[Watch]:
+        with _watching(observer) as observe:
+
+            def remembering(event: Event) -> None:
+                if isinstance(event, RunStarted):
+                    self._run = event.folder
+                observe(event)
+
+            yield self._callbacks.watching(remembering)
+
+    @property
+    def _own_run(self) -> str | Path | None:
+        """The run that this object trained last, in a notebook the one that was just interrupted; else its file's."""
+        return self._run or (self._source.name if self._source.weights is not None else None)
+
+    @property
+    def _start(self) -> ModelSource:
+        """What a training starts from: the network as it is, where somebody was given it and changed it."""
+        if self._model is None or not self._model_is_shared:
+            return self._source
+        now = {name: tensor.cpu() for name, tensor in self._model.state_dict().items()}
+        before = (
+            self._source.weights or build_detector(self._source.scale, self._model.head.classes, seed=0).state_dict()
+        )
+        same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
+        return self._source if same else self._source.with_weights(now)
+
+    @property
+    def _source(self) -> ModelSource:
+        if self._found is None:
+            self._found = find_model(self._file)
+        return self._found
+
+    def _become(self, ended: EndedRun) -> TrainResults:
+        """Takes over the best weights of an ended run."""
+        folder, best = ended.folder, ended.summary["best"]
+        best_file = folder.best if best and folder.best.exists() else None
+        file = best_file or folder.last
+        if file.exists():
+            # Read when it is used: a command that only trains ends sooner without.
+            self._file, self._found, self._model = file, None, None
+        return TrainResults(
+            save_dir=folder.path,
+            outcome=ended.outcome,
+            best=best_file,
+            last=folder.last,
+            metrics=best["metrics"] if best else {},
+            fitness=best["fitness"] if best else None,
+            summary=ended.summary,
+            names=dict(enumerate(ended.run.names)),
+            per_class=best["per_class"] if best else {},
+            evaluation=ended.evaluation,
+            speed=ended.speed,
+        )
+
+
+# --- parts of the above ---------------------------------------------------------------------------------------------
+
+
+def _heeding_verbose(
+    observer: Observer | None, settings: dict[str, Any], quiet: Observer | None = None
+) -> Observer | None:
+    """Takes `verbose=False` out of the settings: without an observer only what is serious is told then."""
+    if settings.get("verbose") is not False:
+        return observer
+    del settings["verbose"]
+    return observer or quiet or _tell_what_is_serious
+
+
+def _tell_what_is_serious(event: Event) -> None:
+    if isinstance(event, Notice) and event.serious:
+        with _watching(None) as observe:
+            observe(event)
+
+
+@contextmanager
+def _watching(observer: Observer | None) -> Iterator[Observer]:
+    """The caller's observer, or a console for as long as it is needed."""
+    if observer is not None:
+        yield observer
+        return
+    with ConsoleObserver() as console:
+        yield console
+
+
+def _say_what_is_guessed(trained: Trained, observe: Observer) -> None:
+    if trained.note:
+        observe(Notice(trained.note))

@@ -1,0 +1,369 @@
+"""Which images and truths does a split consist of? Everything that is known before the first batch, and a fingerprint.
+
+What can't be used is decided here, once: unreadable images are left out and listed, bad label lines refuse the data
+set. From here on an image is a number. Pixels, order and augmentation are none of this file's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peakmark.data.augment.outlines import Outlines
+from peakmark.data.images import Verify
+from peakmark.data.source.dataset import DatasetSpec
+from peakmark.data.source.listing import Listing, label_folders, list_images, stray_labels
+from peakmark.data.source.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
+from peakmark.data.source.survey import Progress, Survey, survey_files
+from peakmark.data.source.survey_store import load_survey, save_survey, survey_file
+from peakmark.errors import DataError, MachineError
+from peakmark.events import SplitContents
+from peakmark.geometry.boxes import xyxy_from_cxcywh
+from peakmark.machine.cache_folder import cache_folder as user_cache_folder
+from peakmark.nouns.images import FloatArray, IntArray, Truths
+from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
+
+_FINGERPRINT_VERSION = b"peakmark-data-1"
+_SHORT_DIGEST_BYTES = 6
+"""To tell one version of a file from another; the fingerprint is what proves that all are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image of an index."""
+
+    path: Path
+    width_px: int
+    height_px: int
+    boxes_cxcywh_norm: FloatArray
+    """(G, 4) in fractions of the image, inside it"""
+    classes: IntArray
+    """(G,)"""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The N usable images of a split and their M truths, as columns."""
+
+    split: str
+    folder: Path
+    """What `files` are relative to."""
+    files: tuple[str, ...]
+    widths_px: NDArray[np.int32]
+    heights_px: NDArray[np.int32]
+    digests: NDArray[np.uint8]
+    """(N, 16) of each image file's content"""
+    offsets: IntArray
+    """(N + 1,) where each image's truths begin in the two columns below"""
+    boxes_cxcywh_norm: FloatArray
+    """(M, 4)"""
+    classes: IntArray
+    """(M,)"""
+    unreadable: tuple[tuple[str, str], ...]
+    """File and reason of each image that was left out."""
+    warnings: tuple[str, ...]
+    """What the user should read, a sentence each."""
+    verify: Verify
+    labelled: NDArray[np.bool_]
+    """(N,) whether an image has a label file, be it empty"""
+    rows: tuple[int, int] = (0, 0)
+    """How many of the split's good label lines are boxes, and how many polygons."""
+    bad_labels: BadLabels = "refuse"
+    dropped: tuple[tuple[str, int], ...] = ()
+    """Each image that had bad label lines, and how many, where `bad_labels` lets the index do without them."""
+    max_image_pixels: int = MAX_IMAGE_PIXELS
+    """Larger images were left out; none of these needs more when it is decoded again."""
+    remarked: frozenset[str] = frozenset()
+    """Files of which `warnings` says what is odd about them. With `verify="fast"` most are only seen when decoded."""
+    outlines: Outlines | None = None
+    """Of the polygons among the labels; None where there is none, or nobody asked for them."""
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def image_of_truth(self) -> IntArray:
+        """(M,) the number of each truth's image"""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def path(self, number: int) -> Path:
+        """Gives the absolute path of an image."""
+        return self.folder / self.files[number]
+
+    def entry(self, number: int) -> ImageEntry:
+        """Gives all that is known of an image."""
+        objects = slice(self.offsets[number], self.offsets[number + 1])
+        return ImageEntry(
+            path=self.path(number),
+            width_px=int(self.widths_px[number]),
+            height_px=int(self.heights_px[number]),
+            boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
+            classes=self.classes[objects],
+        )
+
+    def truths_px(self, number: int) -> Truths:
+        """Gives an image's truths in px of the original image, inside it."""
+        objects = slice(self.offsets[number], self.offsets[number + 1])
+        size = np.array([self.widths_px[number], self.heights_px[number]] * 2, np.float32)
+        # Clipped again: turning centres into corners and fractions into pixels may round a hair past the edge.
+        boxes_xyxy_px = np.clip(xyxy_from_cxcywh(self.boxes_cxcywh_norm[objects] * size), 0, size)
+        outlines = None if self.outlines is None else [points * size[:2] for points in self.outlines[objects]]
+        return Truths(boxes_xyxy_px.astype(np.float32), self.classes[objects], outlines)
+
+    def select(self, numbers: Sequence[int] | IntArray) -> Index:
+        """Gives an index of these images only, in this order."""
+        rows = np.asarray(numbers, np.int64)
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        objects = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows.tolist()),
+            widths_px=self.widths_px[rows],
+            heights_px=self.heights_px[rows],
+            digests=self.digests[rows],
+            labelled=self.labelled[rows],
+            offsets=offsets,
+            boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
+            classes=self.classes[objects],
+            outlines=None if self.outlines is None else self.outlines.select(objects),
+        )
+
+    def first(self, fraction: float) -> Index:
+        """Gives an index of the first `fraction` (above 0, at most 1) of the images, at least one."""
+        return self if fraction == 1 else self.select(np.arange(max(1, round(len(self) * fraction))))
+
+    def as_single_class(self) -> Index:
+        """Gives an index whose truths all have class 0."""
+        return replace(self, classes=np.zeros_like(self.classes))
+
+    @property
+    def contents(self) -> SplitContents:
+        """Counts the images with objects and those without."""
+        has_objects = np.diff(self.offsets) > 0
+        emptied = np.zeros(len(self), np.bool_)
+        if self.dropped:  # otherwise no file is gone through: a set that has not changed starts at once
+            had_bad_lines = {file for file, _ in self.dropped}
+            emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects
+        return SplitContents(
+            images=len(self),
+            with_objects=int(has_objects.sum()),
+            objects=len(self.classes),
+            background_by_empty_file=int((self.labelled & ~has_objects & ~emptied).sum()),
+            without_label_file=int((~self.labelled).sum()),
+            background_by_dropped_lines=int(emptied.sum()),
+        )
+
+    def file_digests(self) -> Iterator[tuple[str, str, str]]:
+        """Gives each image's name with short digests of what the fingerprint covers: the image, and its truths."""
+        sizes = np.stack((self.widths_px, self.heights_px), axis=1).astype(np.int32)
+        boxes, classes = (np.ascontiguousarray(column) for column in (self.boxes_cxcywh_norm, self.classes))
+        bounds = self.offsets.tolist()
+        for row, file in enumerate(self.files):
+            image = hashlib.blake2b(self.digests[row].data, digest_size=_SHORT_DIGEST_BYTES)
+            image.update(sizes[row].data)
+            objects = slice(bounds[row], bounds[row + 1])
+            truths = hashlib.blake2b(classes[objects].data, digest_size=_SHORT_DIGEST_BYTES)
+            truths.update(boxes[objects].data)
+            if self.outlines is not None:
+                for points in self.outlines[objects]:
+                    truths.update(np.ascontiguousarray(points).data)
+            yield file, image.hexdigest(), truths.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the content: image files, truths, order, and what was left out, images as well as label lines.
+
+        Equal for a copy at another place. With `verify="fast"` it covers only both ends of each image file, says so,
+        and so never equals that of a full index.
+        """
+        digest = hashlib.sha256(_FINGERPRINT_VERSION)
+        left_out = [os.path.relpath(file, self.folder) for file, _ in self.unreadable]
+        for names in (self.files, left_out):
+            digest.update(b"%d|" % len(names) + b"\0".join(os.fsencode(name) for name in names))
+        for column in (
+            self.widths_px,
+            self.heights_px,
+            self.digests,
+            self.offsets,
+            self.boxes_cxcywh_norm,
+            self.classes,
+        ):
+            digest.update(np.ascontiguousarray(column).data)
+        if self.outlines is not None:
+            for column in (self.outlines.offsets, self.outlines.points_norm):
+                digest.update(np.ascontiguousarray(column).data)
+        if self.dropped:
+            digest.update(repr((self.bad_labels, self.dropped)).encode("utf-8", "surrogateescape"))
+        return ("" if self.verify == "full" else "fast:") + digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedSplit:
+    """A split as it is, with all that is wrong with it."""
+
+    index: Index
+    survey: Survey
+    """Of every listed file, those that can't be read too."""
+    listing: Listing
+    orphans: tuple[str, ...]
+    """Label files without an image."""
+    beside: tuple[str, ...]
+    """Label files beside their images, where labels are looked for elsewhere."""
+
+    @property
+    def bad_lines(self) -> tuple[str, ...]:
+        """A sentence for each label line that can't be used; the index does without them."""
+        return tuple(line for of_file in self.survey.bad_lines.values() for line in of_file)
+
+
+def build_index(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    verify: Verify = "full",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    workers: int = 1,
+    progress: Progress | None = None,
+    cache_folder: Path | None = None,
+    bad_labels: BadLabels = "refuse",
+    single_class: bool = False,
+    background_is_enough: bool = False,
+    with_outlines: bool = False,
+) -> Index:
+    """Looks at every image and label file of a split and makes its index; a second start looks only at what changed.
+
+    Equal for any number of `workers` (threads). What was found is remembered in `cache_folder` (the user's, if None);
+    where that can't be written, a warning says so. `single_class`: every class number is taken, as class 0. Raises
+    `DataError`, before anything is trained, for a split that is missing or empty, without a readable image, without
+    truths (or, if `background_is_enough`, without a label file), or with bad label lines (named), unless `bad_labels`
+    says to do without them. `with_outlines`: polygons are more than the boxes around them, for its fingerprint too.
+    """
+    found = survey_split(
+        spec,
+        split,
+        verify=verify,
+        max_image_pixels=max_image_pixels,
+        workers=workers,
+        progress=progress,
+        cache_folder=cache_folder,
+        bad_labels=bad_labels,
+        single_class=single_class,
+        with_outlines=with_outlines,
+    )
+    if found.survey.bad_lines and bad_labels == "refuse":
+        raise DataError(bad_lines_refused(split, found.survey))
+    _refuse_useless(found, spec, background_is_enough)
+    return found.index
+
+
+def survey_split(
+    spec: DatasetSpec,
+    split: str,
+    *,
+    verify: Verify = "full",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    workers: int = 1,
+    progress: Progress | None = None,
+    cache_folder: Path | None = None,
+    bad_labels: BadLabels = "refuse",
+    single_class: bool = False,
+    with_outlines: bool = False,
+) -> SurveyedSplit:
+    """Does what `build_index` does and refuses nothing but a split that is missing or empty."""
+    listing = list_images(spec, split)
+    class_count = None if single_class else len(spec.names)
+    store = survey_file(cache_folder or user_cache_folder(), spec, split, verify, max_image_pixels, class_count)
+    known = load_survey(store)
+    survey = survey_files(
+        listing.files,
+        class_count,
+        spec.keypoints,
+        verify=verify,
+        max_image_pixels=max_image_pixels,
+        workers=workers,
+        known=known,
+        progress=progress,
+    )
+    warnings: list[str] = []
+    try:
+        # Saved before anybody complains: whoever corrects a label line needn't wait for all images again.
+        if survey is not known:
+            save_survey(store, survey)
+    except MachineError as error:
+        warnings.append(f"What was found in {split} can't be remembered for the next start. {error}")
+    ignored = {str(source) for sources in spec.splits.values() for source in sources}
+    folders = label_folders(listing.files)
+    orphans, beside = stray_labels(folders, ignored)
+    warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
+    index = _index_from(survey, spec, split, verify, max_image_pixels, tuple(warnings), bad_labels)
+    index = index.as_single_class() if single_class else index
+    index = index if with_outlines else replace(index, outlines=None)
+    return SurveyedSplit(index, survey, listing, tuple(orphans), tuple(beside))
+
+
+def _index_from(
+    survey: Survey,
+    spec: DatasetSpec,
+    split: str,
+    verify: Verify,
+    max_image_pixels: int,
+    warnings: tuple[str, ...],
+    bad_labels: BadLabels,
+) -> Index:
+    folder = _folder_of(survey.files, spec.root)
+    files = tuple(file[len(folder) :].lstrip(os.sep) for file in survey.files)
+    bad = {row: len(lines) for row, lines in sorted(survey.bad_lines.items()) if row not in survey.reasons}
+    whole = Index(
+        split=split,
+        folder=Path(folder),
+        files=files,
+        widths_px=survey.sizes_px[:, 0],
+        heights_px=survey.sizes_px[:, 1],
+        digests=survey.digests,
+        offsets=survey.offsets,
+        boxes_cxcywh_norm=survey.boxes_cxcywh_norm,
+        classes=survey.classes,
+        unreadable=tuple((survey.files[row], survey.reasons[row]) for row in sorted(survey.reasons)),
+        warnings=warnings,
+        verify=verify,
+        labelled=survey.has_label_file,
+        rows=(int(survey.row_kinds[:, 0].sum()), int(survey.row_kinds[:, 2].sum())),
+        bad_labels=bad_labels,
+        max_image_pixels=max_image_pixels,
+        dropped=tuple((files[row], lines) for row, lines in bad.items()) if bad_labels != "refuse" else (),
+        remarked=frozenset(files[row] for row in survey.remarks),
+        outlines=survey.outlines if len(survey.outline_points_norm) else None,
+    )
+    left_out = {*survey.reasons, *(bad if bad_labels == "drop_image" else ())}
+    return whole.select([row for row in range(len(whole)) if row not in left_out]) if left_out else whole
+
+
+def _folder_of(files: Sequence[str], root: Path) -> str:
+    """The folder that all files are under: the root, or else the deepest one, so that a copy has equal names."""
+    inside = os.path.join(root, "")
+    return (
+        str(root) if all(file.startswith(inside) for file in files) else os.path.commonpath(map(os.path.dirname, files))
+    )
+
+
+def _refuse_useless(found: SurveyedSplit, spec: DatasetSpec, background_is_enough: bool) -> None:
+    index, survey = found.index, found.survey
+    places = ", ".join(map(str, spec.splits[index.split]))
+    if len(index) == 0:
+        if not index.unreadable:
+            raise DataError(f"{index.split} is {places}: all of its images have bad label lines; correct these.")
+        file, reason = index.unreadable[0]
+        raise DataError(
+            f"{index.split} is {places}: none of its {len(index.unreadable)} images can be read, the first one being "
+            f"{file} ({reason}); correct the path or replace the images."
+        )
+    if len(index.classes) == 0 and not (background_is_enough and survey.has_label_file.any()):
+        raise DataError(no_objects_refused(index.split, places, survey, label_folders(survey.files)))

@@ -1,0 +1,79 @@
+"""How does an epoch become a row that can be compared with the rows above it?
+
+It must not know where it is printed.
+"""
+
+from __future__ import annotations
+
+from math import isnan
+
+from peakmark.nouns.run import EpochRecord
+from peakmark.report.terminal.pace import as_clock
+
+_WIDTHS = {
+    "epoch": 9,
+    "box": 7,
+    "cls": 7,
+    "dfl": 7,
+    "val box": 9,
+    "val cls": 9,
+    "val dfl": 9,
+    "P": 8,
+    "R": 8,
+    "mAP50": 8,
+    "mAP50-95": 10,
+    "time": 8,
+    "best": 6,
+}
+"""Columns with their widths in characters, the gap on the left included; the losses of training come first."""
+
+_LEFT_OUT_FIRST = ("val dfl", "val cls", "val box", "dfl", "P", "R", "cls", "box", "mAP50", "time", "best", "mAP50-95")
+"""Where the width is too small for all."""
+
+
+def columns_for(width: int | None) -> tuple[str, ...]:
+    """The columns that fit into a width, in their order; at least the epoch. All of them where there is no width."""
+    columns = list(_WIDTHS)
+    if width is None:
+        return tuple(columns)
+    for name in _LEFT_OUT_FIRST:
+        if sum(_WIDTHS[column] for column in columns) <= width:
+            break
+        columns.remove(name)
+    return tuple(columns)
+
+
+def header(columns: tuple[str, ...]) -> str:
+    return "".join(f"{'' if name == 'best' else name:>{_WIDTHS[name]}}" for name in columns).rstrip()
+
+
+def row(record: EpochRecord, epochs: int, is_best: bool, columns: tuple[str, ...]) -> str:
+    """One epoch, aligned under `header`; `-` stands for what was not measured."""
+    metrics, validation = record.metrics or {}, record.validation
+    cells = {
+        "epoch": f"{record.epoch + 1}/{epochs}",
+        "box": _loss(record.train.box),
+        "cls": _loss(record.train.cls),
+        "dfl": _loss(record.train.dfl),
+        "val box": _loss(validation.box if validation else None),
+        "val cls": _loss(validation.cls if validation else None),
+        "val dfl": _loss(validation.dfl if validation else None),
+        "P": _share(metrics.get("precision")),
+        "R": _share(metrics.get("recall")),
+        "mAP50": _share(metrics.get("map50")),
+        "mAP50-95": _share(metrics.get("map50_95")),
+        "time": as_clock(record.train_s + record.validation_s),
+        "best": "best" if is_best else "",
+    }
+    return "".join(f"{cells[name]:>{_WIDTHS[name]}}" for name in columns).rstrip()
+
+
+def _loss(value: float | None) -> str:
+    if value is None or isnan(value):
+        return "-"
+    # A loss that runs away gets coarser, so that the columns behind it stay where they are.
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}" if value < 10_000 else f"{value:.0e}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or isnan(value) else f"{value:.4f}"

@@ -1,0 +1,256 @@
+"""How is a run put together? The one composition root: what is built, in which order, and why in this one.
+
+1. What is asked for is checked against what is there: model, data, device. Whatever can refuse refuses here.
+2. The arithmetic is settled, since everything after computes with it.
+3. Model, then freezing, then optimizer: the groups hold what trains.
+4. The state, restored or new; from here on it is the only thing that changes.
+5. What reads it and what writes it: loader, validator, keeper. Last the loop, which is handed all of them.
+
+Nothing is written before step 5, so a refused run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from peakmark.checkpoint.background import BackgroundWriter
+from peakmark.checkpoint.format import comparable
+from peakmark.data.loader import Images, TrainLoader
+from peakmark.data.source.dataset import DatasetSpec
+from peakmark.data.source.index import Index
+from peakmark.evaluate.fitness import Fitness, FitnessFunction
+from peakmark.events import Observer
+from peakmark.loss.detection import Objective
+from peakmark.machine.compiling import check_compiler
+from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
+from peakmark.machine.memory import keep_freed_memory
+from peakmark.machine.stopping import StopRequest
+from peakmark.model.detector import Detector
+from peakmark.nouns.evaluation import PROTOCOL
+from peakmark.nouns.run import History, Segment
+from peakmark.record.folder import RunFolder
+from peakmark.run.disk.checkpointer import DiskKeeper
+from peakmark.run.disk.evidence_files import write_evidence
+from peakmark.run.open_data import OpenData, augmentation_of, open_data, open_images, open_validation_set, workers_of
+from peakmark.run.provenance import provenance
+from peakmark.run.weights import ModelSource, starting_model
+from peakmark.selection.decide import decide
+from peakmark.selection.rules import rules_of
+from peakmark.settings.fields import Settings
+from peakmark.settings.plain import to_plain
+from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe
+from peakmark.state.capture import RunFacts, result_settings
+from peakmark.state.state import RunState
+from peakmark.train.advice import Facts, advise
+from peakmark.train.loop import Loop
+from peakmark.train.network import CompiledNetwork, Network, PlainNetwork
+from peakmark.train.optimizer import build_optimizer
+from peakmark.train.step import Stepper, freeze
+from peakmark.train.stopwatch import NOT_TIMED, Profile, Stopwatch
+from peakmark.validation.validation import EpochValidator, ValidationSet
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run that nothing stands in the way of; nothing of it is on disk yet."""
+
+    settings: Settings
+    names: tuple[str, ...]
+    train_index: Index
+    validation: ValidationSet | None
+    """Opened once: the epochs, the last look at best.pt and the pictures share its image cache."""
+    fitness: Fitness | None
+    arithmetic: Arithmetic
+    state: RunState
+    architecture: str
+    provenance: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def val_index(self) -> Index | None:
+        return self.validation.index if self.validation else None
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(**self.state.history.segments[-1].recipe)
+
+    @property
+    def objective(self) -> Objective:
+        settings = self.settings
+        return Objective((settings.box, settings.cls, settings.dfl), self.recipe.version)
+
+
+def prepare(
+    settings: Settings, source: ModelSource, spec: DatasetSpec, function: FitnessFunction | None = None
+) -> PreparedRun:
+    """Does steps 1 to 4 for a new run; `function` is its fitness, where that is one in Python.
+
+    Raises SettingsError, DataError, ModelFileError or MachineError where something stands in the way.
+    """
+    data = open_data(settings, spec, function, VERSION)
+    arithmetic = settle(
+        device=settings.device,
+        amp=settings.amp,
+        deterministic=settings.deterministic,
+        threads=settings.threads,
+        augmentation=augmentation_of(settings),
+        compiled=settings.compile,
+    )
+    arithmetic.apply()
+    arithmetic.check_threads()
+    model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
+    if arithmetic.compiled:
+        check_compiler(arithmetic)
+    chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
+    state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
+    notes = (*notes, *few_updates(settings, len(data.train_index)))
+    return put_together(settings, data, arithmetic, state, source.scale.name, notes)
+
+
+def put_together(
+    settings: Settings,
+    data: OpenData,
+    arithmetic: Arithmetic,
+    state: RunState,
+    architecture: str,
+    notes: tuple[str, ...],
+    lineage: Mapping[str, Any] | None = None,
+) -> PreparedRun:
+    """Makes a run of its parts; `lineage` is what its provenance says besides, where it goes on with another state."""
+    return PreparedRun(
+        settings=settings,
+        names=data.names,
+        train_index=data.train_index,
+        validation=open_validation_set(settings, data.val_index, data.names, arithmetic) if data.val_index else None,
+        fitness=data.fitness,
+        arithmetic=arithmetic,
+        state=state,
+        architecture=architecture,
+        provenance=provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {}),
+        notes=(*notes, *_about_the_device(arithmetic), *data.warnings),
+    )
+
+
+def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | None, protocol: str = PROTOCOL) -> Segment:
+    """The segment that a run begins with."""
+    return Segment(
+        from_epoch=0,
+        from_images=0,
+        settings=bearing_on_result(settings),
+        reason="start",
+        recipe=dataclasses.asdict(chosen),
+        horizon=settings.epochs,
+        comparable=comparable(val_fingerprint, settings.imgsz, protocol),
+    )
+
+
+def bearing_on_result(settings: Settings) -> dict[str, Any]:
+    """The part of the settings that a segment remembers and a digest covers."""
+    wishes = to_plain(settings)
+    return {name: wishes[name] for name in result_settings()}
+
+
+def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segment: Segment) -> RunState:
+    """Makes the state of a run that is at the beginning of its first segment."""
+    model = arithmetic.place(model).train()
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
+    freeze(model, settings.freeze)
+    return RunState(
+        model=model,
+        ema=ema,
+        optimizer=build_optimizer(model, Recipe(**segment.recipe)),
+        scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
+        history=History(segments=(segment,)),
+    )
+
+
+def facts_of(run: PreparedRun) -> RunFacts:
+    """What a checkpoint of this run says besides the state."""
+    return RunFacts(run.settings, run.names, run.architecture, run.arithmetic, run.provenance)
+
+
+def _about_the_device(arithmetic: Arithmetic) -> tuple[str, ...]:
+    if arithmetic.augmentation == "opencv" or arithmetic.on_gpu:
+        return ()
+    return (
+        "cache=device gains nothing on a processor, where torch augments images several times slower than OpenCV does;"
+        " it is meant for a GPU, and cache=ram is faster here.",
+    )
+
+
+def assemble(
+    run: PreparedRun,
+    folder: RunFolder,
+    stop: StopRequest,
+    observe: Observer,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Loop, DiskKeeper]:
+    """Does step 5: the loop, ready to run, and the keeper, which is to be closed after it."""
+    settings = run.settings
+    keep_freed_memory()  # here, where runs that begin and runs that go on come by
+    writer = BackgroundWriter(folder.last, folder.best)
+    keeper = DiskKeeper(
+        folder,
+        facts_of(run),
+        writer,
+        observe,
+        keep=settings.keep,
+        save_interval_s=60 * settings.save_interval,
+        clock=clock,
+    )
+    validator = None
+    if run.validation is not None and run.fitness is not None:
+        validator = EpochValidator(
+            run.validation,
+            run.arithmetic,
+            run.objective,
+            run.fitness,
+            lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
+            observe,
+            stop.requested,
+        )
+    images, workers = open_images(run.train_index, settings, run.arithmetic), workers_of(settings, run.arithmetic)
+    stopwatch = _stopwatch(run, workers, images.keeps, observe)
+    loop = Loop(
+        state=run.state,
+        settings=settings,
+        loader=TrainLoader(run.train_index, images, settings, workers, run.recipe.version),
+        stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
+        validate=validator,
+        decide=lambda history: decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe))),
+        keeper=keeper,
+        stop=stop,
+        observe=observe,
+        memory_bytes=lambda: memory_in_use_bytes(run.arithmetic),
+        clock=clock,
+        stopwatch=stopwatch,
+        new_remarks=partial(_new_remarks, images, run.validation),
+    )
+    return loop, keeper
+
+
+def _new_remarks(train: Images, validation: ValidationSet | None) -> list[str]:
+    return [*train.new_remarks(), *(validation.images.new_remarks() if validation else ())]
+
+
+def _network(run: PreparedRun, observe: Observer, stop: StopRequest) -> Network:
+    if not run.arithmetic.compiled:
+        return PlainNetwork(run.state.model, run.arithmetic)
+    images = min(run.settings.batch, len(run.train_index))
+    return CompiledNetwork(run.state.model, run.arithmetic, images, observe, stop.at_once)
+
+
+def _stopwatch(run: PreparedRun, workers: int, images_kept: bool, observe: Observer) -> Stopwatch:
+    if not run.settings.profile:
+        return NOT_TIMED
+    mixed = settle(device=run.arithmetic.device, amp=True, deterministic=True).precision
+    facts = Facts(run.settings, run.recipe.nbs, run.arithmetic, workers, images_kept, mixed)
+    return Profile(partial(advise, facts=facts), observe, run.arithmetic.wait)

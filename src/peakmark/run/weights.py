@@ -1,0 +1,203 @@
+"""What can a run start from? In order of precedence:
+
+1. `model=` a checkpoint: its architecture and its weights, on whatever data is given (fine-tuning).
+2. `pretrained=` a checkpoint: its weights, into the architecture that `model=` names.
+   Both also take a YOLOv8 .pt file of another program: its weights and class names, read without running it.
+3. `model=yolov8n.yaml` and its like: fresh weights, a pure function of the seed.
+
+Going on with a run is another thing: it restores the whole state, not only weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.reader import ForeignFileError, read
+from peakmark.errors import ModelFileError
+from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
+from peakmark.model.detector import Detector, build_detector
+from peakmark.model.foreign import ForeignModel, read_foreign_model
+from peakmark.model.scales import SCALES, Scale
+from peakmark.model.transfer import misfit, transfer
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """An architecture, and what it came with, if anything: a checkpoint of ours or weights of another program.
+
+    With `loaded`, these weights take the place of those that it came with: a program handed them over.
+    """
+
+    name: str
+    """As the user wrote it."""
+    scale: Scale
+    checkpoint: Checkpoint | None = None
+    foreign: ForeignModel | None = None
+    loaded: Mapping[str, torch.Tensor] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that its weights know; none for an architecture."""
+        trained = self.checkpoint or self.foreign
+        return trained.names if trained else ()
+
+    @property
+    def weights(self) -> Mapping[str, torch.Tensor] | None:
+        if self.loaded is not None:
+            return self.loaded
+        if self.checkpoint is not None:
+            return self.checkpoint.model
+        return self.foreign.weights if self.foreign else None
+
+    @property
+    def classes(self) -> int:
+        """How many its weights know; 0 for an architecture."""
+        return len(self.names) if self.loaded is None else classes_of(self.loaded)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """As they are shown: of weights that came without names, class0, class1 ..."""
+        return self.names or tuple(f"class{number}" for number in range(self.classes))
+
+    def with_weights(self, weights: Mapping[str, torch.Tensor]) -> ModelSource:
+        """The same source with a copy of these weights; for another number of classes nobody knows their names.
+
+        Raises ModelFileError where they are not those of this architecture.
+        """
+        classes = classes_of(weights)
+        try:
+            Detector(self.scale, classes).load_state_dict(weights)
+        except RuntimeError as error:
+            words = " ".join(str(error).split())[:200]
+            raise ModelFileError(f"These weights are not those of a {self.scale.name}: {words}") from error
+        # The caller's may change later, while a training starts from them.
+        own = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        known = self if classes == len(self.names) else ModelSource(self.name, self.scale)
+        return dataclasses.replace(known, loaded=own)
+
+
+def classes_of(weights: Mapping[str, torch.Tensor]) -> int:
+    """How many classes a detector's state dict is for. Raises ModelFileError where it is no such state dict."""
+    bias = weights.get("head.cls.0.2.bias")
+    if not isinstance(bias, torch.Tensor):
+        raise ModelFileError(
+            "This is no state dict of a Peakmark detector: head.cls.0.2.bias is not in it. Of what torch.load gives for"
+            ' a checkpoint, take the entry ["model"].'
+        )
+    return len(bias)
+
+
+def find_model(name: str | Path) -> ModelSource:
+    """Resolves what the user gave as a model. Raises ModelFileError; nothing is ever downloaded."""
+    text = str(name)
+    scale = SCALES.get(text.removesuffix(".yaml").removesuffix(".yml"))
+    path = given_path(text, "model")
+    if is_special(path):
+        raise ModelFileError(f"model={text}: {NO_FILE_WORDS}.")
+    if scale is not None and not path.exists():
+        return ModelSource(text, scale)
+    if path.suffix in (".yaml", ".yml"):
+        raise ModelFileError(
+            f"model={text}: not one of the architectures that are built in: {', '.join(f'{n}.yaml' for n in SCALES)}."
+            f"{_of_another_kind(text) or _did_you_mean(text)}"
+        )
+    if not path.exists():
+        raise ModelFileError(
+            f"model={text}: there is no such file.{_of_another_kind(text) or _did_you_mean(text)} Nothing is"
+            " downloaded: give the path of a checkpoint such as runs/detect/train/weights/best.pt, or an architecture"
+            " such as yolov8n.yaml."
+        )
+    if path.is_dir():
+        raise ModelFileError(f"model={text}: this is a folder; give the checkpoint in it, such as weights/best.pt.")
+    try:
+        checkpoint = read(path)
+    except ForeignFileError:
+        foreign = read_foreign_model(path)
+        return ModelSource(text, foreign.scale, foreign=foreign)
+    _check_weights(checkpoint, f"model={text}")
+    return ModelSource(text, SCALES[checkpoint.architecture], checkpoint)
+
+
+def find_weights(file: str | Path, scale: Scale) -> ModelSource:
+    """Finds a file that holds weights of this architecture. Raises ModelFileError where it doesn't."""
+    found = find_model(file)
+    if found.weights is None:
+        raise ModelFileError(f"{file}: this is an architecture without weights; give a checkpoint.")
+    if found.scale != scale:
+        raise ModelFileError(
+            f"{file} is a {found.scale.name}, this model a {scale.name}. To train from what fits of other weights:"
+            f" train(pretrained={str(file)!r})."
+        )
+    return found
+
+
+_TASKS = {"seg": "segmentation", "pose": "poses", "cls": "classification", "obb": "turned boxes"}
+_FAMILIES = re.compile(
+    r"yolo_?(v?(3|4|5|6|7|9|10|11|12|13|26)|(x|r|e|nas|world)(?![a-z]))|rt-?detr|(mobile|fast)?sam(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def _of_another_kind(text: str) -> str:
+    """Says what a known name stands for that is no YOLOv8 detector: a nearest name would be another model."""
+    stem = Path(text).stem.lower()
+    base, dash, variant = stem.partition("-")
+    if dash and variant in _TASKS and base in SCALES:
+        return f" It is a model of {_TASKS[variant]}; Peakmark trains detectors: {base}.yaml is the one of this size."
+    if dash and base in SCALES:
+        return f" It is another architecture than {base}.yaml, which Peakmark doesn't have."
+    if _FAMILIES.match(stem):
+        return " It is another family of models; Peakmark trains YOLOv8 detectors, such as yolov8n.yaml."
+    return ""
+
+
+def _did_you_mean(text: str) -> str:
+    near = difflib.get_close_matches(Path(text).stem, SCALES, n=1, cutoff=0.7)
+    return f" Did you mean {near[0]}.yaml?" if near else ""
+
+
+def starting_model(
+    source: ModelSource, pretrained: str | None, names: tuple[str, ...], seed: int
+) -> tuple[Detector, tuple[str, ...]]:
+    """Builds the model that a run starts with, and says in sentences where its weights come from."""
+    model = build_detector(source.scale, len(names), seed)
+    given = source if pretrained is None else find_model(pretrained)
+    if given.weights is None:
+        if pretrained is not None:
+            raise ModelFileError(
+                f"pretrained={pretrained}: this is an architecture without weights; give a checkpoint."
+            )
+        return model, ()
+    # Weights that came without names go class by class where there are as many, as load_state_dict does it.
+    nameless = not given.names and given.classes == len(names)
+    said = transfer(model, given.weights, old_names=names if nameless else given.names, new_names=names)
+    whose = "given in Python" if given.loaded is not None else f"of {given.name}"
+    notes = [f"A new run from the weights {whose}: {said}"]
+    if given.foreign:
+        notes.append(f"{given.name} is a file of another program: weights are imported, nothing in it was executed.")
+    return model, tuple(notes)
+
+
+def _check_weights(checkpoint: Checkpoint, said_of: str) -> None:
+    """A file may be whole and still not hold what it says: torch would end in an error of its own."""
+    if checkpoint.architecture not in SCALES:
+        raise ModelFileError(f"{said_of}: its architecture {checkpoint.architecture!a:.60} is unknown to this version.")
+    wrong = misfit(checkpoint.model, checkpoint.architecture, len(checkpoint.names))
+    if wrong:
+        raise ModelFileError(f"{said_of}: {wrong}. Peakmark didn't write it so; take another file of the run.")
+
+
+def trained_model(checkpoint: Checkpoint) -> Detector:
+    """Builds the model of a checkpoint with the weights that were validated. Raises ModelFileError as `find_model`."""
+    _check_weights(checkpoint, "The checkpoint")
+    model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
+    model.load_state_dict(checkpoint.model, assign=True)
+    return model

@@ -1,0 +1,151 @@
+"""How good are these weights on that set? The one way to ask, for the log of a run and for `val` alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from peakmark.data.loader import VALIDATION_CHUNK, Images, validation_batches
+from peakmark.data.source.index import Index
+from peakmark.evaluate.evidence import Evidence
+from peakmark.evaluate.fitness import Fitness
+from peakmark.evaluate.validator import BatchPrediction, Validated, validate
+from peakmark.events import Observer, ValidationProgress
+from peakmark.loss.detection import Objective, detection_loss
+from peakmark.machine.devices import Arithmetic
+from peakmark.model.detector import Detector
+from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.nouns.batch import ValidationBatch
+from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.images import Detections, ImageArray, Samples, Truths
+from peakmark.state.state import RunState
+
+_SAMPLES = 16
+"""Images of a set that pictures are drawn of."""
+
+
+class ValidationStopped(Exception):  # noqa: N818 - it is no error
+    """A stop was asked for during a validation; the resume repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """A split, ready to be validated on."""
+
+    index: Index
+    images: Images
+    workers: int
+    images_ahead: int
+    names: tuple[str, ...]
+    thresholds: Thresholds
+
+    def batches(self, first: int | None = None) -> Iterator[ValidationBatch]:
+        """Gives all images, or the `first` so many of them."""
+        return validation_batches(
+            self.index, self.images, workers=self.workers, images_ahead=self.images_ahead, first=first
+        )
+
+
+class Speed:
+    """How long the parts of a validation take."""
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(("preprocess", "inference", "loss", "postprocess"), 0.0)
+        self.start()
+
+    def start(self) -> None:
+        """Counts from here on."""
+        self._counted_s = time.perf_counter()
+
+    def count(self, part: str) -> None:
+        """Counts the time since the last call as that of a part."""
+        now_s = time.perf_counter()
+        self._seconds[part] += now_s - self._counted_s
+        self._counted_s = now_s
+
+    def ms_per_image(self, images: int) -> dict[str, float]:
+        """preprocess (waiting for images), inference, loss, postprocess"""
+        return {part: 1000 * seconds / images for part, seconds in self._seconds.items()}
+
+
+def validate_weights(
+    model: Detector,
+    data: ValidationSet,
+    arithmetic: Arithmetic,
+    objective: Objective,
+    *,
+    progress: Callable[[int], None] | None = None,
+    speed: Speed | None = None,
+    found: Callable[[int, Detections], None] | None = None,
+) -> Validated:
+    """Validates a model; deterministic, and independent of workers and of how many images are read ahead.
+
+    `speed` is told how long it took, `found` at the end what was found in each image.
+    """
+    predictor = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
+    clock = speed or Speed()
+
+    def predict(batch: ValidationBatch) -> BatchPrediction:
+        clock.count("preprocess")
+        (output,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
+        if speed is not None:
+            arithmetic.wait()  # a GPU's work would be counted as that of whoever first needs its outcome
+        clock.count("inference")
+        detections = tuple(predictor.detections(output))
+        clock.count("postprocess")
+        losses = detection_loss(output, batch.batch, version=objective.version)
+        clock.count("loss")
+        return BatchPrediction(detections, losses)
+
+    clock.start()
+
+    otherwise = data.thresholds.unusual()
+    batches = data.batches()
+    return validate(
+        predict, batches, data.names, gains=objective.gains, otherwise=otherwise, progress=progress, found=found
+    )
+
+
+def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
+    """Detects in the first images of a set, for a picture; everything in px of the letterboxed images."""
+    detect = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=True)
+    found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
+    for batch in data.batches(first=_SAMPLES):
+        pixels = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]
+        boxes = [
+            Truths(box.to_padded(own.boxes_xyxy_px), own.classes)
+            for box, own in zip(batch.letterboxes, batch.truths, strict=True)
+        ]
+        names = [Path(file).name for file in batch.batch.files]
+        parts = zip(pixels, boxes, detect(batch.batch.images_BCHW), names, strict=True)
+        found.update(zip(batch.numbers, parts, strict=True))
+    images, truths, detections, titles = zip(*(found[number] for number in sorted(found)), strict=True)
+    return Samples(images=images, truths=truths, detections=detections, titles=titles)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochValidator:
+    """Validates the averaged weights of a run, as the loop asks for it."""
+
+    data: ValidationSet
+    arithmetic: Arithmetic
+    objective: Objective
+    fitness: Fitness
+    keep_evidence: Callable[[int, Evidence], None]
+    """Told of the epoch (0-based) and what its numbers are made of."""
+    observe: Observer
+    stop_requested: Callable[[], bool]
+
+    def __call__(self, state: RunState) -> tuple[Evaluation, float | None]:
+        """Gives the evaluation and its fitness, once its evidence is kept. Raises ValidationStopped where asked to."""
+
+        def progress(images_done: int) -> None:
+            if self.stop_requested():
+                raise ValidationStopped
+            self.observe(ValidationProgress(state.position.epoch, images_done, len(self.data.index)))
+
+        validated = validate_weights(state.ema, self.data, self.arithmetic, self.objective, progress=progress)
+        self.keep_evidence(state.position.epoch, validated.evidence)
+        return validated.evaluation, self.fitness.of_evaluation(validated.evaluation)
