@@ -75,7 +75,8 @@ def place_of(number: int) -> str:
 
 def plant(folder: Path, images: int) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Writes the duplicates and gives the names of each original and its copy."""
-    exact, near = set(), set()
+    exact: set[tuple[str, str]] = set()
+    near: set[tuple[str, str]] = set()
     for number in range(2 * PLANTED):
         original = place_of(number * (images // (2 * PLANTED)))
         copy = f"{'val' if number % 4 < 2 else 'train'}/copy{number:03d}"

@@ -14,16 +14,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.format import Checkpoint, Weights
 from peakmark.checkpoint.reader import read
-from peakmark.data.source.dataset import read_dataset
 from peakmark.evaluate.validator import Validated
 from peakmark.record.folder import RunFolder
-from peakmark.resume.change import restored_state
-from peakmark.resume.compare import Wishes, think_through
-from peakmark.run.build import PreparedRun, open_index, open_validation_set, put_together
+from peakmark.resume.compare import Wishes, compare
+from peakmark.resume.restore import run_as_it_was
+from peakmark.resume.stopped import read_stopped
+from peakmark.run.build import PreparedRun
 from peakmark.run.end.average_trial import Averages, gain_of, greedily, kept_weights
+from peakmark.run.open_data import open_index, open_validation_set
 from peakmark.run.weights import trained_model
 from peakmark.settings.fields import ResumeSettings
 from peakmark.validation.validation import ValidationSet, validate_weights
@@ -31,40 +31,44 @@ from peakmark.validation.validation import ValidationSet, validate_weights
 
 def open_run(folder: RunFolder) -> PreparedRun:
     """Builds a finished run as it was at its end, beside it."""
-    checkpoint = newest_good(folder.weights).checkpoint
-    planned = think_through(folder, checkpoint, Wishes(ResumeSettings(), {}, lambda plan: False), in_place=True)
-    arithmetic = planned.after.arithmetic
-    arithmetic.apply()
-    state = restored_state(checkpoint, planned.before.settings, arithmetic)
-    return put_together(planned.before.settings, planned.data, arithmetic, state, checkpoint.architecture, ())
+    stopped = read_stopped(folder, None)
+    assert stopped is not None
+    return run_as_it_was(compare(stopped, Wishes(ResumeSettings(), {}, lambda plan: False)))
 
 
 def on(run: PreparedRun, best: Checkpoint, weights: Weights, data: ValidationSet) -> Validated:
-    return validate_weights(trained_model(replace(best, model=weights)), data, run.arithmetic, run.objective)
+    return validate_weights(trained_model(replace(best, model=weights)), data, run.facts.arithmetic, run.objective)
 
 
 def measure(folder: RunFolder, keep: int) -> str:
     """Gives a row of the table."""
     run = open_run(folder)
-    run = replace(run, settings=run.settings.model_copy(update={"keep": keep}))
+    run = replace(run, facts=replace(run.facts, settings=run.settings.model_copy(update={"keep": keep})))
     best = read(folder.best)
     assert run.validation is not None
     assert best.fitness is not None
-    assert run.fitness is not None
-    test = open_validation_set(
-        run.settings, open_index(run.settings, read_dataset(run.settings.data), "test"), run.names, run.arithmetic
+    assert run.data.fitness is not None
+    settings = run.settings
+    index = open_index(
+        settings,
+        run.data.spec,
+        "test",
+        bad_labels=settings.bad_labels,
+        max_image_pixels=settings.max_image_pixels,
+        single_class=settings.single_cls,
     )
+    test = open_validation_set(settings, index, run.facts.names, run.facts.arithmetic)
     proof = on(run, best, best.model, run.validation)
     kept = kept_weights(run, folder, best)
     started_s = time.monotonic()
-    averages = Averages(run, run.fitness, kept, lambda images_done: None)
+    averages = Averages(run, run.data.fitness, kept, lambda images_done: None)
     together = tuple(kept)
     greedy = greedily(averages, together, best.fitness)
     uniform = averages.of(together)
     took_s, tried = time.monotonic() - started_s, len(averages.made)
     chosen = max(together, greedy, key=lambda epochs: averages.of(epochs).fitness or 0.0) if greedy[1:] else together
     average = averages.of(chosen)
-    gain = gain_of(run.fitness, proof, average, (average.fitness or 0.0) - best.fitness, tried=tried)
+    gain = gain_of(run.data.fitness, proof, average, (average.fitness or 0.0) - best.fitness, tried=tried)
     alone = averages.of(together[:1])
     on_test = [on(run, best, weights, test).evaluation.metrics["map50_95"] for weights in (best.model, average.weights)]
     epoch_s = sum(record.train_s + record.validation_s for record in run.state.history.records)

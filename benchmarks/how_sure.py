@@ -89,7 +89,8 @@ class Images:
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-values))
+    shares: np.ndarray = 1 / (1 + np.exp(-values))
+    return shares
 
 
 # --- the truth -----------------------------------------------------------------------------------------------------

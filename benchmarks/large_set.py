@@ -26,8 +26,9 @@ from peakmark.data.order import epoch_order
 from peakmark.data.source.dataset import read_dataset
 from peakmark.data.source.index import build_index
 from peakmark.record.data_listing import render
-from peakmark.run.build import open_cache
+from peakmark.run.open_data import open_cache
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import VERSION
 
 T = TypeVar("T")
 _FOLDERS = 100
@@ -70,7 +71,7 @@ def measure(root: Path, images: int, *, first: bool) -> None:
     settings = Settings(data=str(root / "data.yaml"), imgsz=32)
     timed("listing of the data for the run's folder", lambda: render({"train": index.file_digests()}))
     image_cache: ImageCache = timed("image cache opened (cache=auto)", lambda: open_cache(index, 32, "auto"))
-    loader = timed("loader", lambda: TrainLoader(index, image_cache, settings, 0))
+    loader = timed("loader", lambda: TrainLoader(index, image_cache, settings, 0, VERSION))
     parts = [Microbatch(first, 16) for first in range(0, images - 15, 16)]
     batches = loader.batches(0, parts, mosaic_open=True)
     timed("first batch of an epoch, order included", lambda: next(iter(batches)))

@@ -29,7 +29,7 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
 from peakmark.cli.answering import EXIT_INTERRUPTED
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone
-from peakmark.run.disk.checkpointer import DiskKeeper
+from peakmark.run.disk.checkpointer import Checkpointer
 
 Timed = list[tuple[float, float]]
 """Seconds that went by, and seconds that the thread was on a core."""
@@ -55,7 +55,7 @@ def what_a_save_costs(project: Path, wishes: dict[str, Any], epochs: int) -> Non
     wishes = {**wishes, "imgsz": 320, "epochs": epochs, "project": project}
     stops: Timed = []
     writes: Timed = []
-    with _timed(DiskKeeper, "_save", stops), _timed(BackgroundWriter, "_save_one", writes):
+    with _timed(Checkpointer, "_save", stops), _timed(BackgroundWriter, "_save_one", writes):
         before = time.process_time()
         at_epochs = _epoch_seconds(wishes)
         once = f"{_told(stops)}; the writer's thread {_told(writes)}"
@@ -134,12 +134,12 @@ def _timed(owner: type, name: str, seconds: Timed) -> Iterator[None]:
 @contextmanager
 def _without_saves() -> Iterator[None]:
     """Keeps a training from saving anything."""
-    saves = DiskKeeper.keep_epoch, DiskKeeper.keep_position
-    DiskKeeper.keep_epoch = DiskKeeper.keep_position = lambda *_: None  # type: ignore
+    saves = Checkpointer.keep_epoch, Checkpointer.keep_position
+    Checkpointer.keep_epoch = Checkpointer.keep_position = lambda *_: None  # type: ignore
     try:
         yield
     finally:
-        DiskKeeper.keep_epoch, DiskKeeper.keep_position = saves  # type: ignore[method-assign]
+        Checkpointer.keep_epoch, Checkpointer.keep_position = saves  # type: ignore[method-assign]
 
 
 def _epoch_seconds(wishes: dict[str, Any]) -> list[float]:

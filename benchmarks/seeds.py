@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 from peakmark import YOLO
 
@@ -39,7 +40,7 @@ def _row(data: str, project: Path, seed: int, settings: dict[str, str]) -> tuple
     summary_file, test_file = folder / "summary.json", project / f"seed{seed}-test" / "metrics.json"
     if not summary_file.exists():
         model = settings.get("model", "yolov8n.yaml")
-        rest = {key: value for key, value in settings.items() if key != "model"}
+        rest: dict[str, Any] = {key: value for key, value in settings.items() if key != "model"}
         YOLO(model).train(data=data, seed=seed, project=str(project), name=folder.name, exist_ok=True, **rest)
     if not test_file.exists():
         best = YOLO(folder / "weights" / "best.pt")

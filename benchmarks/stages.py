@@ -23,13 +23,13 @@ import torch
 from peakmark import YOLO
 from peakmark.events import Event, Notice, TimeMeasured
 from peakmark.machine.devices import settle
-from peakmark.nouns.timings import Timings
+from peakmark.nouns.timings import Stage, Timings
 
 STEP_GFLOP = 6.6
 """An image of 320 px through YOLOv8n, forward and backward: three times the 2.2 of a forward pass."""
 SIDE_PX = 320
 PRODUCT_SIDE = 2048
-NETWORK = ("forward", "backward", "update")
+NETWORK: tuple[Stage, ...] = ("forward", "backward", "update")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def start(data: str, imgsz: str, batch: str, run: str) -> dict[str, Any]:
             os._exit(0)
         show(console, event)
 
-    ConsoleObserver.__call__ = watch  # type: ignore[method-assign]
+    ConsoleObserver.__call__ = watch  # type: ignore[method-assign, assignment]
     given = {"data": data, "model": "yolov8n.yaml", "epochs": 1, "imgsz": imgsz, "batch": batch, "device": "cpu",
              "project": folder.parent, "name": folder.name, "exist_ok": True, "plots": False}  # fmt: skip
     sys.argv = ["peakmark", "train", *(f"{name}={value}" for name, value in given.items())]
@@ -134,5 +135,12 @@ def find(model: str, data: str, split: str, imgsz: str, file: str) -> dict[str, 
 
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
-    tasks = {"train": train, "val": val, "predict": predict, "start": start, "learn": learn, "find": find}
+    tasks: dict[str, Callable[..., object]] = {
+        "train": train,
+        "val": val,
+        "predict": predict,
+        "start": start,
+        "learn": learn,
+        "find": find,
+    }
     print("\n" + json.dumps(tasks[task](*arguments)))

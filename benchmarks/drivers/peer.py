@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,5 +102,11 @@ def _images(data: str, split: str) -> list[Path]:
 
 if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
-    tasks = {"val": val, "predict": predict, "start": start, "learn": learn, "find": find}
+    tasks: dict[str, Callable[..., object]] = {
+        "val": val,
+        "predict": predict,
+        "start": start,
+        "learn": learn,
+        "find": find,
+    }
     print("\n" + json.dumps(tasks[task](*arguments)))

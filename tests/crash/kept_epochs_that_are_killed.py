@@ -63,7 +63,7 @@ def keep_all(folder: Path, checkpoint: Checkpoint, observe: Observer = lambda ev
     run = RunFolder(folder)
     writer = BackgroundWriter(run.last, run.best)
     facts = cast(RunFacts, None)
-    keeping = keeper.DiskKeeper(run, facts, writer, observe, keep=KEEP, save_interval_s=0, clock=time.monotonic)
+    keeping = keeper.Checkpointer(run, facts, writer, observe, keep=KEEP, save_interval_s=0, clock=time.monotonic)
     settings = Settings(data="-")
     rules = rules_of(settings, recipe(settings, classes=2, images=8))
     for epoch in range(len(FITNESSES)):

@@ -374,7 +374,7 @@ def test_a_restore_that_fails_stops_and_names_the_part(inside, copy_of, monkeypa
         capture.restore(checkpoint, state)
         state.optimizer.state.clear()
 
-    monkeypatch.setattr("peakmark.resume.change.restore", forgetful)
+    monkeypatch.setattr("peakmark.resume.restore.restore", forgetful)
     with pytest.raises(ModelFileError, match=r"optimizer.*could not be restored exactly"):
         YOLO().resume(run, observer=_ignore)
     assert (run / "weights/last.pt").read_bytes() == before
@@ -408,7 +408,7 @@ def test_a_broken_run_is_saved_and_can_be_gone_on_with(whole, copy_of, monkeypat
     run = copy_of(whole)
     with monkeypatch.context() as patch:
         verdict = Verdict("broken", "Broken.")
-        patch.setattr("peakmark.resume.resume.looking_at", lambda *_, **__: lambda history: verdict)
+        patch.setattr("peakmark.resume.watch.looking_at", lambda *_, **__: lambda history: verdict)
         assert YOLO().resume(run, observer=_ignore, epochs=6, on_break=on_break).outcome == outcome
     assert state_of(run).position.epoch == 4  # after the first epoch that was looked at
     assert newest_unfinished(run.parent) == (run if on_break == "pause" else None)

@@ -84,7 +84,7 @@ def test_a_chain_of_stops_with_other_numbers_of_workers(stopped, stop_at, facts,
     run = stopped(MicrobatchDone, 3, workers=1)
     for workers, (kind, number) in enumerate([(ValidationProgress, 1), (MicrobatchDone, 2), (MicrobatchDone, 2)]):
         for module in ("build", "open_data"):
-            monkeypatch.setattr(f"peakmark.train.{module}.workers_of", lambda *_, count=workers: count)
+            monkeypatch.setattr(f"peakmark.run.{module}.workers_of", lambda *_, count=workers: count)
         assert YOLO().resume(run, observer=stop_at(kind, number)).outcome == "interrupted"
     assert YOLO().resume(run, observer=_ignore).outcome == "finished"
     assert facts(run) == uninterrupted

@@ -22,13 +22,11 @@ def artist() -> Artist:
 def _draw_ended(ended: EndedRun) -> None:
     """Draws an ended run into its folder."""
     run, folder = ended.run, ended.folder.path
-    splits = {"train": _split_labels(run.train_index)}
-    if run.val_index is not None:
-        splits["val"] = _split_labels(run.val_index)
+    splits = {split: _split_labels(index) for split, index in run.data.splits.items()}
     best = ended.summary["best"]
-    draw_run(folder, run.state.history, best["epoch"] - 1 if best else None, splits, run.names)
+    draw_run(folder, run.state.history, best["epoch"] - 1 if best else None, splits, run.facts.names)
     if ended.evaluation is not None and ended.best is not None and run.validation is not None:
-        samples = sample_detections(trained_model(ended.best), run.validation, run.arithmetic)
+        samples = sample_detections(trained_model(ended.best), run.validation, run.facts.arithmetic)
         draw_evaluation(folder, ended.evaluation, samples)
     write_page(folder)
 

@@ -33,7 +33,7 @@ from peakmark.release.backup import Backup
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
-from peakmark.run.begin import start_run
+from peakmark.run.begin import Audience, start_run
 from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_model, find_weights
 from peakmark.settings.declaration import SettingsModel
@@ -213,7 +213,7 @@ class YOLO(WithoutTheRest):
         fitness = settings.get("fitness")
         with self._watched(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, observe, artist(), backup, function)
+            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
         return self._become(ended)
 
     def resume(
@@ -239,7 +239,7 @@ class YOLO(WithoutTheRest):
         with self._watched(observer) as observe, closing(Backup()) as backup:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, observe, artist(), backup)
+            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
         return self._become(ended)
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -348,7 +348,7 @@ class YOLO(WithoutTheRest):
             metrics=best["metrics"] if best else {},
             fitness=best["fitness"] if best else None,
             summary=ended.summary,
-            names=dict(enumerate(ended.run.names)),
+            names=dict(enumerate(ended.run.facts.names)),
             per_class=best["per_class"] if best else {},
             evaluation=ended.evaluation,
             speed=ended.speed,

@@ -1,39 +1,101 @@
-"""How does a checkpoint become live objects, and these come under changed settings, as the plan announced?
+"""How does a restored state come under changed settings, as the plan announced? Weights and counts stay, bit for bit.
 
-It must not know why anything was changed, nor where a checkpoint lies.
+It must not know why anything was changed, nor what a folder is left with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.format import comparable
+from peakmark.evaluate.fitness import Fitness
 from peakmark.machine.devices import Arithmetic
-from peakmark.model.detector import Detector, build_detector
-from peakmark.model.scales import SCALES
-from peakmark.run.build import new_state
+from peakmark.model.detector import Detector
+from peakmark.nouns.run import History, Position, Segment
+from peakmark.record.folder import RunFolder
+from peakmark.resume.compare import Planned
+from peakmark.run.build import bearing_on_result
+from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, mend_best
+from peakmark.run.fitness import evidence_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, window_images
-from peakmark.state.capture import restore
+from peakmark.state.segments import better_but_gone, segment_begins
 from peakmark.state.state import RunState
 from peakmark.train.optimizer import build_optimizer
 from peakmark.train.step import freeze
 
 _MOMENTS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2}
 """The optimizers' sums of gradients, and the power of the gradient in each."""
+_ABOUT_STOPPING = ("epochs", "patience", "min_delta", "stop_phase")
+"""Whoever changes one of these lets a run that was about to end early go on."""
 
 
-def restored_state(checkpoint: Checkpoint, settings: Settings, arithmetic: Arithmetic) -> RunState:
-    """Builds fresh objects for the settings that a checkpoint was saved with, and puts its state into them."""
-    arithmetic.apply()
-    arithmetic.check_threads()
-    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), settings.seed)
-    state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
-    restore(checkpoint, state)
-    return state
+def change(planned: Planned, folder: RunFolder, state: RunState) -> tuple[str, ...]:
+    """Brings the restored state to what was planned; says what became of best.pt. Nothing where nothing changes."""
+    said: list[str] = []
+    if planned.seam.changes_the_run:
+        said += _under_new_settings(planned, folder, state)
+    mended = mend_best(folder, state.history)
+    return (*said, mended) if mended is not None else tuple(said)
+
+
+def _under_new_settings(planned: Planned, folder: RunFolder, state: RunState) -> Iterator[str]:
+    """Opens the segment of the new settings."""
+    seam, before, after = planned.seam, planned.before, planned.after
+    old, new = before.settings, after.settings
+    change_state(state, old, new, after.recipe, after.arithmetic, new_optimizer=seam.optimizer_is_new)
+    if before.train != after.train and seam.inside_an_epoch:
+        # The rest of the open epoch belongs to images that are no longer the run's.
+        state.position = dataclasses.replace(state.position, phase="validate")
+    segment = _segment(planned, state.position, state.history.segments[-1])
+    same_validation = segment.comparable == state.history.segments[-1].comparable
+    state.history = History(state.history.records, (*state.history.segments, segment))
+    if not same_validation:
+        keep_best_by_its_epoch(folder)
+    if new.fitness != old.fitness and planned.data.fitness is not None:
+        yield from _judge_again(planned.data.fitness, folder, state)
+
+
+def _judge_again(fitness: Fitness, folder: RunFolder, state: RunState) -> Iterator[str]:
+    """Gives every epoch its value by a new fitness, and says what can't be best by it."""
+    text = fitness.formula.text
+    state.history = judged_by_kept(
+        folder, state.history, lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
+    )
+    if unjudged := [str(r.epoch + 1) for r in state.history.records if r.metrics is not None and r.fitness is None]:
+        which = f"epoch{'s' if len(unjudged) > 1 else ''} {', '.join(unjudged)}"
+        yield f"What fitness={text} needs of {which} was not kept or is no number, so they can't be best."
+    if (gone := better_but_gone(state.history)) is not None:
+        yield f"By fitness={text} epoch {gone + 1} would be best, but its weights were not kept."
+
+
+def _segment(planned: Planned, position: Position, open_one: Segment) -> Segment:
+    after = planned.after
+    from_epoch, from_images = segment_begins(position)
+    return Segment(
+        from_epoch=from_epoch,
+        from_images=from_images,
+        settings=bearing_on_result(after.settings),
+        reason="; ".join(planned.seam.reasons) or "schedule=stretch",
+        recipe=dataclasses.asdict(after.recipe),
+        horizon=after.horizon,
+        # Where nothing is validated any more, there is nothing new that could not be compared.
+        comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz, planned.data.protocol)
+        if after.settings.val
+        else open_one.comparable,
+        rewarm_epochs=1.0 if planned.seam.optimizer_is_new else 0.0,
+        until=None if _goes_on_after_all(planned) else open_one.until,
+        gone=open_one.gone,
+    )
+
+
+def _goes_on_after_all(planned: Planned) -> bool:
+    """Whether an early stop that is running its closing epochs is called off."""
+    return bool(planned.seam.changed(*_ABOUT_STOPPING)) or planned.before.horizon != planned.after.horizon
 
 
 def change_state(

@@ -1,4 +1,4 @@
-"""What would it be to go on with a run like this? Both sides of the seam are opened and compared; nothing is done.
+"""What would it be to resume a run like this? Both sides of the seam are opened and compared; nothing is done.
 
 It must not know how a plan is told, agreed to or carried out.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
@@ -25,13 +24,14 @@ from peakmark.record.journal import read as read_journal
 from peakmark.resume.health.contradictions import contradictions
 from peakmark.resume.plan import plan
 from peakmark.resume.seam import Seam, Side
+from peakmark.resume.stopped import StoppedRun
 from peakmark.run.disk.data_files import changed_files
 from peakmark.run.fitness import check_same_function
 from peakmark.run.open_data import OpenData, augmentation_of, check_no_lone_value, open_data
 from peakmark.run.provenance import versions as versions_here
 from peakmark.run.weights import find_model
 from peakmark.settings.fields import ResumeSettings, Settings
-from peakmark.settings.parse import Parsed, parse
+from peakmark.settings.parse import parse_changes
 from peakmark.settings.plain import from_plain
 from peakmark.settings.recipe import Recipe, mosaic_is_open, recipe
 from peakmark.state.segments import next_horizon, next_recipe
@@ -59,16 +59,22 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A resume that was thought through; nothing is done yet."""
+    """A resume that was thought through: all that carrying it out looks at. Nothing is done yet."""
 
-    folder: RunFolder
-    checkpoint: Checkpoint
-    parsed: Parsed[Settings]
+    stopped: StoppedRun
+    wished: frozenset[str]
+    """The names of the settings that the user gave."""
     data: OpenData
     data_changes: tuple[str, ...]
     """Which files are others than before, in words."""
     seam: Seam
     plan: ChangePlan
+    notes: tuple[str, ...]
+    """What the changed settings bring along, in words."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.stopped.checkpoint
 
     @property
     def before(self) -> Side:
@@ -79,15 +85,15 @@ class Planned:
         return self.seam.after
 
 
-def think_through(
-    folder: RunFolder, checkpoint: Checkpoint, wishes: Wishes, *, source: Path | None = None, elsewhere: str = ""
-) -> Planned:
+def compare(stopped: StoppedRun, wishes: Wishes) -> Planned:
     """Opens what both sides of the seam are made of, and makes the plan.
 
-    `elsewhere` says why it goes on in another folder, from the file `source`; empty where it does in the run's own.
+    Raises SettingsError where the changed settings can't stand, MachineError where the data are not the run's own or
+    its device is gone, and DataError.
     """
+    folder, checkpoint = stopped.folder, stopped.checkpoint
     old = from_plain(Settings, checkpoint.settings)
-    parsed = _without_known_notes(parse(Settings, wishes.changes, base=old), old)
+    parsed = parse_changes(old, wishes.changes)
     new = parsed.settings
     version = Recipe(**checkpoint.history.segments[-1].recipe).version
     data = open_data(new, _spec(checkpoint, new, wishes), wishes.fitness, version)
@@ -97,12 +103,12 @@ def think_through(
         check_no_lone_value(new, len(data.train_index) - checkpoint.position.images)
     before = _side_before(checkpoint, old, new)
     after = _side_after(before, checkpoint, old, new, data, wishes)
-    _check_same_data(folder, source or folder.path, checkpoint, data, wishes)
-    found = contradictions_of(checkpoint, None if elsewhere else folder)
-    seam = Seam(folder.path, checkpoint.position, before, after, found, default_threads(), elsewhere=elsewhere)
+    _check_same_data(stopped, data, wishes)
+    found = contradictions_of(checkpoint, None if stopped.elsewhere else folder)
+    seam = Seam(folder.path, checkpoint.position, before, after, found, default_threads(), elsewhere=stopped.elsewhere)
     others = (before.train, before.val) != (after.train, after.val)
-    files = changed_files(folder, data.train_index, data.val_index) if others else ()
-    return Planned(folder, checkpoint, parsed, data, files, seam, plan(seam))
+    files = changed_files(folder, data) if others else ()
+    return Planned(stopped, frozenset(wishes.changes), data, files, seam, plan(seam), parsed.notes)
 
 
 def contradictions_of(checkpoint: Checkpoint, folder: RunFolder | None) -> tuple[Cause, ...]:
@@ -124,12 +130,6 @@ def contradictions_of(checkpoint: Checkpoint, folder: RunFolder | None) -> tuple
 
 def _ends_an_epoch(event: Mapping[str, Any]) -> bool:
     return event.get("event") == "EpochEnded" and not event.get("superseded")
-
-
-def _without_known_notes(parsed: Parsed[Settings], old: Settings) -> Parsed[Settings]:
-    """Leaves out what was already to be said of the run as it was."""
-    known = parse(Settings, {}, base=old).notes
-    return dataclasses.replace(parsed, notes=tuple(note for note in parsed.notes if note not in known))
 
 
 def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
@@ -211,17 +211,17 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     return dataclasses.replace(settled, threads=threads, precision=precision, augmentation=augmentation_of(new))
 
 
-def _check_same_data(folder: RunFolder, named: Path, checkpoint: Checkpoint, data: OpenData, wishes: Wishes) -> None:
+def _check_same_data(stopped: StoppedRun, data: OpenData, wishes: Wishes) -> None:
     if DATA_SETTINGS & wishes.changes.keys():
         return
+    known = stopped.checkpoint.provenance["data"]
     now = {"train": data.train_index.fingerprint, "val": data.val_fingerprint}
     for split, fingerprint in now.items():
-        before = checkpoint.provenance["data"][split]
+        before = known[split]
         if before != fingerprint:
-            which = " ".join(changed_files(folder, data.train_index, data.val_index))
+            which = " ".join(changed_files(stopped.folder, data))
             raise MachineError(
                 f"The {split} images or labels are not the ones that this run was trained with (fingerprint"
                 f" {str(fingerprint)[:12]} instead of {str(before)[:12]}). {which} Put them back as they were, or go on"
-                f" with them as they are from the next epoch on: peakmark resume {named}"
-                f" data={checkpoint.provenance['data']['yaml']}"
+                f" with them as they are from the next epoch on: peakmark resume {stopped.source} data={known['yaml']}"
             )

@@ -6,6 +6,8 @@ sees the same model as the one that wrote it. It must not know what the run goes
 
 from __future__ import annotations
 
+from typing import Literal
+
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
 from peakmark.loss.detection import Objective
@@ -17,6 +19,15 @@ from peakmark.validation.validation import validate_weights
 _ORDINARY = 0.005
 _WRONG = 0.03
 """mAP50-95: another device moves it by less than the first, and more than the second is no rounding."""
+
+
+def probed(
+    planned: Planned, state: RunState, wish: Literal["quick", "full"] | None, observe: Observer
+) -> tuple[str, ...]:
+    """Validates the restored weights where that is wished, or where something else than the run was changed."""
+    if wish == "quick" or (wish is None and not planned.plan.inexact):
+        return ()
+    return (validated_again(planned, state, observe),)
 
 
 def validated_again(planned: Planned, state: RunState, observe: Observer) -> str:

@@ -26,9 +26,10 @@ from peakmark.nouns.losses import Losses
 from peakmark.nouns.resume import ChangePlan
 from peakmark.nouns.run import Decision, Position
 from peakmark.record.folder import RunFolder
-from peakmark.resume.change import restored_state
-from peakmark.resume.compare import Planned, Wishes, think_through
-from peakmark.run.build import PreparedRun, assemble, facts_of, put_together
+from peakmark.resume.compare import Wishes, compare
+from peakmark.resume.restore import run_as_it_was
+from peakmark.resume.stopped import StoppedRun
+from peakmark.run.build import PreparedRun, assemble
 from peakmark.settings.fields import ResumeSettings
 from peakmark.state.capture import RunFacts, capture
 from peakmark.state.state import RunState
@@ -88,10 +89,10 @@ def replay(
     where there is no step to make, and MachineError where the data are not the run's own or its device is gone.
     """
     start, target = _choose(folder, source, steps)
-    planned = think_through(folder, start.checkpoint, Wishes(ResumeSettings(), {}, _never, fitness))
+    planned = compare(StoppedRun(folder, start.checkpoint, folder.path), Wishes(ResumeSettings(), {}, _never, fitness))
     for why in planned.plan.inexact:
         observe(Notice(f"{start.path.name} was not made as it would be made here: {why}.", serious=True))
-    one, other = _Side(_restored(planned), observe), _Side(_restored(planned), _ignore)
+    one, other = _Side(run_as_it_was(planned), observe), _Side(run_as_it_was(planned), _ignore)
     difference = None
     losses = []
     for goal in _goals(start.position, target, steps):
@@ -223,14 +224,6 @@ def _compared_with(target: _Kept | None) -> str:
 # --- going there ----------------------------------------------------------------------------------------------------
 
 
-def _restored(planned: Planned) -> PreparedRun:
-    """Builds the run of a checkpoint, with its state, beside every other one."""
-    checkpoint, arithmetic = planned.checkpoint, planned.after.arithmetic
-    settings = planned.before.settings
-    state = restored_state(checkpoint, settings, arithmetic)
-    return put_together(settings, planned.data, arithmetic, state, checkpoint.architecture, ())
-
-
 class _Side:
     """One of the two computations: a run that goes on as far as it is told to."""
 
@@ -241,7 +234,7 @@ class _Side:
         self._observe = observe
         self._epoch = -1
         self._stop = _StopAt(run.state)
-        self._keeper = _Catcher(self._stop, facts_of(run))
+        self._keeper = _Catcher(self._stop, run.facts)
         # Its folder is never asked for: nothing of this loop is kept but what is caught at a goal.
         loop, _ = assemble(run, RunFolder(Path()), self._stop, self._watch)
         validate = loop.validate
@@ -257,7 +250,7 @@ class _Side:
         """Goes on to a step or a place, or to the run's end where that comes first, and gives the state there."""
         self._stop.goal, self._keeper.caught = goal, None
         self.over = self._loop.run() in ("finished", "early_stopped")
-        return self._keeper.caught or capture(self._run.state, facts_of(self._run))
+        return self._keeper.caught or capture(self._run.state, self._run.facts)
 
     def _watch(self, event: Event) -> None:
         if isinstance(event, MicrobatchDone):

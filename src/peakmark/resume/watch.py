@@ -16,9 +16,11 @@ from peakmark.nouns.resume import Cause, Verdict
 from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
+from peakmark.resume.compare import Planned
 from peakmark.resume.health.causes import with_command
 from peakmark.resume.health.continuity import as_proven, judge
 from peakmark.resume.health.diagnosis import NOTHING_FOUND, diagnose, resumptions
+from peakmark.settings.fields import ResumeSettings
 
 OnBreak = Literal["warn", "pause", "stop"]
 
@@ -73,3 +75,12 @@ def looking_at(
         return replace(verdict, causes=causes, text=verdict.text if causes else f"{verdict.text} {NOTHING_FOUND}")
 
     return look
+
+
+def seam_watch(planned: Planned, folder: RunFolder, wishes: ResumeSettings) -> tuple[SeamWatch, ...]:
+    """Gives who watches a resume's first epochs; nobody where that isn't wished."""
+    if not wishes.watch:
+        return ()
+    found, others = planned.seam.contradictions, planned.data_changes
+    look = looking_at(folder.journal, watch=wishes.watch, found=found, data_changes=others)
+    return (SeamWatch(planned.checkpoint.position.epoch, wishes.watch, wishes.on_break, look),)

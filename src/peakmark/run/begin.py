@@ -6,6 +6,7 @@ It knows no picture and no terminal; whoever watches is handed in.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from peakmark.record.journal import Journal
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.record.summary import render as render_summary
 from peakmark.run.build import PreparedRun, assemble, prepare
-from peakmark.run.disk.checkpointer import DiskKeeper
+from peakmark.run.disk.checkpointer import Checkpointer
 from peakmark.run.disk.data_files import write_data_files
 from peakmark.run.disk.disk_needed import expected_use, room_notes
 from peakmark.run.end.end import Artist, EndedRun, bring_to_an_end, ended, summary_of
@@ -46,14 +47,21 @@ class Watch(Protocol):
     def __call__(self, event: Event, history: History, tell: Observer, stop: StopRequest) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who is told what happens in a run."""
+
+    observe: Observer
+    artist: Artist
+    watches: tuple[Watch, ...] = ()
+
+
 @undisturbed()
 def start_run(
     parsed: Parsed[Settings],
     source: ModelSource,
     spec: DatasetSpec,
-    observe: Observer,
-    artist: Artist,
-    watch: Watch,
+    audience: Audience,
     function: FitnessFunction | None = None,
 ) -> EndedRun:
     """Trains from the beginning, in a new folder; `function` is its fitness, where that is one in Python."""
@@ -63,77 +71,72 @@ def start_run(
     folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
     with RunLock(folder.path):
         write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
-        write_data_files(folder, run.train_index, run.val_index)
-        return carry_out(run, folder, observe, artist, (*parsed.notes, *run.notes, *said), watch)
+        write_data_files(folder, run.data)
+        return carry_out(run, folder, audience, (*parsed.notes, *run.notes, *said))
 
 
 def check_memory(run: PreparedRun) -> None:
     """Refuses what can't fit, before anything is written."""
     settings = run.settings
-    if run.arithmetic.on_gpu:
+    if run.facts.arithmetic.on_gpu:
         return
     side_px = greatest_side(settings)
     needed = training_bytes(
         run.state.ema,
         side_px=side_px,
-        batch=min(settings.batch, len(run.train_index)),
-        arithmetic=run.arithmetic,
+        batch=min(settings.batch, len(run.data.train_index)),
+        arithmetic=run.facts.arithmetic,
     )
     if needed > (free := available_bytes()):
         at = f"imgsz={settings.imgsz}"
         at += f" and multi_scale={settings.multi_scale:g}, so up to {side_px} px," if side_px > settings.imgsz else ""
         raise MachineError(
-            f"batch={settings.batch} at {at} with {run.architecture} needs about"
+            f"batch={settings.batch} at {at} with {run.facts.architecture} needs about"
             f" {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; take a smaller batch (gradients"
             " still gather up to nbs), a smaller imgsz or a smaller model."
         )
 
 
-def carry_out(
-    run: PreparedRun,
-    folder: RunFolder,
-    observe: Observer,
-    artist: Artist,
-    notes: tuple[str, ...],
-    *watches: Watch,
-) -> EndedRun:
-    """Runs the loop and brings its end into order; `watches` look at every event and may ask for a stop."""
+def carry_out(run: PreparedRun, folder: RunFolder, audience: Audience, notes: tuple[str, ...]) -> EndedRun:
+    """Runs the loop and brings its end into order; notes are told at its start."""
     journal = Journal(folder.journal)
 
     def tell(event: Event) -> None:
         journal(event)
         if run.settings.plots:
             paint(event)
-        observe(event)
-        for watch in watches:
+        audience.observe(event)
+        for watch in audience.watches:
             watch(event, run.state.history, tell, stop)
 
-    paint = WhileItGoes(artist.watch, tell)
+    paint = WhileItGoes(audience.artist.watch, tell)
     with StopRequest(left_s(run.settings, run.state)) as stop:
         notes = (*notes, *time_notes(folder, run.settings, run.state))
         tell(_started(run, folder, (*notes, *room_notes(folder, run.settings, run.state, run.recipe))))
-        loop, keeper = assemble(run, folder, stop, tell)
+        loop, checkpointer = assemble(run, folder, stop, tell)
         try:
             outcome = loop.run()
             # Before anything is told of the end: what the words say is saved is on the disk by then.
-            keeper.close()
-            return bring_to_an_end(run, folder, outcome, tell, artist, stop)
+            checkpointer.close()
+            return bring_to_an_end(run, folder, outcome, tell, audience.artist, stop)
         except EndNow:
-            keeper.give_up()
+            checkpointer.give_up()
             raise
         except BaseException as error:
-            _end_by(error, run, folder, keeper, tell)
+            _end_by(error, run, folder, checkpointer, tell)
             if is_out_of_memory(error):
                 raise _out_of_memory(run, folder) from error
             raise
 
 
-def _end_by(error: BaseException, run: PreparedRun, folder: RunFolder, keeper: DiskKeeper, tell: Observer) -> None:
+def _end_by(
+    error: BaseException, run: PreparedRun, folder: RunFolder, checkpointer: Checkpointer, tell: Observer
+) -> None:
     """Saves what an error leaves whole, and says so; a second Ctrl-C doesn't wait for that either."""
     try:
-        not_saved = save_what_stands(run.state, keeper)
+        not_saved = save_what_stands(run.state, checkpointer)
     except EndNow:
-        keeper.give_up()
+        checkpointer.give_up()
         raise
     tell_what_stands(error, not_saved, folder, tell)
     if isinstance(error, TrainingError):
@@ -154,22 +157,22 @@ def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> Run
     chosen = run.recipe
     return RunStarted(
         folder=folder.path,
-        model=run.architecture,
+        model=run.facts.architecture,
         parameters=sum(parameter.numel() for parameter in run.state.model.parameters()),
-        classes=run.names,
-        train_images=len(run.train_index),
-        val_images=len(run.val_index) if run.val_index else 0,
+        classes=run.facts.names,
+        train_images=len(run.data.train_index),
+        val_images=len(run.data.val_index) if run.data.val_index else 0,
         epochs=run.settings.epochs,
         image_size_px=run.settings.imgsz,
         position=run.state.position,
-        device=f"{run.arithmetic.device} ({run.arithmetic.device_name})",
-        precision=run.arithmetic.precision,
-        threads=run.arithmetic.threads,
+        device=f"{run.facts.arithmetic.device} ({run.facts.arithmetic.device_name})",
+        precision=run.facts.arithmetic.precision,
+        threads=run.facts.arithmetic.threads,
         optimizer=f"{chosen.optimizer}, lr0 {chosen.lr0:g}, momentum {chosen.momentum:g}, an update every"
         f" {window_images(run.settings.batch, chosen.nbs)} images ({chosen.why})",
         kept=expected_use(run.settings, run.state, chosen),
-        provenance=run.provenance,
+        provenance=run.facts.provenance,
         notes=notes,
-        train_contents=run.train_index.contents,
-        val_contents=run.val_index.contents if run.val_index else None,
+        train_contents=run.data.train_index.contents,
+        val_contents=run.data.val_index.contents if run.data.val_index else None,
     )

@@ -4,7 +4,7 @@
 2. The arithmetic is settled, since everything after computes with it.
 3. Model, then freezing, then optimizer: the groups hold what trains.
 4. The state, restored or new; from here on it is the only thing that changes.
-5. What reads it and what writes it: loader, validator, keeper. Last the loop, which is handed all of them.
+5. What reads it and what writes it: loader, validator, checkpointer. Last the loop, which is handed all of them.
 
 Nothing is written before step 5, so a refused run leaves nothing behind.
 """
@@ -25,8 +25,7 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import comparable
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.evaluate.fitness import Fitness, FitnessFunction
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
 from peakmark.loss.detection import Objective
 from peakmark.machine.compiling import check_compiler
@@ -37,7 +36,7 @@ from peakmark.model.detector import Detector
 from peakmark.nouns.evaluation import PROTOCOL
 from peakmark.nouns.run import History, Segment
 from peakmark.record.folder import RunFolder
-from peakmark.run.disk.checkpointer import DiskKeeper
+from peakmark.run.disk.checkpointer import Checkpointer
 from peakmark.run.disk.evidence_files import write_evidence
 from peakmark.run.open_data import OpenData, augmentation_of, open_data, open_images, open_validation_set, workers_of
 from peakmark.run.provenance import provenance
@@ -62,21 +61,18 @@ from peakmark.validation.validation import EpochValidator, ValidationSet
 class PreparedRun:
     """A run that nothing stands in the way of; nothing of it is on disk yet."""
 
-    settings: Settings
-    names: tuple[str, ...]
-    train_index: Index
+    facts: RunFacts
+    """What its checkpoints say of it besides the state: settings, classes, architecture, arithmetic, provenance."""
+    data: OpenData
     validation: ValidationSet | None
     """Opened once: the epochs, the last look at best.pt and the pictures share its image cache."""
-    fitness: Fitness | None
-    arithmetic: Arithmetic
     state: RunState
-    architecture: str
-    provenance: dict[str, Any]
+    """The only part that changes."""
     notes: tuple[str, ...]
 
     @property
-    def val_index(self) -> Index | None:
-        return self.validation.index if self.validation else None
+    def settings(self) -> Settings:
+        return self.facts.settings
 
     @property
     def recipe(self) -> Recipe:
@@ -125,16 +121,12 @@ def put_together(
     lineage: Mapping[str, Any] | None = None,
 ) -> PreparedRun:
     """Makes a run of its parts; `lineage` is what its provenance says besides, where it goes on with another state."""
+    came_from = provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {})
     return PreparedRun(
-        settings=settings,
-        names=data.names,
-        train_index=data.train_index,
+        facts=RunFacts(settings, data.names, architecture, arithmetic, came_from),
+        data=data,
         validation=open_validation_set(settings, data.val_index, data.names, arithmetic) if data.val_index else None,
-        fitness=data.fitness,
-        arithmetic=arithmetic,
         state=state,
-        architecture=architecture,
-        provenance=provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {}),
         notes=(*notes, *_about_the_device(arithmetic), *data.warnings),
     )
 
@@ -172,11 +164,6 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
     )
 
 
-def facts_of(run: PreparedRun) -> RunFacts:
-    """What a checkpoint of this run says besides the state."""
-    return RunFacts(run.settings, run.names, run.architecture, run.arithmetic, run.provenance)
-
-
 def _about_the_device(arithmetic: Arithmetic) -> tuple[str, ...]:
     if arithmetic.augmentation == "opencv" or arithmetic.on_gpu:
         return ()
@@ -192,49 +179,51 @@ def assemble(
     stop: StopRequest,
     observe: Observer,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Loop, DiskKeeper]:
-    """Does step 5: the loop, ready to run, and the keeper, which is to be closed after it."""
-    settings = run.settings
+) -> tuple[Loop, Checkpointer]:
+    """Does step 5: the loop, ready to run, and the checkpointer, which is to be closed after it."""
+    settings, arithmetic, index = run.settings, run.facts.arithmetic, run.data.train_index
     keep_freed_memory()  # here, where runs that begin and runs that go on come by
-    writer = BackgroundWriter(folder.last, folder.best)
-    keeper = DiskKeeper(
+    checkpointer = Checkpointer(
         folder,
-        facts_of(run),
-        writer,
+        run.facts,
+        BackgroundWriter(folder.last, folder.best),
         observe,
         keep=settings.keep,
         save_interval_s=60 * settings.save_interval,
         clock=clock,
     )
-    validator = None
-    if run.validation is not None and run.fitness is not None:
-        validator = EpochValidator(
-            run.validation,
-            run.arithmetic,
-            run.objective,
-            run.fitness,
-            lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
-            observe,
-            stop.requested,
-        )
-    images, workers = open_images(run.train_index, settings, run.arithmetic), workers_of(settings, run.arithmetic)
+    images, workers = open_images(index, settings, arithmetic), workers_of(settings, arithmetic)
     stopwatch = _stopwatch(run, workers, images.keeps, observe)
     loop = Loop(
         state=run.state,
         settings=settings,
-        loader=TrainLoader(run.train_index, images, settings, workers, run.recipe.version),
+        loader=TrainLoader(index, images, settings, workers, run.recipe.version),
         stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
-        validate=validator,
+        validate=_validator(run, folder, stop, observe),
         decide=lambda history: decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe))),
-        keeper=keeper,
+        keeper=checkpointer,
         stop=stop,
         observe=observe,
-        memory_bytes=lambda: memory_in_use_bytes(run.arithmetic),
+        memory_bytes=lambda: memory_in_use_bytes(arithmetic),
         clock=clock,
         stopwatch=stopwatch,
         new_remarks=partial(_new_remarks, images, run.validation),
     )
-    return loop, keeper
+    return loop, checkpointer
+
+
+def _validator(run: PreparedRun, folder: RunFolder, stop: StopRequest, observe: Observer) -> EpochValidator | None:
+    if run.validation is None or run.data.fitness is None:
+        return None
+    return EpochValidator(
+        run.validation,
+        run.facts.arithmetic,
+        run.objective,
+        run.data.fitness,
+        lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
+        observe,
+        stop.requested,
+    )
 
 
 def _new_remarks(train: Images, validation: ValidationSet | None) -> list[str]:
@@ -242,15 +231,17 @@ def _new_remarks(train: Images, validation: ValidationSet | None) -> list[str]:
 
 
 def _network(run: PreparedRun, observe: Observer, stop: StopRequest) -> Network:
-    if not run.arithmetic.compiled:
-        return PlainNetwork(run.state.model, run.arithmetic)
-    images = min(run.settings.batch, len(run.train_index))
-    return CompiledNetwork(run.state.model, run.arithmetic, images, observe, stop.at_once)
+    model, arithmetic = run.state.model, run.facts.arithmetic
+    if not arithmetic.compiled:
+        return PlainNetwork(model, arithmetic)
+    images = min(run.settings.batch, len(run.data.train_index))
+    return CompiledNetwork(model, arithmetic, images, observe, stop.at_once)
 
 
 def _stopwatch(run: PreparedRun, workers: int, images_kept: bool, observe: Observer) -> Stopwatch:
     if not run.settings.profile:
         return NOT_TIMED
-    mixed = settle(device=run.arithmetic.device, amp=True, deterministic=True).precision
-    facts = Facts(run.settings, run.recipe.nbs, run.arithmetic, workers, images_kept, mixed)
-    return Profile(partial(advise, facts=facts), observe, run.arithmetic.wait)
+    arithmetic = run.facts.arithmetic
+    mixed = settle(device=arithmetic.device, amp=True, deterministic=True).precision
+    facts = Facts(run.settings, run.recipe.nbs, arithmetic, workers, images_kept, mixed)
+    return Profile(partial(advise, facts=facts), observe, arithmetic.wait)

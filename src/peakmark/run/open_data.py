@@ -50,6 +50,11 @@ class OpenData:
     """Of the images that are trained on."""
 
     @property
+    def splits(self) -> dict[str, Index]:
+        """The indexes by the names of their splits; val only where it is validated on."""
+        return {"train": self.train_index, **({"val": self.val_index} if self.val_index else {})}
+
+    @property
     def protocol(self) -> str:
         """What the numbers of a validation mean."""
         index = self.val_index

@@ -6,7 +6,7 @@ It must not know where the pairs come from (a command line, Python, a file), and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -35,7 +35,7 @@ class Parsed(Generic[M]):
 def parse(kind: type[M], given: Mapping[str, Any], base: M | None = None) -> Parsed[M]:
     """Checks settings, given as Python values or as written on a command line (`"None"`, `"1e-3"`, `"[0,1]"`).
 
-    What isn't given is as in `base`, the settings of a run that is gone on with, or else at its default. Raises
+    What isn't given is as in `base`, the settings of a run that is resumed, or else at its default. Raises
     SettingsError with a sentence for every mistake: unknown names, wrong values, values that can't stand together.
     """
     typed = translated(kind, given)
@@ -53,6 +53,15 @@ def parse(kind: type[M], given: Mapping[str, Any], base: M | None = None) -> Par
     origins.update(dict.fromkeys(adjusted, "adjusted"))
     notes = (*typed.notes, *(finding.text for finding in found if isinstance(finding, Note | Adjustment)))
     return Parsed(settings.model_copy(update=adjusted), origins, notes)
+
+
+def parse_changes(base: M, given: Mapping[str, Any]) -> Parsed[M]:
+    """Checks the settings of a run that is resumed with changes; its notes are only of what the changes bring along.
+
+    Raises as `parse`.
+    """
+    parsed, known = parse(type(base), given, base=base), parse(type(base), {}, base=base).notes
+    return replace(parsed, notes=tuple(note for note in parsed.notes if note not in known))
 
 
 def _may_be_none(kind: type[SettingsModel], name: str) -> bool:

@@ -21,7 +21,7 @@ from peakmark.state.capture import RunFacts, capture
 from peakmark.state.state import RunState
 
 
-class DiskKeeper:
+class Checkpointer:
     """Keeps a run's state in its folder."""
 
     def __init__(

@@ -64,10 +64,10 @@ class Averages:
         self._go_on = go_on
         self._validation = run.validation
         self._loader = TrainLoader(
-            run.train_index,
-            open_images(run.train_index, settings, run.arithmetic),
+            run.data.train_index,
+            open_images(run.data.train_index, settings, run.facts.arithmetic),
             settings,
-            workers_of(settings, run.arithmetic),
+            workers_of(settings, run.facts.arithmetic),
             run.recipe.version,
         )
         self.made: dict[Epochs, Average] = {}
@@ -79,12 +79,12 @@ class Averages:
 
     def _make(self, epochs: Epochs) -> Average:
         run = self._run
-        model = Detector(SCALES[run.architecture], len(run.names))
+        model = Detector(SCALES[run.facts.architecture], len(run.facts.names))
         model.load_state_dict(average([self._kept[epoch] for epoch in epochs]), assign=True)
-        weights = measure_statistics(model, self._train_batches(), run.arithmetic, frozen=run.settings.freeze)
+        weights = measure_statistics(model, self._train_batches(), run.facts.arithmetic, frozen=run.settings.freeze)
         model.load_state_dict(weights)
         validated = validate_weights(
-            model.eval(), self._validation, run.arithmetic, run.objective, progress=self._go_on
+            model.eval(), self._validation, run.facts.arithmetic, run.objective, progress=self._go_on
         )
         return Average(weights, validated, self._fitness.of_evaluation(validated.evaluation))
 

@@ -27,7 +27,7 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
 from peakmark.record.summary import Averaging, Certainty, Summary, summarise
 from peakmark.record.summary import render as render_summary
-from peakmark.run.build import PreparedRun, facts_of
+from peakmark.run.build import PreparedRun
 from peakmark.run.disk.disk_needed import weights_bytes
 from peakmark.run.end.average_trial import try_averages
 from peakmark.run.end.how_sure import how_sure
@@ -83,10 +83,10 @@ def bring_to_an_end(
     try:
         if best and run.validation:
             proof = _proof(run, best, run.validation, tell, stop, speed)
-        if _is_over(outcome) and run.fitness:
-            certainty = how_sure(run.state.history, folder, run.fitness, tell, partial(_heed, stop))
-        if best and proof and run.fitness and run.settings.average:
-            averaging = _averaged(run, run.fitness, folder, best, proof, tell, stop)
+        if _is_over(outcome) and run.data.fitness:
+            certainty = how_sure(run.state.history, folder, run.data.fitness, tell, partial(_heed, stop))
+        if best and proof and run.data.fitness and run.settings.average:
+            averaging = _averaged(run, run.data.fitness, folder, best, proof, tell, stop)
     except ValidationStopped:
         outcome = "interrupted"
     over = _is_over(outcome)
@@ -128,7 +128,12 @@ def _proof(
     Raises ValidationStopped where a signal asks for it.
     """
     validated = validate_weights(
-        trained_model(best), data, run.arithmetic, run.objective, progress=lambda images_done: _heed(stop), speed=speed
+        trained_model(best),
+        data,
+        run.facts.arithmetic,
+        run.objective,
+        progress=lambda images_done: _heed(stop),
+        speed=speed,
     )
     metrics = validated.evaluation.metrics
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
@@ -237,7 +242,7 @@ def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
             closed = run.state.history.segments[-1].until is not None
             then = "; the closing epochs, without mosaic, are done as well (stop_phase=close)" if closed else ""
             return f"No better epoch came within patience={run.settings.patience} epochs{then}."
-        case _ if run.val_index is None:
+        case _ if run.data.val_index is None:
             return (
                 "Nothing was validated (val=False), so no epoch is best. Validate last.pt with: peakmark val model="
                 + str(folder.last)
@@ -268,12 +273,12 @@ def summary_of(
         fitness=f"{read_formula(settings.fitness).words} (COCO protocol)",
         protocol=protocol_in(history.segments[-1].comparable),
         coco=coco,
-        names=run.names,
+        names=run.facts.names,
         settings=to_plain(settings),
         weights_bytes=bytes_in(folder.weights),
-        data=run.provenance["data"],
-        versions=run.provenance["versions"],
-        digests=digests(capture(run.state, facts_of(run))),
+        data=run.facts.provenance["data"],
+        versions=run.facts.provenance["versions"],
+        digests=digests(capture(run.state, run.facts)),
     )
 
 
