@@ -56,6 +56,7 @@ def measure(folder: RunFolder, keep: int) -> str:
         bad_labels=settings.bad_labels,
         max_image_pixels=settings.max_image_pixels,
         single_class=settings.single_cls,
+        classes=run.data.classes,
     )
     test = open_validation_set(settings, index, run.facts.names, run.facts.arithmetic)
     proof = on(run, best, best.model, run.validation)

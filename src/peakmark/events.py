@@ -28,6 +28,8 @@ class SplitContents:
     without_label_file: int
     background_by_dropped_lines: int = 0
     """Images of which no label line could be used."""
+    background_by_choice: int = 0
+    """Images whose objects are all of classes that are left out."""
 
     def __str__(self) -> str:
         parts = [f"{self.with_objects:,} with objects ({self.objects:,} in all)"]
@@ -35,6 +37,8 @@ class SplitContents:
         parts.append(f"{self.without_label_file:,} without a label file")
         if self.background_by_dropped_lines:
             parts.append(f"{self.background_by_dropped_lines:,} whose label lines were all left out")
+        if self.background_by_choice:
+            parts.append(f"{self.background_by_choice:,} with objects of other classes alone")
         return ", ".join(parts)
 
 

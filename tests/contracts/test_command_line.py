@@ -28,7 +28,8 @@ NEEDED = ""
 TRAIN = {
     "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
     "bad_labels": "refuse", "max_image_pixels": "200000000",
-    "single_cls": "False", "seed": "0", "epochs": "100", "val": "True", "val_period": "1", "fitness": "map50_95",
+    "classes": "None", "single_cls": "False", "seed": "0", "epochs": "100", "val": "True",
+    "val_period": "1", "fitness": "map50_95",
     "patience": "100", "min_delta": "0", "stop_phase": "close",
     "time": "None", "batch": "16", "nbs": "None", "optimizer": "auto", "lr0": "None", "lrf": "0.01",
     "cos_lr": "False", "momentum": "None", "weight_decay": "0.0005", "warmup_epochs": "3", "warmup_momentum": "0.8",
@@ -44,6 +45,7 @@ TRAIN = {
 }  # fmt: skip
 VAL = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "classes": "None",
     "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "save_json": "False",
     "save_txt": "False", "save_conf": "False",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
@@ -59,12 +61,14 @@ PREDICT = {
 }  # fmt: skip
 AUDIT = {
     "data": NEEDED, "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
+    "classes": "None", "single_cls": "False",
     "project": "runs/detect", "name": "audit",
     "exist_ok": "False",
 }  # fmt: skip
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "classes": "None",
     "require": NEEDED, "at": "value", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip

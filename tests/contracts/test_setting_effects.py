@@ -41,6 +41,7 @@ WEIGHTS_DIFFER: dict[str, tuple[Any, dict[str, Any]]] = {
     # setting: (another value, what its baseline needs besides the common one)
     "imgsz": (64, {}),
     "fraction": (0.4, {}),
+    "classes": ([0], {}),
     "single_cls": (True, {}),
     "seed": (1, {}),
     "epochs": (3, {}),

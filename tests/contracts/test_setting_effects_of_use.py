@@ -81,6 +81,12 @@ def val_imgsz(val, **_):
     assert val(imgsz=96).metrics != val().metrics
 
 
+def val_classes(val, **_):
+    chosen = val(classes="red")
+    assert 0 < chosen.truths == chosen.truths_per_class[1] < val().truths
+    assert 0 < chosen.detections < val().detections
+
+
 def val_bad_labels(val, write_set, tmp_path, **_):
     data = write_set(tmp_path / "worn")
     (tmp_path / "worn/labels/val/01.txt").write_text("0 0.5 0.5 0.2 1.7\n0 0.5 0.5 0.2 0.2\n")

@@ -9,6 +9,7 @@ from peakmark.api.release import check_backup
 from peakmark.data.source.dataset import DatasetSpec, read_dataset
 from peakmark.errors import Mistakes
 from peakmark.settings.declaration import SettingsModel
+from peakmark.settings.fields import Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.settings_file import with_file
 
@@ -25,13 +26,14 @@ def checked(kind: type[M], given: Mapping[str, Any]) -> tuple[Parsed[M], Dataset
         parsed = parse(kind, given)
         check_backup(parsed.settings)
     with found.gathered():
-        spec = read_data(given)
+        spec = read_data(kind, given)
     found.tell()
     assert parsed is not None
     assert spec is not None
     return parsed, spec
 
 
-def read_data(given: Mapping[str, Any]) -> DatasetSpec | None:
+def read_data(kind: type[SettingsModel], given: Mapping[str, Any]) -> DatasetSpec | None:
     """Reads the data.yaml that settings name; None where they name none, which `parse` complains of where it must."""
-    return read_dataset(given["data"]) if given.get("data") else None
+    # A model that is there already has its names: only what begins is refused for two that are equal.
+    return read_dataset(given["data"], equal_names=kind is not Settings) if given.get("data") else None

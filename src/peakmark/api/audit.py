@@ -17,6 +17,7 @@ from peakmark.data.audit.repair import Repair, repair_split, write_split
 from peakmark.data.audit.sequences import check_torn, find_torn
 from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
+from peakmark.data.choice import choice_notes
 from peakmark.data.source.dataset import DatasetSpec, read_dataset
 from peakmark.data.source.index import SurveyedSplit, survey_split
 from peakmark.errors import Mistakes
@@ -26,10 +27,15 @@ from peakmark.machine.cores import granted_cores
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.pages.audit_page import write_audit_page
+from peakmark.settings.chosen_classes import class_numbers, in_words
 from peakmark.settings.fields import AuditSettings
 from peakmark.settings.parse import parse
 
 _FILE = "audit.json"
+_FOR_THE_SAME_CHOICE = (
+    "fix=split: of equal files with equal labels one is kept, and labels count as they were looked at here: train on"
+    " the repaired lists with the same classes= and single_cls=."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class Audit:
     """Where it is written down."""
     repaired: RepairedSplit | None = None
     """What `fix=split` wrote."""
+    classes: tuple[str, ...] = ()
+    """Those whose objects were looked at."""
+    single_cls: bool = False
+    """Whether these were taken for one class."""
 
     @property
     def severity(self) -> Severity | None:
@@ -80,25 +90,33 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     wishes, spec = _checked(settings if data is None else {**settings, "data": data})
     for note in spec.notes:
         observe(Notice(note))
-    splits = _survey(spec, wishes, observe)
+    classes = class_numbers(wishes.classes, spec.names, f"data={wishes.data}")
+    names = ("object",) if wishes.single_cls else spec.names
+    splits = _survey(spec, wishes, classes, observe)
     indexes = {split: found.index for split, found in splits.items()}
-    findings = [finding for found in splits.values() for finding in check_labels(found, spec.names)]
-    findings += check_size(indexes, spec.names)
+    for note in (note for index in indexes.values() for note in choice_notes(index, classes, spec.names)):
+        observe(Notice(note))
+    findings = [finding for found in splits.values() for finding in check_labels(found, names)]
+    findings += check_size(indexes, names, None if wishes.single_cls else classes)
     observe(Notice(f"Looking for duplicates among {sum(map(len, indexes.values())):,} images."))
     pool = look_at(indexes, workers=granted_cores())
     duplicates, torn = find_duplicates(pool), find_torn(pool)
     findings += check_duplicates(pool, duplicates)
     findings += check_torn(pool, torn)
-    findings += check_shift(pool, spec.names)
+    findings += check_shift(pool, names)
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
     repair = repair_split(pool, duplicates, torn) if wishes.fix == "split" else None
+    if repair is not None and (classes is not None or wishes.single_cls):
+        observe(Notice(_FOR_THE_SAME_CHOICE))
     if repair is not None and (empty := [split for split, images in repair.splits.items() if not images]):
         observe(Notice(_cannot_be_repaired(empty), serious=True))
         repair = None
     done = Audit(
         data=str(spec.yaml),
+        classes=spec.names if classes is None else tuple(spec.names[number] for number in classes),
+        single_cls=wishes.single_cls,
         images={split: len(index) for split, index in indexes.items()},
         objects={split: len(index.classes) for split, index in indexes.items()},
         fingerprints={split: index.fingerprint for split, index in indexes.items()},
@@ -108,7 +126,9 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     )
     write_text(folder.path / _FILE, done.to_json() + "\n")
     sizes = {split: (done.images[split], done.objects[split]) for split in indexes}
-    write_audit_page(folder.path, done.data, done.findings, sizes, spec.names, wishes.max_image_pixels)
+    looked_at = [*_of_classes(classes, spec.names), *(["single_cls=True"] if wishes.single_cls else [])]
+    title = ", ".join([done.data, *looked_at])
+    write_audit_page(folder.path, title, done.findings, sizes, names, wishes.max_image_pixels)
     return done
 
 
@@ -137,7 +157,13 @@ def _cannot_be_repaired(empty: list[str]) -> str:
     )
 
 
-def _survey(spec: DatasetSpec, wishes: AuditSettings, observe: Observer) -> dict[str, SurveyedSplit]:
+def _of_classes(classes: tuple[int, ...] | None, names: tuple[str, ...]) -> list[str]:
+    return [] if classes is None else [in_words(classes, names)]
+
+
+def _survey(
+    spec: DatasetSpec, wishes: AuditSettings, classes: tuple[int, ...] | None, observe: Observer
+) -> dict[str, SurveyedSplit]:
     splits = {}
     for split in spec.splits:
         observe(Notice(f"{split}: reading every image and label."))
@@ -148,6 +174,8 @@ def _survey(spec: DatasetSpec, wishes: AuditSettings, observe: Observer) -> dict
             max_image_pixels=wishes.max_image_pixels,
             workers=granted_cores(),
             bad_labels=wishes.bad_labels,
+            classes=classes,
+            single_class=wishes.single_cls,
             with_outlines=split == "train",
         )
         observe(Notice(f"{split}: {len(splits[split].index):,} images, {splits[split].index.contents}."))

@@ -5,8 +5,7 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from peakmark.api.validate import Trained, arithmetic_of
@@ -14,14 +13,12 @@ from peakmark.deploy.predict import batch_of, predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
-from peakmark.errors import SettingsError
 from peakmark.events import Notice, Observer
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor, Thresholds
 from peakmark.record.folder import create_run_folder
+from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import PredictSettings
-
-_NAMES_LISTED = 20
 
 
 def find_objects(
@@ -52,7 +49,7 @@ def find_objects(
         names=trained.names,
         side_px=wishes.imgsz or trained.settings["imgsz"],
         batch=batch,
-        classes=_class_numbers(wishes.classes, trained.names),
+        classes=class_numbers(wishes.classes, trained.names, "the model"),
     )
     if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv or wishes.save_crop):
         yield from results
@@ -76,25 +73,3 @@ def find_objects(
             saver.add(result)
             yield result
     observe(Notice(f"Written to {folder.path}"))
-
-
-def _class_numbers(wishes: Sequence[int | str] | None, names: Sequence[str]) -> tuple[int, ...] | None:
-    """The numbers of classes that were given by number or name. Raises SettingsError for each that the model lacks."""
-    if wishes is None:
-        return None
-    by_name = {name: number for number, name in enumerate(names)}
-    wrong = []
-    for wish in wishes:
-        if isinstance(wish, str) and wish not in by_name:
-            near = difflib.get_close_matches(wish, names, n=1)
-            wrong.append(f"classes has {wish!r}, which the model doesn't know; {_near(near, names)}.")
-        elif isinstance(wish, int) and wish >= len(names):
-            wrong.append(f"classes has {wish}; the model's classes are 0 to {len(names) - 1}.")
-    if wrong:
-        raise SettingsError(wrong)
-    return tuple(sorted({by_name[wish] if isinstance(wish, str) else wish for wish in wishes}))
-
-
-def _near(near: Sequence[str], names: Sequence[str]) -> str:
-    listed = ", ".join(names[:_NAMES_LISTED]) + (", ..." if len(names) > _NAMES_LISTED else "")
-    return f"the nearest one is {near[0]!r}" if near else f"its classes are {listed}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.api.runs import run_to_resume
-from peakmark.api.validate import Trained, checkpoint_of, open_split
+from peakmark.api.validate import Trained, checkpoint_of, measured_classes, open_split
 from peakmark.data.source.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
 from peakmark.events import Notice, Observer
@@ -25,7 +25,18 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import GateSettings, PromoteSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
 
-_AS_IN_VAL = ("model", "split", "imgsz", "batch", "device", "workers", "verify", "bad_labels", "max_image_pixels")
+_AS_IN_VAL = (
+    "model",
+    "split",
+    "imgsz",
+    "batch",
+    "device",
+    "workers",
+    "verify",
+    "bad_labels",
+    "max_image_pixels",
+    "classes",
+)
 """The settings of a gate that mean what they mean in a validation."""
 
 
@@ -68,11 +79,13 @@ def gate(
     named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
     wishes, spec = _checked_gate({**named, **settings})
     checkpoint = checkpoint_of(find_model(wishes.model), "validated")
-    requirements = open_requirements(wishes.require, checkpoint.names)
     trained_on = checkpoint.provenance["data"]["yaml"]
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
     asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
-    opened = open_split(Trained.of(checkpoint), asked.settings, spec or read_dataset(trained_on), observe)
+    spec, trained = spec or read_dataset(trained_on, equal_names=True), Trained.of(checkpoint)
+    measured = None if trained.settings["single_cls"] else measured_classes(trained, asked.settings, spec)
+    requirements = open_requirements(wishes.require, checkpoint.names, measured)
+    opened = open_split(trained, asked.settings, spec, observe)
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
     validated = opened.validate(trained_model(checkpoint), observe)
@@ -85,7 +98,7 @@ def _checked_gate(given: Mapping[str, Any]) -> tuple[GateSettings, DatasetSpec |
     with found.gathered():
         wishes = parse(GateSettings, given).settings
     with found.gathered():
-        spec = read_dataset(given["data"]) if given.get("data") else None
+        spec = read_dataset(given["data"], equal_names=True) if given.get("data") else None
     found.tell()
     assert wishes is not None
     return wishes, spec

@@ -6,7 +6,7 @@ It composes what the rooms below offer and computes nothing itself.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from peakmark.api.results import ValResults
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
+from peakmark.data.choice import choice_notes
 from peakmark.data.source.dataset import DatasetSpec
 from peakmark.data.source.index import Index
 from peakmark.deploy.found_files import CocoResults, FoundLabels
@@ -39,6 +40,7 @@ from peakmark.report.pictures.painter import draw_evaluation
 from peakmark.run.end.pictures import drawn
 from peakmark.run.open_data import open_cache, open_index, workers_of
 from peakmark.run.weights import ModelSource
+from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.recipe import VERSION, Recipe
@@ -52,7 +54,7 @@ class Trained:
 
     names: tuple[str, ...]
     settings: Mapping[str, Any]
-    """Of the run: imgsz, single_cls, fitness, box, cls, dfl"""
+    """Of the run: imgsz, classes, single_cls, fitness, box, cls, dfl"""
     arithmetic: Mapping[str, Any] | None
     """That its numbers were made with; None where nobody knows."""
     data_yaml: str | None
@@ -115,7 +117,8 @@ def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe
     arithmetic = arithmetic_of(trained, wishes.device, observe)
     data = _validation_set(trained, wishes, spec, arithmetic)
     contents = f"{wishes.split}: {len(data.index):,} images, {data.index.contents}."
-    for note in (*spec.notes, contents, *density_notes(data.index, data.thresholds.max_detections)):
+    chosen = _chosen_notes(trained, wishes, data.index, spec)
+    for note in (*spec.notes, contents, *chosen, *density_notes(data.index, data.thresholds.max_detections)):
         observe(Notice(note))
     return OpenedSplit(trained, wishes, data, arithmetic)
 
@@ -255,20 +258,49 @@ def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, ar
     # A run says what counts in its data; its log is only repeated on the same.
     bad_labels = wishes.bad_labels or trained.settings.get("bad_labels", "refuse")
     most_px = wishes.max_image_pixels or trained.settings.get("max_image_pixels", MAX_IMAGE_PIXELS)
-    index = open_index(wishes, spec, wishes.split, bad_labels=bad_labels, max_image_pixels=most_px, single_class=single)
+    classes = measured_classes(trained, wishes, spec)
+    index = open_index(
+        wishes,
+        spec,
+        wishes.split,
+        bad_labels=bad_labels,
+        max_image_pixels=most_px,
+        classes=classes,
+        single_class=single,
+    )
     side_px = wishes.imgsz or trained.settings["imgsz"]
     cache = open_cache(index, side_px, "off")  # every image is read once
-    workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings)
+    # United classes can't be told apart in what is detected.
+    counting = None if single else classes
+    workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings, counting)
     return ValidationSet(index, cache, workers, 2 * wishes.batch, names, thresholds)
 
 
-def _thresholds(wishes: ValSettings, trained: Mapping[str, Any]) -> Thresholds:
+def measured_classes(trained: Trained, wishes: ValSettings, spec: DatasetSpec) -> tuple[int, ...] | None:
+    """The classes that are measured, by their numbers. Raises SettingsError where the data don't have them."""
+    wish = trained.settings.get("classes") if wishes.classes is None else wishes.classes
+    return class_numbers(wish, spec.names, f"data={wishes.data}")
+
+
+def _chosen_notes(trained: Trained, wishes: ValSettings, index: Index, spec: DatasetSpec) -> Iterator[str]:
+    chosen = measured_classes(trained, wishes, spec)
+    yield from choice_notes(index, chosen, spec.names)
+    then = trained.settings.get("classes")
+    if trained.settings["single_cls"] and chosen != (None if then is None else tuple(then)):
+        yield (
+            "The model knows one class only (single_cls=True), made of other classes than are measured now: what it"
+            " finds of those that are left out counts as false alarms."
+        )
+
+
+def _thresholds(wishes: ValSettings, trained: Mapping[str, Any], classes: tuple[int, ...] | None) -> Thresholds:
     """What is not wished otherwise is as in the training's validations, so that `val` repeats the log."""
     return Thresholds(
         confidence=trained["conf"] if wishes.conf is None else wishes.conf,
         iou=trained["iou"] if wishes.iou is None else wishes.iou,
         max_detections=trained["max_det"] if wishes.max_det is None else wishes.max_det,
         agnostic=wishes.agnostic_nms,
+        classes=classes,
     )
 
 

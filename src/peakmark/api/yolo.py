@@ -91,7 +91,7 @@ class YOLO(WithoutTheRest):
             # Where it must be given and is not, the settings have said so.
             model = cls(name) if isinstance(name, str | Path) else None
         with found.gathered():
-            read_data(given)
+            read_data(kind, given)
         found.tell()
         assert model is not None
         return model

@@ -20,6 +20,9 @@ from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import HeadOutput
 from peakmark.settings.fields import Settings
 
+_SURE_OF_NOTHING = -1e4
+"""A logit whose score and whose loss are 0 in every precision, bit for bit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -33,12 +36,33 @@ class Thresholds:
     """Of an image."""
     agnostic: bool = False
     """Whether the weaker of two is dropped whatever their classes are."""
+    classes: tuple[int, ...] | None = None
+    """Of which classes detections count; None for all. The others drop nobody, and take up no place among the most."""
 
     def unusual(self) -> tuple[str, ...]:
         """Says what of them is another than in a usual validation, by the names of the settings."""
         own = {"conf": self.confidence, "iou": self.iou, "max_det": self.max_detections}
         said = [f"{name}={value:g}" for name, value in own.items() if value != Settings.model_fields[name].default]
-        return (*said, *(("agnostic_nms=True",) if self.agnostic else ()))
+        chosen = () if self.classes is None else (f"classes=[{','.join(map(str, self.classes))}]",)
+        return (*said, *(("agnostic_nms=True",) if self.agnostic else ()), *chosen)
+
+    def counting(self, classes: int, device: torch.device) -> torch.Tensor | None:
+        """(C,) whether each of the model's classes counts; None where all do."""
+        if self.classes is None:
+            return None
+        counts_C = torch.zeros(classes, dtype=torch.bool, device=device)
+        counts_C[list(self.classes)] = True
+        return counts_C
+
+
+def of_counting_classes(output: HeadOutput, thresholds: Thresholds) -> HeadOutput:
+    """Gives an output that is sure of seeing nothing of the classes that don't count: they add 0 to any loss."""
+    logits_BAC = output.class_logits_BAC
+    counts_C = thresholds.counting(logits_BAC.shape[2], logits_BAC.device)
+    if counts_C is None:
+        return output
+    # Not -inf: times a target of 0 it is no number.
+    return HeadOutput(output.box_logits_BAR4, logits_BAC.masked_fill(~counts_C, _SURE_OF_NOTHING), output.grid)
 
 
 class Predictor:
@@ -91,12 +115,16 @@ class Predictor:
     def _detections(self, output: HeadOutput) -> list[Detections]:
         limits = self._thresholds
         boxes_BA4, scores_BAC = decode(output)
+        counts_C = limits.counting(scores_BAC.shape[2], scores_BAC.device)
         if self._one_class_per_box:
             best_BA, class_BA = scores_BAC.max(dim=2)
-            image, anchor = (best_BA > limits.confidence).nonzero(as_tuple=True)
+            counts_BA = best_BA > limits.confidence
+            image, anchor = (counts_BA if counts_C is None else counts_BA & counts_C[class_BA]).nonzero(as_tuple=True)
             scores, classes = best_BA[image, anchor], class_BA[image, anchor]
         else:
-            image, anchor, classes = (scores_BAC > limits.confidence).nonzero(as_tuple=True)
+            counts_BAC = scores_BAC > limits.confidence
+            counts_BAC = counts_BAC if counts_C is None else counts_BAC & counts_C
+            image, anchor, classes = counts_BAC.nonzero(as_tuple=True)
             scores = scores_BAC[image, anchor, classes]
         boxes = boxes_BA4[image, anchor]
         kept_by_image = suppress(

@@ -58,14 +58,25 @@ class Verdict:
         return as_json(asdict(self), indent=2)
 
 
-def open_requirements(texts: Sequence[str], class_names: Sequence[str]) -> tuple[Requirement, ...]:
-    """Opens requirements, as a setting holds them, for these classes. Raises SettingsError where one names another."""
+def open_requirements(
+    texts: Sequence[str], class_names: Sequence[str], measured: Sequence[int] | None = None
+) -> tuple[Requirement, ...]:
+    """Opens requirements, as a setting holds them, for these classes.
+
+    `measured`: numbers of those that are measured; None for all. Raises SettingsError where one names another.
+    """
     requirements = tuple(map(read_requirement, texts))
     unknown = [
         f"require={each.condition.text}: {metric} is of no class of the model; they are {', '.join(class_names)}."
         for each in requirements
         for metric in each.condition.metrics
         if metric.of_class is not None and metric.class_number(class_names) is None
+    ]
+    unknown += [
+        f"require={each.condition.text}: {metric} is of a class that classes= leaves out."
+        for each in requirements
+        for metric in each.condition.metrics
+        if measured is not None and metric.class_number(class_names) not in (None, *measured)
     ]
     if unknown:
         raise SettingsError(unknown)

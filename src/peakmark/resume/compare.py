@@ -27,7 +27,7 @@ from peakmark.resume.seam import Seam, Side
 from peakmark.resume.stopped import StoppedRun
 from peakmark.run.disk.data_files import changed_files
 from peakmark.run.fitness import check_same_function
-from peakmark.run.open_data import OpenData, augmentation_of, check_no_lone_value, open_data
+from peakmark.run.open_data import OpenData, augmentation_of, by_number, check_no_lone_value, open_data
 from peakmark.run.provenance import versions as versions_here
 from peakmark.run.weights import find_model
 from peakmark.settings.fields import ResumeSettings, Settings
@@ -38,7 +38,7 @@ from peakmark.state.segments import next_horizon, next_recipe
 from peakmark.train.schedule import decay
 from peakmark.train.windows import epoch_windows
 
-DATA_SETTINGS = {"data", "fraction", "single_cls", "verify", "val", "bad_labels", "max_image_pixels"}
+DATA_SETTINGS = {"data", "fraction", "classes", "single_cls", "verify", "val", "bad_labels", "max_image_pixels"}
 """Whoever gives one of these wants other images or truths; without it they may not differ."""
 
 _ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")
@@ -94,9 +94,10 @@ def compare(stopped: StoppedRun, wishes: Wishes) -> Planned:
     folder, checkpoint = stopped.folder, stopped.checkpoint
     old = from_plain(Settings, checkpoint.settings)
     parsed = parse_changes(old, wishes.changes)
-    new = parsed.settings
+    spec = _spec(checkpoint, parsed.settings, wishes)
+    new = by_number(parsed.settings, spec.names)
     version = Recipe(**checkpoint.history.segments[-1].recipe).version
-    data = open_data(new, _spec(checkpoint, new, wishes), wishes.fitness, version)
+    data = open_data(new, spec, wishes.fitness, version)
     if data.fitness is not None:
         check_same_function(data.fitness, checkpoint.history)
     if checkpoint.position.images and checkpoint.position.phase == "train":
@@ -133,7 +134,9 @@ def _ends_an_epoch(event: Mapping[str, Any]) -> bool:
 
 
 def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
-    return read_dataset(new.data if "data" in wishes.changes else checkpoint.provenance["data"]["yaml"])
+    named = new.data if "data" in wishes.changes else checkpoint.provenance["data"]["yaml"]
+    # Its names are in its weights' head by now; the plan refuses others.
+    return read_dataset(named, equal_names=True)
 
 
 def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:

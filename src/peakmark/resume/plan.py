@@ -11,7 +11,7 @@ from pathlib import Path
 from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.resume.expected import expected_shift
 from peakmark.resume.health.causes import BEST_FOR_LAST, OLDER_FILE
-from peakmark.resume.seam import AUGMENTATIONS, MIXING, THRESHOLDS, Seam, Side
+from peakmark.resume.seam import AUGMENTATIONS, MEASURED, MIXING, THRESHOLDS, Seam, Side
 from peakmark.settings.difference import Change
 
 DANGEROUS_RATE = 10.0
@@ -183,7 +183,9 @@ def _data(seam: Seam) -> Iterator[PlannedPart]:
     if before.train != after.train:
         when = f"from epoch {position.epoch + 2} on" if seam.inside_an_epoch else "from the next epoch on"
         cut = f"; the open epoch ends after the {position.images} images it had" if seam.inside_an_epoch else ""
-        yield PlannedPart("training data", "changed", f"other images or labels, {when}{cut}", "losses not compared")
+        chosen = "".join(f"{change}: " for change in seam.changed("classes"))
+        what = f"{chosen}other images or labels, {when}{cut}"
+        yield PlannedPart("training data", "changed", what, "losses not compared")
     elif changed := seam.changed("seed"):
         yield PlannedPart("order and draws", "changed", f"{_listed(changed)}: from the next batch on")
     else:
@@ -215,7 +217,7 @@ def _best(seam: Seam) -> Iterator[PlannedPart]:
 
 def _validated_otherwise(seam: Seam) -> str:
     if seam.before.protocol != seam.after.protocol:
-        changed = seam.changed(*THRESHOLDS)
+        changed = seam.changed(*MEASURED)
         return f"with {_listed(changed)}" if changed else f"by another protocol ({seam.after.protocol})"
     return "on other data or at another size"
 

@@ -173,6 +173,6 @@ def _from_the_beginning(folder: RunFolder, wishes: Wishes, audience: Audience) -
         )
     write_data_files(folder, run.data)
     if wishes.changes:
-        write_settings(folder, old, settings, Position())
+        write_settings(folder, old, run.settings, Position())
     said = "This run was ended before anything was saved: it starts from its settings.yaml."
     return carry_out(run, folder, audience, (said, *parsed.notes, *run.notes))

@@ -20,6 +20,8 @@ from peakmark.settings.recipe import Recipe, window_images
 AUGMENTATIONS = tuple(name for name, each in describe(Settings).items() if each.group == AUGMENTATION)
 THRESHOLDS = ("conf", "iou", "max_det")
 """What counts as a detection in a validation."""
+MEASURED = (*THRESHOLDS, "classes")
+"""What the words for its numbers name."""
 MIXING = ("mosaic", "mixup", "cutmix")
 """Chances of an image made of several; all of them end when mosaic is closed."""
 ADAM_PER_SGD = 10.0
@@ -98,7 +100,7 @@ class Seam:
             for split, old, new in (("train", before.train, after.train), ("val", before.val, after.val))
             if old != new and old and new
         )
-        if before.protocol != after.protocol and not self.changed(*THRESHOLDS):
+        if before.protocol != after.protocol and not self.changed(*MEASURED):
             data += (f"what is measured: {before.protocol} -> {after.protocol}",)
         return tuple(str(change) for change in self.changes if self.bears_on_result(change)) + data
 

@@ -70,7 +70,7 @@ def start_run(
     check_memory(run)
     folder, said = create_run_folder(Path(settings.project), settings.name, exist_ok=settings.exist_ok)
     with RunLock(folder.path):
-        write_text(folder.settings_yaml, render_settings(to_plain(settings), parsed.origins))
+        write_text(folder.settings_yaml, render_settings(to_plain(run.settings), parsed.origins))
         write_data_files(folder, run.data)
         return carry_out(run, folder, audience, (*parsed.notes, *run.notes, *said))
 

@@ -38,7 +38,15 @@ from peakmark.nouns.run import History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.run.disk.checkpointer import Checkpointer
 from peakmark.run.disk.evidence_files import write_evidence
-from peakmark.run.open_data import OpenData, augmentation_of, open_data, open_images, open_validation_set, workers_of
+from peakmark.run.open_data import (
+    OpenData,
+    augmentation_of,
+    by_number,
+    open_data,
+    open_images,
+    open_validation_set,
+    workers_of,
+)
 from peakmark.run.provenance import provenance
 from peakmark.run.weights import ModelSource, starting_model
 from peakmark.selection.decide import decide
@@ -91,6 +99,7 @@ def prepare(
 
     Raises SettingsError, DataError, ModelFileError or MachineError where something stands in the way.
     """
+    settings = by_number(settings, spec.names)
     data = open_data(settings, spec, function, VERSION)
     arithmetic = settle(
         device=settings.device,
@@ -147,7 +156,7 @@ def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | Non
 def bearing_on_result(settings: Settings) -> dict[str, Any]:
     """The part of the settings that a segment remembers and a digest covers."""
     wishes = to_plain(settings)
-    return {name: wishes[name] for name in result_settings()}
+    return {name: wishes[name] for name in result_settings(settings)}
 
 
 def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segment: Segment) -> RunState:

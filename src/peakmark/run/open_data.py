@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ from peakmark.data.audit.object_size import small_objects_notes
 from peakmark.data.audit.quick import quick_notes
 from peakmark.data.augment.plan import least_side
 from peakmark.data.cache import CacheMode, ImageCache
+from peakmark.data.choice import choice_notes
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.loader import Images
 from peakmark.data.source.dataset import DatasetSpec
@@ -24,6 +26,7 @@ from peakmark.machine.memory import available_bytes
 from peakmark.model.detector import STRIDES
 from peakmark.model.predictor import Thresholds
 from peakmark.run.fitness import open_fitness
+from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.train.advice import MOST_WORKERS
 from peakmark.validation.validation import ValidationSet
@@ -48,6 +51,8 @@ class OpenData:
     """What counts as a detection in a validation."""
     side_px: int
     """Of the images that are trained on."""
+    classes: tuple[int, ...] | None = None
+    """Numbers of the classes whose objects are used; None for all."""
 
     @property
     def splits(self) -> dict[str, Index]:
@@ -69,7 +74,9 @@ class OpenData:
             dense = density_notes(self.val_index, self.thresholds.max_detections)
             found = (*self.val_index.warnings, *rows, *found, *dense)
         small = small_objects_notes(self.train_index, self.side_px)
-        return (*self.spec.notes, *self.train_index.warnings, *found, *small)
+        splits = (self.train_index, *((self.val_index,) if self.val_index is not None else ()))
+        chosen = [note for index in splits for note in choice_notes(index, self.classes, self.spec.names)]
+        return (*self.spec.notes, *chosen, *self.train_index.warnings, *found, *small)
 
     @property
     def val_fingerprint(self) -> str | None:
@@ -82,6 +89,7 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
     Raises DataError, and SettingsError where a batch can't be normalised or no epoch could be judged.
     """
     names = ("object",) if settings.single_cls else spec.names
+    classes = chosen_in(settings, spec.names)
     found = Mistakes()
     train_index, val_index = None, None
     open_split = partial(
@@ -90,6 +98,7 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
         spec,
         bad_labels=settings.bad_labels,
         max_image_pixels=settings.max_image_pixels,
+        classes=classes,
         single_class=settings.single_cls,
     )
     with found.gathered():
@@ -102,7 +111,18 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
     train_index = train_index.first(settings.fraction)
     check_no_lone_value(settings, len(train_index))
     fitness = open_fitness(settings.fitness, names, val_index, function)
-    return OpenData(spec, names, train_index, val_index, fitness, thresholds_of(settings), settings.imgsz)
+    limits = thresholds_of(settings, names)
+    return OpenData(spec, names, train_index, val_index, fitness, limits, settings.imgsz, classes)
+
+
+def by_number(settings: Settings, names: Sequence[str]) -> Settings:
+    """Gives the settings with their classes by number: runs that choose the same are the same, by name or number."""
+    return settings.model_copy(update={"classes": chosen_in(settings, names)})
+
+
+def chosen_in(settings: Settings, names: Sequence[str]) -> tuple[int, ...] | None:
+    """Gives the classes that a training chooses among those of its data. Raises SettingsError for others."""
+    return class_numbers(settings.classes, names, f"data={settings.data}")
 
 
 def open_index(
@@ -112,6 +132,7 @@ def open_index(
     *,
     bad_labels: BadLabels,
     max_image_pixels: int,
+    classes: Sequence[int] | None,
     single_class: bool,
     with_outlines: bool = False,
 ) -> Index:
@@ -126,6 +147,7 @@ def open_index(
         max_image_pixels=max_image_pixels,
         workers=granted_cores(),
         bad_labels=bad_labels,
+        classes=classes,
         single_class=single_class,
         background_is_enough=isinstance(settings, ValSettings),
         with_outlines=with_outlines,
@@ -138,7 +160,7 @@ def open_validation_set(
     """Opens a split for the validations of a run."""
     images = open_images(index, settings, arithmetic)
     workers = workers_of(settings, arithmetic)
-    return ValidationSet(index, images, workers, 2 * settings.batch, names, thresholds_of(settings))
+    return ValidationSet(index, images, workers, 2 * settings.batch, names, thresholds_of(settings, names))
 
 
 def open_images(index: Index, settings: Settings, arithmetic: Arithmetic) -> Images:
@@ -176,9 +198,11 @@ def workers_of(settings: Settings | ValSettings, arithmetic: Arithmetic) -> int:
     return min(MOST_WORKERS, arithmetic.threads if arithmetic.on_gpu else arithmetic.threads // 4)
 
 
-def thresholds_of(settings: Settings) -> Thresholds:
+def thresholds_of(settings: Settings, names: Sequence[str]) -> Thresholds:
     """What counts as a detection in a run's validations."""
-    return Thresholds(settings.conf, settings.iou, settings.max_det)
+    # United classes can't be told apart in what is detected: there only truths are chosen.
+    classes = None if settings.single_cls else chosen_in(settings, names)
+    return Thresholds(settings.conf, settings.iou, settings.max_det, classes=classes)
 
 
 def check_no_lone_value(settings: Settings, images: int) -> None:

@@ -33,6 +33,8 @@ class Description:
     """As a user would write it; empty where the setting must be given."""
     unset: str | None
     """What None comes to, where None is the default."""
+    later: bool
+    """Whether it came when there were runs already: at its default no digest covers it."""
 
     @property
     def allowed(self) -> str:
@@ -67,6 +69,7 @@ def _describe(name: str, field: FieldInfo) -> Description:
         kind=kind,
         default="" if field.is_required() else as_written(field.default),
         unset=extra["unset"],
+        later=extra["later"],
     )
 
 

@@ -12,6 +12,7 @@ from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
     Checkpoint,
+    Classes,
     Device,
     Layers,
     Optimizer,
@@ -26,11 +27,13 @@ from peakmark.settings.declaration import (
 )
 from peakmark.settings.fields_of_use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.shared_words import (
+    ALL_CLASSES,
     AUGMENTATION,
     BAD_LABELS,
     BEST_DEVICE,
     BY_MACHINE,
     CACHE,
+    CLASSES,
     DETECTION,
     DEVICE,
     EXIST_OK,
@@ -81,6 +84,7 @@ class Settings(SettingsModel):
     max_image_pixels: Whole = setting(
         MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
+    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES, later=True)
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -285,6 +289,8 @@ class AuditSettings(SettingsModel):
     max_image_pixels: Whole = setting(
         MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
+    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES)
+    single_cls: bool = setting(False, "look at all classes as one", INPUT, "result")
     fix: Literal["split"] | None = setting(
         None,
         "split writes lists of a split in which nothing is torn apart; the data stay",

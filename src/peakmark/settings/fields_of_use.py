@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.settings.declaration import REQUIRED, Classes, Device, Real, SettingsModel, Text, Whole, setting
 from peakmark.settings.shared_words import (
+    ALL_CLASSES,
     AS_IN_ITS_TRAINING,
     BAD_LABELS,
     BEST_DEVICE,
@@ -44,6 +45,13 @@ class _OnASplit(SettingsModel):
     bad_labels: BadLabels | None = setting(None, BAD_LABELS, INPUT, "content", unset="as the model was trained")
     max_image_pixels: Whole | None = setting(
         None, MAX_PIXELS, INPUT, "content", unit="px", unset="as the model was trained", ge=1, le=MOST_PIXELS_DECODED
+    )
+    classes: Classes = setting(
+        None,
+        "measure these classes alone, by number or name, e.g. [0,2]: truths and detections of others are left out",
+        INPUT,
+        "result",
+        unset="as the model was trained",
     )
     imgsz: Whole | None = setting(
         None, "longer side of the images, a multiple of 32", INPUT, "result", unit="px", unset="the model's own", ge=32
@@ -101,7 +109,7 @@ class PredictSettings(SettingsModel):
     max_det: Whole = setting(300, "most detections an image", DETECTION, "result", ge=1)
     agnostic_nms: bool = setting(False, _AGNOSTIC, DETECTION, "result")
     classes: Classes = setting(
-        None, "keep only these, by number or name, e.g. [0,2]", DETECTION, "result", unset="all classes"
+        None, "keep only these, by number or name, e.g. [0,2]", DETECTION, "result", unset=ALL_CLASSES
     )
 
     batch: Whole | None = setting(

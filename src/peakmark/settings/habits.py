@@ -171,7 +171,6 @@ HABITS: Final[Mapping[str, Habit]] = {
     "bgr": _off("swapping of colour channels", 0.0, "hsv_h= changes colours", *_TRAIN),
     "augmentations": _off("list of other augmentations", None, "the settings of the help say what there is", *_TRAIN),
     "augment": _off("test-time augmentation", False, "leave it out", *_USE),
-    "classes": _off("choice of classes here", None, "leave the others out of data.yaml and the labels", "train", "val"),
     "visualize": _off("picture of features", False, "leave it out", *_USE),
     "embed": _off("embedding", None, "the network is model.model, a torch.nn.Module", "predict"),
     "show": _off("window", False, "save=True writes the pictures", "predict"),

@@ -11,7 +11,7 @@ from typing import TypeVar
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.parse import parse
 
-Plain = str | int | float | bool | None | list[int]
+Plain = str | int | float | bool | None | list[int] | list[int | str]
 M = TypeVar("M", bound=SettingsModel)
 
 

@@ -43,6 +43,8 @@ MOST_PIXELS_DECODED = 1_000_000_000
 """That anybody can ask for: a little less than OpenCV decodes at all."""
 MAX_PIXELS = "leave out images of more pixels (width times height) than this, before they are decoded"
 BAD_LABELS = "lines that can't be used: refuse starts nothing, drop goes without them, drop_image without their images"
+CLASSES = "use the objects of these classes alone, by number or name, e.g. [0,2]; the others count as background"
+ALL_CLASSES = "all classes"
 EXIST_OK = "take exactly this name; an earlier folder of that name is renamed aside"
 BEST_DEVICE = "the best there is"
 AS_IN_ITS_TRAINING = "as in the training's validations"

@@ -28,9 +28,18 @@ class RunFacts:
     provenance: Mapping[str, Any]
 
 
-def result_settings() -> tuple[str, ...]:
-    """The names of the settings that bear on the result: the part of them that a digest covers."""
-    return tuple(name for name, setting in describe(Settings).items() if setting.bears_on == "result")
+def result_settings(settings: Settings) -> tuple[str, ...]:
+    """The names of the settings that bear on the result: the part of them that a digest covers.
+
+    Without those that came later and are at their defaults: with them, no run from before would have its digest again,
+    and every resume of one would end as restored wrongly.
+    """
+    defaults = Settings.model_fields
+    return tuple(
+        name
+        for name, setting in describe(Settings).items()
+        if setting.bears_on == "result" and not (setting.later and getattr(settings, name) == defaults[name].default)
+    )
 
 
 def capture(state: RunState, facts: RunFacts) -> Checkpoint:
@@ -47,7 +56,7 @@ def capture(state: RunState, facts: RunFacts) -> Checkpoint:
         counters={"skipped_in_a_row": state.skipped_in_a_row, "skipped_steps": state.skipped_steps},
         history=state.history,
         settings=to_plain(facts.settings),
-        result_settings=result_settings(),
+        result_settings=result_settings(facts.settings),
         names=facts.names,
         architecture=facts.architecture,
         arithmetic=facts.arithmetic.to_plain(),

@@ -16,7 +16,7 @@ from peakmark.events import Observer, ValidationProgress
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.model.predictor import Predictor, Thresholds, of_counting_classes
 from peakmark.nouns.batch import ValidationBatch
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections, ImageArray, Samples, Truths
@@ -95,7 +95,7 @@ def validate_weights(
         clock.count("inference")
         detections = tuple(predictor.detections(output))
         clock.count("postprocess")
-        losses = detection_loss(output, batch.batch, version=objective.version)
+        losses = detection_loss(of_counting_classes(output, data.thresholds), batch.batch, version=objective.version)
         clock.count("loss")
         return BatchPrediction(detections, losses)
 

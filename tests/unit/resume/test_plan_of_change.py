@@ -60,7 +60,8 @@ def test_with_nothing_changed_all_is_carried_over_and_exact():
 
 
 OTHER_VALUES: dict[str, Any] = {
-    "imgsz": 320, "fraction": 0.5, "single_cls": True, "seed": 3, "epochs": 40, "val": False, "val_period": 2,
+    "imgsz": 320, "fraction": 0.5, "classes": (0,), "single_cls": True, "seed": 3, "epochs": 40, "val": False,
+    "val_period": 2,
     "fitness": "map50", "patience": 7, "min_delta": 0.01, "stop_phase": "now",
     "batch": 8, "nbs": 32, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
     "cos_lr": True, "momentum": 0.8, "weight_decay": 0.001, "warmup_epochs": 1.0, "warmup_momentum": 0.5,
@@ -79,7 +80,7 @@ def _followed(after: Side) -> Side:
         after,
         rate=0.004 if wishes.lrf != 0.01 or wishes.cos_lr or wishes.lr0 != 0.01 or wishes.warmup_epochs != 3 else 0.005,
         names=("object",) if wishes.single_cls else after.names,
-        train="t2" if wishes.fraction != 1 else after.train,
+        train="t2" if wishes.fraction != 1 or wishes.classes else after.train,
         arithmetic=replace(
             ARITHMETIC,
             precision="bfloat16" if wishes.amp else "float32",

@@ -193,6 +193,6 @@ def test_weights_carry_only_numbers_of_their_own(
 
 
 def test_settings_that_bear_on_the_result_are_those_that_say_so():
-    names = result_settings()
+    names = result_settings(Settings(data="-"))
     assert {"lr0", "seed", "imgsz", "mosaic", "freeze"} <= set(names)
     assert not {"workers", "project", "name", "time", "device", "save_period"} & set(names)

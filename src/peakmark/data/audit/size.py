@@ -27,12 +27,18 @@ _VERY_UNSURE = 0.05
 """Standard error of mAP50-95. Trainers hunt gains of 0.01 and less."""
 
 
-def check_size(splits: Mapping[str, Index], names: Sequence[str]) -> list[Finding]:
-    """Finds classes with too few objects, and a validation set that can't tell epochs apart."""
+def check_size(
+    splits: Mapping[str, Index], names: Sequence[str], classes: Sequence[int] | None = None
+) -> list[Finding]:
+    """Finds classes with too few objects, and a validation set that can't tell epochs apart.
+
+    `classes`: numbers of those that are looked at; None for all.
+    """
+    looked_at = np.isin(np.arange(len(names)), np.arange(len(names)) if classes is None else classes)
     counts = {split: np.bincount(index.classes, minlength=len(names)) for split, index in splits.items()}
     found: list[Finding] = []
     for split in counts:
-        found += _few_truths(split, counts, names)
+        found += _few_truths(split, counts, names, looked_at)
     if "val" in splits and (error := expected_standard_error(splits["val"], len(names))) is not None:
         found += _unsure(error, splits["val"])
     return found
@@ -53,7 +59,9 @@ def _images_per_class(index: Index, classes: int) -> IntArray:
     return np.bincount(pairs % classes, minlength=classes)
 
 
-def _few_truths(split: str, counts: Mapping[str, NDArray[np.intp]], names: Sequence[str]) -> Iterator[Finding]:
+def _few_truths(
+    split: str, counts: Mapping[str, NDArray[np.intp]], names: Sequence[str], looked_at: NDArray[np.bool_]
+) -> Iterator[Finding]:
     if split == "test":
         return
     mine = counts[split]
@@ -68,7 +76,7 @@ def _few_truths(split: str, counts: Mapping[str, NDArray[np.intp]], names: Seque
         )
         return
     elsewhere = np.sum([of for other, of in counts.items() if other != split], axis=0) + np.zeros_like(mine)
-    absent, unused = (mine == 0) & (elsewhere > 0), (mine == 0) & (elsewhere == 0)
+    absent, unused = (mine == 0) & (elsewhere > 0), looked_at & (mine == 0) & (elsewhere == 0)
     few = (mine > 0) & (mine < FEW_TRUTHS)
     consequence = {
         "train": "The model can't learn what it never sees.",

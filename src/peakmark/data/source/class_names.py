@@ -10,8 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def class_names(content: Mapping[str, Any], problems: list[str], notes: list[str]) -> tuple[str, ...]:
-    """Gives the names in the order of their numbers; empty where something is wrong, which `problems` then says."""
+def class_names(
+    content: Mapping[str, Any], problems: list[str], notes: list[str], *, equal_names: bool = False
+) -> tuple[str, ...]:
+    """Gives the names in the order of their numbers; empty where something is wrong, which `problems` then says.
+
+    `equal_names`: whether two classes may be called the same, which `notes` then says.
+    """
     names, count = content.get("names"), content.get("nc")
     counted = _count(count, problems)
     if names is None or names in ([], {}):
@@ -32,7 +37,15 @@ def class_names(content: Mapping[str, Any], problems: list[str], notes: list[str
             problems.append(f"the name of class {number} is {name!r}, which is not text: put it in quotes")
     if len(problems) > before:
         return ()
-    _check_distinct(listed, problems)
+    for first, number, name in _equal_names(listed):
+        same = f"lasses {first} and {number} have the same name, {name!r}"
+        if equal_names:
+            notes.append(f"C{same}: what began with such names goes on with them, but a new run is refused.")
+        else:
+            problems.append(
+                f"c{same}: give each a name of its own, or, if they are one class, write {first} for {number} in the"
+                " labels"
+            )
     if counted is not None and counted != len(listed):
         problems.append(f"nc is {count!r}, but names has {len(listed)} classes: correct one of them or leave nc out")
     return tuple(str(name) for name in listed)
@@ -69,14 +82,13 @@ def _count(value: Any, problems: list[str]) -> int | None:
     return number
 
 
-def _check_distinct(names: Sequence[Any], problems: list[str]) -> None:
-    """Two classes of one name could not be told apart in any table, formula or file."""
+def _equal_names(names: Sequence[Any]) -> list[tuple[int, int, str]]:
+    """Gives the numbers and the name of classes that could not be told apart in any table, formula or file."""
     numbers: dict[str, int] = {}
+    found = []
     for number, name in enumerate(names):
         looks = unicodedata.normalize("NFC", str(name).strip())
         first = numbers.setdefault(looks, number)
         if first != number:
-            problems.append(
-                f"classes {first} and {number} have the same name, {looks!r}: give each a name of its own, or, if they"
-                f" are one class, write {first} for {number} in the labels"
-            )
+            found.append((first, number, looks))
+    return found

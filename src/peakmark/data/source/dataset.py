@@ -47,10 +47,11 @@ class DatasetSpec:
     """How the file was understood, where that is not what it says to the letter; a sentence each."""
 
 
-def read_dataset(data: str | Path) -> DatasetSpec:
+def read_dataset(data: str | Path, *, equal_names: bool = False) -> DatasetSpec:
     """Reads a data.yaml, or makes the embedded sample set ready where `data` is `shapes`.
 
-    Raises `DataError` with every mistake in the file at once.
+    `equal_names`: whether two classes may have the same name, as those of a run that began when that was taken. Raises
+    `DataError` with every mistake in the file at once.
     """
     file = shapes_dataset() if str(data) == _SAMPLE_SET else given_path(data, "data").absolute()
     if is_special(file):
@@ -65,7 +66,7 @@ def read_dataset(data: str | Path) -> DatasetSpec:
     if not isinstance(content, dict):
         raise DataError(f"{file}: this is no data.yaml; it needs the keys train, val and names.")
     notes: list[str] = []
-    names = class_names(content, problems, notes)
+    names = class_names(content, problems, notes, equal_names=equal_names)
     keypoints = _keypoints(content.get("kpt_shape"), problems, notes)
     root = _root(file, content.get("path"), problems, notes)
     bases = (root, file.parent, Path.cwd())

@@ -20,7 +20,13 @@ from peakmark.data.augment.outlines import Outlines
 from peakmark.data.images import Verify
 from peakmark.data.source.dataset import DatasetSpec
 from peakmark.data.source.listing import Listing, label_folders, list_images, stray_labels
-from peakmark.data.source.split_notes import BadLabels, bad_lines_refused, no_objects_refused, split_notes
+from peakmark.data.source.split_notes import (
+    BadLabels,
+    bad_lines_refused,
+    no_objects_refused,
+    none_chosen_refused,
+    split_notes,
+)
 from peakmark.data.source.survey import Progress, Survey, survey_files
 from peakmark.data.source.survey_store import load_survey, save_survey, survey_file
 from peakmark.errors import DataError, MachineError
@@ -84,6 +90,8 @@ class Index:
     """Files of which `warnings` says what is odd about them. With `verify="fast"` most are only seen when decoded."""
     outlines: Outlines | None = None
     """Of the polygons among the labels; None where there is none, or nobody asked for them."""
+    unchosen: IntArray | None = None
+    """(N,) how many objects of each image were left out as of no chosen class; None where all classes are taken."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -134,11 +142,25 @@ class Index:
             boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
             classes=self.classes[objects],
             outlines=None if self.outlines is None else self.outlines.select(objects),
+            unchosen=None if self.unchosen is None else self.unchosen[rows],
         )
 
     def first(self, fraction: float) -> Index:
         """Gives an index of the first `fraction` (above 0, at most 1) of the images, at least one."""
         return self if fraction == 1 else self.select(np.arange(max(1, round(len(self) * fraction))))
+
+    def of_classes(self, numbers: Sequence[int]) -> Index:
+        """Gives an index of the same images whose truths are of these classes alone; numbers and names stay."""
+        objects = np.flatnonzero(np.isin(self.classes, numbers))
+        offsets = np.searchsorted(objects, self.offsets)
+        return replace(
+            self,
+            offsets=offsets,
+            boxes_cxcywh_norm=self.boxes_cxcywh_norm[objects],
+            classes=self.classes[objects],
+            outlines=None if self.outlines is None else self.outlines.select(objects),
+            unchosen=np.diff(self.offsets) - np.diff(offsets),
+        )
 
     def as_single_class(self) -> Index:
         """Gives an index whose truths all have class 0."""
@@ -149,16 +171,18 @@ class Index:
         """Counts the images with objects and those without."""
         has_objects = np.diff(self.offsets) > 0
         emptied = np.zeros(len(self), np.bool_)
+        unchosen = emptied if self.unchosen is None else (self.unchosen > 0) & ~has_objects
         if self.dropped:  # otherwise no file is gone through: a set that has not changed starts at once
             had_bad_lines = {file for file, _ in self.dropped}
-            emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects
+            emptied = np.array([file in had_bad_lines for file in self.files], np.bool_) & ~has_objects & ~unchosen
         return SplitContents(
             images=len(self),
             with_objects=int(has_objects.sum()),
             objects=len(self.classes),
-            background_by_empty_file=int((self.labelled & ~has_objects & ~emptied).sum()),
+            background_by_empty_file=int((self.labelled & ~has_objects & ~emptied & ~unchosen).sum()),
             without_label_file=int((~self.labelled).sum()),
             background_by_dropped_lines=int(emptied.sum()),
+            background_by_choice=int(unchosen.sum()),
         )
 
     def file_digests(self) -> Iterator[tuple[str, str, str]]:
@@ -234,6 +258,7 @@ def build_index(
     progress: Progress | None = None,
     cache_folder: Path | None = None,
     bad_labels: BadLabels = "refuse",
+    classes: Sequence[int] | None = None,
     single_class: bool = False,
     background_is_enough: bool = False,
     with_outlines: bool = False,
@@ -244,7 +269,8 @@ def build_index(
     where that can't be written, a warning says so. `single_class`: every class number is taken, as class 0. Raises
     `DataError`, before anything is trained, for a split that is missing or empty, without a readable image, without
     truths (or, if `background_is_enough`, without a label file), or with bad label lines (named), unless `bad_labels`
-    says to do without them. `with_outlines`: polygons are more than the boxes around them, for its fingerprint too.
+    says to do without them. `classes`: only truths of these numbers are taken, before `single_class` makes one class of
+    them. `with_outlines`: polygons are more than the boxes around them, for its fingerprint too.
     """
     found = survey_split(
         spec,
@@ -255,6 +281,7 @@ def build_index(
         progress=progress,
         cache_folder=cache_folder,
         bad_labels=bad_labels,
+        classes=classes,
         single_class=single_class,
         with_outlines=with_outlines,
     )
@@ -274,6 +301,7 @@ def survey_split(
     progress: Progress | None = None,
     cache_folder: Path | None = None,
     bad_labels: BadLabels = "refuse",
+    classes: Sequence[int] | None = None,
     single_class: bool = False,
     with_outlines: bool = False,
 ) -> SurveyedSplit:
@@ -304,6 +332,7 @@ def survey_split(
     orphans, beside = stray_labels(folders, ignored)
     warnings += split_notes(split, survey, listing, orphans, beside, folders, bad_labels)
     index = _index_from(survey, spec, split, verify, max_image_pixels, tuple(warnings), bad_labels)
+    index = index if classes is None else index.of_classes(classes)
     index = index.as_single_class() if single_class else index
     index = index if with_outlines else replace(index, outlines=None)
     return SurveyedSplit(index, survey, listing, tuple(orphans), tuple(beside))
@@ -365,5 +394,7 @@ def _refuse_useless(found: SurveyedSplit, spec: DatasetSpec, background_is_enoug
             f"{index.split} is {places}: none of its {len(index.unreadable)} images can be read, the first one being "
             f"{file} ({reason}); correct the path or replace the images."
         )
+    if len(index.classes) == 0 and index.unchosen is not None and index.unchosen.any() and not background_is_enough:
+        raise DataError(none_chosen_refused(index.split, places, int(index.unchosen.sum())))
     if len(index.classes) == 0 and not (background_is_enough and survey.has_label_file.any()):
         raise DataError(no_objects_refused(index.split, places, survey, label_folders(survey.files)))

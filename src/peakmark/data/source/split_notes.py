@@ -176,6 +176,15 @@ def no_objects_refused(split: str, places: str, survey: Survey, folders: Mapping
     )
 
 
+def none_chosen_refused(split: str, places: str, unchosen: int) -> str:
+    """Says why a split can't be used that has objects, but none of a chosen class."""
+    remedy = "no epoch could be judged by it" if split != "train" else "there is nothing to learn from it"
+    return (
+        f"{split} is {places}: none of its {unchosen:,} objects is of the classes that are chosen, so {remedy}; choose"
+        " others with classes=, or leave it out."
+    )
+
+
 def _labels_of_others(folders: Mapping[str, str]) -> str:
     """Labels in another format are lost in silence where only .txt files count."""
     counts: dict[str, int] = {}
