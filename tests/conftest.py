@@ -207,8 +207,8 @@ def plant_nan(monkeypatch: pytest.MonkeyPatch) -> Callable[[Collection[int]], No
     def plant(microbatches: Collection[int]) -> None:
         numbers = itertools.count()
 
-        def planted(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
-            sums = detection_loss(output, batch, version=version)
+        def planted(output: HeadOutput, batch: Batch, **rules: Any) -> LossSums:
+            sums = detection_loss(output, batch, **rules)
             return dataclasses.replace(sums, box=sums.box * float("nan")) if next(numbers) in microbatches else sums
 
         monkeypatch.setattr("peakmark.train.step.detection_loss", planted)

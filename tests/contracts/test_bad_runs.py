@@ -168,10 +168,10 @@ def test_memory_is_counted_for_the_largest_images_that_multi_scale_draws(train, 
 def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch):
     steps = iter(range(100))
 
-    def greedy(output: Any, batch: Any, *, version: int) -> Any:
+    def greedy(output: Any, batch: Any, **rules: Any) -> Any:
         if next(steps) == 4:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
-        return detection_loss(output, batch, version=version)
+        return detection_loss(output, batch, **rules)
 
     monkeypatch.setattr("peakmark.train.step.detection_loss", greedy)
     folders: list[Path] = []

@@ -37,7 +37,7 @@ TRAIN = {
     "close_mosaic": "None", "mixup": "0", "cutmix": "0", "hsv_h": "0.015", "hsv_s": "0.7", "hsv_v": "0.4",
     "degrees": "0", "translate": "0.1", "scale": "0.5", "shear": "0", "perspective": "0", "fliplr": "0.5",
     "flipud": "0", "multi_scale": "0", "conf": "0.001", "iou": "0.7", "max_det": "300",
-    "box": "7.5", "cls": "0.5", "dfl": "1.5", "device": "None", "amp": "True",
+    "box": "7.5", "cls": "0.5", "cls_pw": "0", "dfl": "1.5", "device": "None", "amp": "True",
     "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
     "profile": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",

@@ -76,6 +76,7 @@ WEIGHTS_DIFFER: dict[str, tuple[Any, dict[str, Any]]] = {
     "multi_scale": (1.0, {}),
     "box": (1.0, {}),
     "cls": (2.0, {}),
+    "cls_pw": (1.0, {}),
     "dfl": (0.1, {}),
 }
 

@@ -215,6 +215,10 @@ def with_another_seed(state: Checkpoint) -> Checkpoint:
     return dataclasses.replace(state, settings={**state.settings, "seed": 1})
 
 
+def with_class_weights_that_no_segment_notes(state: Checkpoint) -> Checkpoint:
+    return dataclasses.replace(state, settings={**state.settings, "cls_pw": 0.5})
+
+
 def with_another_image_size(state: Checkpoint) -> Checkpoint:
     return dataclasses.replace(state, settings={**state.settings, "imgsz": 64})
 
@@ -239,6 +243,7 @@ FAULTS: dict[Spoil, str] = {
     one_window_further: causes.POSITION,
     one_update_further: causes.POSITION,
     with_another_seed: causes.SETTINGS,
+    with_class_weights_that_no_segment_notes: causes.SETTINGS,
     with_another_image_size: causes.IMAGE_SIZE,
     with_a_gap_in_its_history: causes.HISTORY,
 }

@@ -28,7 +28,7 @@ from peakmark.resume.health.diagnosis import Resumption, look_back
 from peakmark.resume.replay import Replayed
 from peakmark.resume.replay import replay as run_again
 from peakmark.selection.best import best_record
-from peakmark.settings.familiar import in_our_names
+from peakmark.settings.familiar_words.translation import in_our_names
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file

@@ -63,12 +63,21 @@ class Trained:
     """What is guessed, for a person."""
     version: int = VERSION
     """Of the rules of training, by which the losses of a validation are what the log says."""
+    class_weights: tuple[float, ...] = ()
+    """In the class loss; they are the run's, whatever the objects that are validated on."""
 
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
         data_yaml = checkpoint.provenance["data"]["yaml"]
-        version = Recipe(**checkpoint.history.segments[-1].recipe).version
-        return Trained(checkpoint.names, checkpoint.settings, checkpoint.arithmetic, data_yaml, version=version)
+        recipe = Recipe(**checkpoint.history.segments[-1].recipe)
+        return Trained(
+            checkpoint.names,
+            checkpoint.settings,
+            checkpoint.arithmetic,
+            data_yaml,
+            version=recipe.version,
+            class_weights=recipe.class_weights,
+        )
 
 
 _CONFIDENCES = (0.1, 0.25, 0.5)
@@ -95,12 +104,13 @@ class OpenedSplit:
         `speed` is told what it took, `found` what was found in each image.
         """
         trained = self.trained.settings
+        gains = (trained["box"], trained["cls"], trained["dfl"])
         with self.arithmetic.in_force():
             validated = validate_weights(
                 model,
                 self.data,
                 self.arithmetic,
-                Objective((trained["box"], trained["cls"], trained["dfl"]), self.trained.version),
+                Objective(gains, self.trained.version, self.trained.class_weights),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
                 found=found,

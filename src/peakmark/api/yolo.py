@@ -37,7 +37,7 @@ from peakmark.run.begin import Audience, start_run
 from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_model, find_weights
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.familiar import in_our_names
+from peakmark.settings.familiar_words.translation import in_our_names
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file

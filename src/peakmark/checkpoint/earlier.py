@@ -5,7 +5,6 @@ It must not know the file, nor change what is in it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +33,7 @@ def _from_1(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     chosen = recipe(then, classes=len(plain["names"]), images=images)
     settled = {
         # The rules of training too are those of its time: a run keeps what it began with.
-        "recipe": dataclasses.asdict(chosen) | {"version": 1},
+        "recipe": chosen.to_plain() | {"version": 1},
         "horizon": settings["epochs"],
         "comparable": _compared_then(data.get("val"), settings["imgsz"]),
         "rewarm_epochs": 0.0,

@@ -17,7 +17,7 @@ from peakmark.cli.show import show_error
 from peakmark.errors import PeakmarkError, SettingsError
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.familiar import flags_of
+from peakmark.settings.familiar_words.translation import flags_of
 
 EXIT_INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C ended."""

@@ -16,7 +16,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
 from peakmark.errors import TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.familiar import flags_of
+from peakmark.settings.familiar_words.translation import flags_of
 from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
 
 EXIT_NOT_PASSED = 1

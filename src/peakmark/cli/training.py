@@ -19,7 +19,7 @@ from peakmark.errors import SettingsError, TrainingError
 from peakmark.events import Event, RunEnded
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.familiar import flags_of, without_model
+from peakmark.settings.familiar_words.translation import flags_of, without_model
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
 from peakmark.shown import as_shown
 

@@ -5,6 +5,7 @@ Always in float32, whatever the network computed in. Shapes: B batch, A anchors,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,15 @@ class Objective:
     """Of the box, class and distribution loss."""
     version: int
     """See `settings/recipe.py`."""
+    class_weights: tuple[float, ...] = ()
+    """Of each class in the class loss; empty where all weigh the same."""
 
 
-def detection_loss(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
+def detection_loss(output: HeadOutput, batch: Batch, *, version: int, class_weights: Sequence[float] = ()) -> LossSums:
     """Gives the sums of the three terms over the batch and the sum of target scores, as float32 scalars with gradient.
 
     The loss is `gain * term / max(target scores, 1)` added over the terms; whoever adds owns the gains. `version`: of
-    the rules by which anchors get their targets.
+    the rules by which anchors get their targets. `class_weights`: C of them, or none.
     """
     device = output.class_logits_BAC.device
     truth_boxes = batch.boxes_xyxy_px.to(device)
@@ -44,7 +47,7 @@ def detection_loss(output: HeadOutput, batch: Batch, *, version: int) -> LossSum
         scores = output.class_logits_BAC.sigmoid()
     truth_image = batch.image_index.to(device)
     assignment = assign(scores, predicted_boxes, output.grid, truth_boxes, truth_classes, truth_image, version=version)
-    cls = _class_term(output.class_logits_BAC, assignment, truth_classes)
+    cls = _class_term(output.class_logits_BAC, assignment, truth_classes, class_weights)
     target_boxes = truth_boxes[assignment.truth_M]
     # Boxes once more, with a gradient, of the few that have one: over all anchors it would be zeros for the most part.
     logits_MR4 = output.box_logits_BAR4[assignment.image_M, assignment.anchor_M]
@@ -55,12 +58,21 @@ def detection_loss(output: HeadOutput, batch: Batch, *, version: int) -> LossSum
     return LossSums(box, cls, dfl, assignment.target_score_M.sum())
 
 
-def _class_term(logits_BAC: torch.Tensor, assignment: Assignment, truth_classes: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of every class of every anchor against soft targets; background is 0 everywhere."""
+def _class_term(
+    logits_BAC: torch.Tensor, assignment: Assignment, truth_classes: torch.Tensor, class_weights: Sequence[float]
+) -> torch.Tensor:
+    """Binary cross-entropy of every class of every anchor against soft targets; background is 0 everywhere.
+
+    A class's weight is that of its whole column, positives and background alike: the score at which a column's loss is
+    least then stays the expected target, whatever its weight. Of the positives alone, a weight of 10 would have a place
+    where one time in ten there is the class score 0.53 instead of 0.1: a rare class would be found by false alarms.
+    """
     target_BAC = torch.zeros_like(logits_BAC)
     place = (assignment.image_M, assignment.anchor_M, truth_classes[assignment.truth_M])
     target_BAC[place] = assignment.target_score_M
-    return functional.binary_cross_entropy_with_logits(logits_BAC, target_BAC, reduction="sum")
+    # No weights rather than ones: a multiplication by 1 would change no bit, but take its time.
+    weight_C = logits_BAC.new_tensor(class_weights) if class_weights else None
+    return functional.binary_cross_entropy_with_logits(logits_BAC, target_BAC, weight_C, reduction="sum")
 
 
 def _overlap_term(found: torch.Tensor, target_boxes: torch.Tensor, assignment: Assignment) -> torch.Tensor:

@@ -81,7 +81,7 @@ def _segment(planned: Planned, position: Position, open_one: Segment) -> Segment
         from_images=from_images,
         settings=bearing_on_result(after.settings),
         reason="; ".join(planned.seam.reasons) or "schedule=stretch",
-        recipe=dataclasses.asdict(after.recipe),
+        recipe=after.recipe.to_plain(),
         horizon=after.horizon,
         # Where nothing is validated any more, there is nothing new that could not be compared.
         comparable=comparable(planned.data.val_fingerprint, after.settings.imgsz, planned.data.protocol)

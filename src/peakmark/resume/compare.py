@@ -163,9 +163,16 @@ def _side_after(
     before: Side, checkpoint: Checkpoint, old: Settings, new: Settings, data: OpenData, wishes: Wishes
 ) -> Side:
     epoch = _next_epoch(checkpoint.position)
-    fresh = recipe(new, classes=len(data.names), images=len(data.train_index))
+    fresh = recipe(new, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class)
     horizon = next_horizon(before.horizon, old.epochs, new.epochs, wishes.settings.schedule)
-    chosen = next_recipe(before.recipe, fresh, old, new, same_horizon=horizon == before.horizon)
+    chosen = next_recipe(
+        before.recipe,
+        fresh,
+        old,
+        new,
+        same_horizon=horizon == before.horizon,
+        same_images=before.train == data.train_index.fingerprint,
+    )
     source = find_model(new.model).scale.name if "model" in wishes.changes else checkpoint.architecture
     return Side(
         settings=new,

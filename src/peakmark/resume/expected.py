@@ -60,6 +60,8 @@ def expected_shift(seam: Seam) -> Mapping[str, Shift]:
     for name in ("box", "cls", "dfl"):
         if seam.changed(name):
             shifts[f"train/{name}"] = shifts[f"val/{name}"] = NOT_COMPARED
+    if seam.weighs_classes_otherwise:
+        shifts["train/cls"] = shifts["val/cls"] = NOT_COMPARED
     if before.train != after.train or seam.changed("imgsz"):
         shifts.update(dict.fromkeys(TRAIN_NAMES, NOT_COMPARED))
     if before.val != after.val or seam.changed("imgsz"):

@@ -153,10 +153,13 @@ def _step(seam: Seam) -> Iterator[PlannedPart]:
         yield PlannedPart("update", "changed", f"{_listed(changed)}: from the next update on")
     if changed := seam.changed("freeze"):
         yield PlannedPart("trained layers", "changed", f"{_listed(changed)}: from the next update on")
-    if changed := seam.changed("box", "cls", "dfl"):
+    if changed := seam.changed("box", "cls", "cls_pw", "dfl"):
         yield PlannedPart(
             "loss", "changed", f"{_listed(changed)}: from the next update on", "logged losses are in other units"
         )
+    elif seam.weighs_classes_otherwise:
+        why = f"cls_pw={seam.after.settings.cls_pw:g} goes on with the numbers of objects as they are now"
+        yield PlannedPart("class weights", "changed", why, "logged losses are in other units")
     if changed := seam.changed("warmup_epochs", "warmup_bias_lr", "warmup_momentum", "momentum"):
         yield PlannedPart("warm-up and momentum", "changed", f"{_listed(changed)}: by the position in the run")
 

@@ -40,7 +40,8 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
     old, arithmetic = planned.before.settings, planned.after.arithmetic
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
     observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
-    objective = Objective((old.box, old.cls, old.dfl), planned.before.recipe.version)
+    recipe = planned.before.recipe
+    objective = Objective((old.box, old.cls, old.dfl), recipe.version, recipe.class_weights)
     evaluation = validate_weights(state.ema, data, arithmetic, objective).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):

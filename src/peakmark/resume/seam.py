@@ -109,6 +109,11 @@ class Seam:
         """Whether plans are carried out by something that rounds differently from what did it before."""
         return self.before.arithmetic.augmentation != self.after.arithmetic.augmentation
 
+    @property
+    def weighs_classes_otherwise(self) -> bool:
+        """Whether the class loss gives the classes other weights than before."""
+        return self.before.recipe.class_weights != self.after.recipe.class_weights
+
     def bears_on_result(self, change: Change) -> bool:
         """Where images are kept is the same for the result, except where they are augmented there as well."""
         return change.bears_on == "result" or (change.name == "cache" and self.augments_elsewhere)

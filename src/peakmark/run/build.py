@@ -12,7 +12,6 @@ Nothing is written before step 5, so a refused run leaves nothing behind.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +50,7 @@ from peakmark.run.provenance import provenance
 from peakmark.run.weights import ModelSource, starting_model
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
+from peakmark.settings.class_weights import weights_in_words
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe
@@ -88,8 +88,8 @@ class PreparedRun:
 
     @property
     def objective(self) -> Objective:
-        settings = self.settings
-        return Objective((settings.box, settings.cls, settings.dfl), self.recipe.version)
+        settings, recipe = self.settings, self.recipe
+        return Objective((settings.box, settings.cls, settings.dfl), recipe.version, recipe.class_weights)
 
 
 def prepare(
@@ -114,7 +114,9 @@ def prepare(
     model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
     if arithmetic.compiled:
         check_compiler(arithmetic)
-    chosen = recipe(settings, classes=len(data.names), images=len(data.train_index))
+    chosen = recipe(
+        settings, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
+    )
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
     notes = (*notes, *few_updates(settings, len(data.train_index)))
     return put_together(settings, data, arithmetic, state, source.scale.name, notes)
@@ -136,7 +138,7 @@ def put_together(
         data=data,
         validation=open_validation_set(settings, data.val_index, data.names, arithmetic) if data.val_index else None,
         state=state,
-        notes=(*notes, *_about_the_device(arithmetic), *data.warnings),
+        notes=(*notes, *_about_class_weights(state, data), *_about_the_device(arithmetic), *data.warnings),
     )
 
 
@@ -147,7 +149,7 @@ def first_segment(settings: Settings, chosen: Recipe, val_fingerprint: str | Non
         from_images=0,
         settings=bearing_on_result(settings),
         reason="start",
-        recipe=dataclasses.asdict(chosen),
+        recipe=chosen.to_plain(),
         horizon=settings.epochs,
         comparable=comparable(val_fingerprint, settings.imgsz, protocol),
     )
@@ -171,6 +173,14 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
         scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
         history=History(segments=(segment,)),
     )
+
+
+def _about_class_weights(state: RunState, data: OpenData) -> tuple[str, ...]:
+    segment = state.history.segments[-1]
+    weights = Recipe(**segment.recipe).class_weights
+    if not weights:
+        return ()
+    return (weights_in_words(segment.settings["cls_pw"], weights, data.train_objects_per_class, data.names),)
 
 
 def _about_the_device(arithmetic: Arithmetic) -> tuple[str, ...]:

@@ -67,6 +67,10 @@ class OpenData:
         return protocol_in_words(cap_for(most), self.thresholds.unusual())
 
     @property
+    def train_objects_per_class(self) -> tuple[int, ...]:
+        return self.train_index.objects_per_class(len(self.names))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         found = quick_notes(self.train_index, self.val_index, self.names)
         if self.val_index is not None:

@@ -42,7 +42,7 @@ def setting(
     *,
     unit: str | None = None,
     unset: str | None = None,
-    later: bool = False,
+    added: bool = False,
     gt: float | None = None,
     ge: float | None = None,
     lt: float | None = None,
@@ -50,10 +50,9 @@ def setting(
 ) -> Any:
     """Declares a setting; `unset` says in words what None comes to, and the last four are its range.
 
-    `later`: it bears on the result and came when there were runs already. At its default no digest covers it, so that a
-    run without it has the digest that it always had, and goes on.
+    `added`: it bears on the result, came when there were runs without it, and at its default they are what they were.
     """
-    extra: dict[str, Any] = {"group": group, "bears_on": bears_on, "unit": unit, "unset": unset, "later": later}
+    extra: dict[str, Any] = {"group": group, "bears_on": bears_on, "unit": unit, "unset": unset, "added": added}
     return Field(default, description=meaning, json_schema_extra=extra, gt=gt, ge=ge, lt=lt, le=le)
 
 

@@ -33,8 +33,8 @@ class Description:
     """As a user would write it; empty where the setting must be given."""
     unset: str | None
     """What None comes to, where None is the default."""
-    later: bool
-    """Whether it came when there were runs already: at its default no digest covers it."""
+    added: bool
+    """Bears on the result, and there are runs from before it was there, which are as at its default."""
 
     @property
     def allowed(self) -> str:
@@ -46,6 +46,11 @@ class Description:
 def describe(kind: type[SettingsModel]) -> dict[str, Description]:
     """Describes every setting of a kind, by name, in the order of declaration."""
     return {name: _describe(name, field) for name, field in kind.model_fields.items()}
+
+
+def added_settings(kind: type[SettingsModel]) -> dict[str, Any]:
+    """The settings of a kind that runs from before them lack, with what these runs were: the defaults."""
+    return {name: kind.model_fields[name].default for name, setting in describe(kind).items() if setting.added}
 
 
 def as_written(value: Any) -> str:
@@ -69,7 +74,7 @@ def _describe(name: str, field: FieldInfo) -> Description:
         kind=kind,
         default="" if field.is_required() else as_written(field.default),
         unset=extra["unset"],
-        later=extra["later"],
+        added=extra["added"],
     )
 
 

@@ -84,7 +84,7 @@ class Settings(SettingsModel):
     max_image_pixels: Whole = setting(
         MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
     )
-    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES, later=True)
+    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES, added=True)
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -206,6 +206,15 @@ class Settings(SettingsModel):
 
     box: Real = setting(7.5, "weight of the box loss", LOSS, "result", ge=0)
     cls: Real = setting(0.5, "weight of the class loss", LOSS, "result", ge=0)
+    cls_pw: Real = setting(
+        0.0,
+        "weighs each class in the class loss by its inverse frequency to this power (0: not, 1: fully)",
+        LOSS,
+        "result",
+        added=True,
+        ge=0,
+        le=1,
+    )
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
 
     device: Device | None = setting(None, DEVICE, MACHINE, "execution", unset=BEST_DEVICE)

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from peakmark.errors import SettingsError
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written, describe
-from peakmark.settings.familiar import translated
+from peakmark.settings.familiar_words.translation import translated
 from peakmark.settings.rules import Adjustment, Note, Violation, findings
 
 M = TypeVar("M", bound=SettingsModel)

@@ -18,9 +18,12 @@ A recipe has a version, since rules of training change as more is learnt; a run 
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from peakmark.settings.class_weights import class_weights
 from peakmark.settings.fields import Settings
 
 VERSION = 3
@@ -55,10 +58,20 @@ class Recipe:
     """For a person."""
     version: int
     """Of the rules."""
+    class_weights: tuple[float, ...] = ()
+    """Per class, in the class loss; empty where all weigh the same (`cls_pw=0`)."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Gives what a segment keeps of it. Without class weights, the very keys that it had before there were any."""
+        plain = dataclasses.asdict(self)
+        return plain if self.class_weights else {key: value for key, value in plain.items() if key != "class_weights"}
 
 
-def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
-    """Fills in what the settings leave open, for a run over `images` training images."""
+def recipe(settings: Settings, *, classes: int, images: int, objects: Sequence[int] = ()) -> Recipe:
+    """Fills in what the settings leave open, for a run over `images` training images.
+
+    `objects` of each class in them. Raises ValueError where `cls_pw` is on and they are not given.
+    """
     nbs = _nominal_batch(settings, images) if settings.nbs is None else settings.nbs
     updates = settings.epochs * -(-images // max(settings.batch, nbs))
     automatic = settings.optimizer == "auto"
@@ -80,6 +93,7 @@ def recipe(settings: Settings, *, classes: int, images: int) -> Recipe:
         close_mosaic=_closing_epochs(settings.epochs) if settings.close_mosaic is None else settings.close_mosaic,
         why=why,
         version=VERSION,
+        class_weights=class_weights(settings.cls_pw, objects),
     )
 
 

@@ -92,6 +92,13 @@ def _something_to_learn(settings: Settings, given: Set[str]) -> Iterator[Finding
         yield Violation("box=0, cls=0 and dfl=0 leave no loss to learn from; give at least one a weight above 0.")
 
 
+def _class_weights(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.cls_pw and settings.cls == 0:
+        yield from _no_effect({"cls_pw"} & given, "cls=0: there is no class loss")
+    elif settings.cls_pw and settings.single_cls:
+        yield from _no_effect({"cls_pw"} & given, "single_cls=True: there is one class")
+
+
 def _without_validation(settings: Settings, given: Set[str]) -> Iterator[Finding]:
     if settings.val:
         return
@@ -168,6 +175,7 @@ def _no_effect(names: Set[str], because: str) -> Iterator[Finding]:
 _TRAINING_RULES: tuple[Callable[[Settings, Set[str]], Iterator[Finding]], ...] = (
     _one_start,
     _something_to_learn,
+    _class_weights,
     _without_validation,
     _patience_off,
     _validation_period,

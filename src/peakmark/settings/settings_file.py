@@ -17,7 +17,7 @@ from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
 from peakmark.files.plain_yaml import read_plain_yaml
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
-from peakmark.settings.familiar import COMMANDS, in_our_names, translated
+from peakmark.settings.familiar_words.translation import COMMANDS, in_our_names, translated
 from peakmark.settings.fields import Settings
 
 _CHOSEN_BY_AUTO = ("lr0", "momentum", "warmup_bias_lr")
@@ -47,7 +47,7 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
     if path is None or isinstance(path, ReadFile):
         return dict(given)
     lines = _lines(given_path(str(path), "cfg"), path)
-    open_there = _open_there(lines) if kind is Settings else {}
+    open_there = _open_there(lines) | _of_yolov5(lines) if kind is Settings else {}
     lines = {name: value for name, value in lines.items() if name not in open_there}
     typed = translated(kind, {name: value for name, value in lines.items() if value is not None})
     ours = in_our_names(kind, given)
@@ -82,6 +82,23 @@ def _open_there(lines: Mapping[str, Any]) -> dict[str, str]:
         found |= {name: f"{as_written(lines[name])}: left out, optimizer: auto chooses it" for name in ignored}
     usual = [name for name, value in _USUAL_THERE.items() if lines.get(name) == value]
     return found | {name: f"{_USUAL_THERE[name]}, its default: follows from the run's length here" for name in usual}
+
+
+def _of_yolov5(lines: Mapping[str, Any]) -> dict[str, str]:
+    """What has our name in a file of YOLOv5's and is another thing there: taken as ours, its usual 1 would weigh every
+    class by its full inverse frequency. Raises SettingsError where it asks for what Peakmark lacks.
+    """
+    weight = lines.get("cls_pw")
+    if "obj_pw" not in lines or weight is None:
+        return {}
+    if weight != 1:
+        raise SettingsError(
+            [
+                f"cls_pw: {as_written(weight)} beside obj_pw, so in a file of YOLOv5's, is the weight of positives,"
+                " which Peakmark lacks. Remove the line; cls_pw here weighs classes by their inverse frequency."
+            ]
+        )
+    return {"cls_pw": f"{as_written(weight)}: left out, beside obj_pw it is the weight of positives, and 1 is none"}
 
 
 def _is_of_another_command(kind: type[SettingsModel], name: str) -> bool:

@@ -11,7 +11,7 @@ from peakmark.checkpoint.format import Checkpoint, snapshot
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns.run import EpochRecord, Position
 from peakmark.selection.best import best_record
-from peakmark.settings.description import describe
+from peakmark.settings.description import added_settings, describe
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
 from peakmark.state.state import OpenEpoch, RunState
@@ -31,15 +31,12 @@ class RunFacts:
 def result_settings(settings: Settings) -> tuple[str, ...]:
     """The names of the settings that bear on the result: the part of them that a digest covers.
 
-    Without those that came later and are at their defaults: with them, no run from before would have its digest again,
-    and every resume of one would end as restored wrongly.
+    One that was added when there were runs already is named only where it is in use: a run without it keeps the digest
+    that it had, and one that began before it was there is restored to just what its file holds.
     """
-    defaults = Settings.model_fields
-    return tuple(
-        name
-        for name, setting in describe(Settings).items()
-        if setting.bears_on == "result" and not (setting.later and getattr(settings, name) == defaults[name].default)
-    )
+    unused = [name for name, default in added_settings(Settings).items() if getattr(settings, name) == default]
+    bearing = (name for name, setting in describe(Settings).items() if setting.bears_on == "result")
+    return tuple(name for name in bearing if name not in unused)
 
 
 def capture(state: RunState, facts: RunFacts) -> Checkpoint:

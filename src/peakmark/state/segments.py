@@ -31,11 +31,14 @@ def next_horizon(horizon: int, old_epochs: int, new_epochs: int, schedule: Sched
     return min(horizon, new_epochs)
 
 
-def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings, *, same_horizon: bool) -> Recipe:
+def next_recipe(
+    recipe: Recipe, fresh: Recipe, old: Settings, new: Settings, *, same_horizon: bool, same_images: bool
+) -> Recipe:
     """Gives the recipe from here on: what isn't named stays, whatever the automatic rules say by now.
 
     `fresh` is what the new settings would come to in a new run. Where rate and phases are laid over another number of
-    epochs, so is the closing. The rules of training stay in any case.
+    epochs, so is the closing. The rules of training stay in any case. Class weights are those of the training images
+    and labels that the run goes on with: where these are the same, so are they, bit for bit and on any machine.
     """
 
     def named(*names: str) -> bool:
@@ -49,6 +52,7 @@ def next_recipe(recipe: Recipe, fresh: Recipe, old: Settings, new: Settings, *, 
         nbs=nbs,
         weight_decay=weight_decay(new, nbs) if named("weight_decay", "batch", "nbs") else recipe.weight_decay,
         close_mosaic=fresh.close_mosaic if is_closed_anew else recipe.close_mosaic,
+        class_weights=recipe.class_weights if same_images and not named("cls_pw") else fresh.class_weights,
     )
     if named("optimizer") and fresh.optimizer != recipe.optimizer:
         return took_over

@@ -127,11 +127,13 @@ class Stepper:
 
     def _accumulate(self, batch: Batch) -> Losses | None:
         """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
+        objective = self._objective
         with self._stage("forward"):
             output = self._network(batch.images_BCHW)
         with self._stage("loss"):
             loss, losses = weighted(
-                detection_loss(output, batch, version=self._objective.version), self._objective.gains
+                detection_loss(output, batch, version=objective.version, class_weights=objective.class_weights),
+                objective.gains,
             )
             if not bool(torch.isfinite(loss)):
                 return None

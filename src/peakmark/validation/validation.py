@@ -95,7 +95,12 @@ def validate_weights(
         clock.count("inference")
         detections = tuple(predictor.detections(output))
         clock.count("postprocess")
-        losses = detection_loss(of_counting_classes(output, data.thresholds), batch.batch, version=objective.version)
+        losses = detection_loss(
+            of_counting_classes(output, data.thresholds),
+            batch.batch,
+            version=objective.version,
+            class_weights=objective.class_weights,
+        )
         clock.count("loss")
         return BatchPrediction(detections, losses)
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional
 
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.loss import detection
@@ -165,3 +166,45 @@ def test_a_truth_beyond_the_last_bin_stays_finite():
     output, batch = make()
     huge = dataclasses.replace(batch, boxes_xyxy_px=torch.tensor([[-1e4, -1e4, 1e4, 1e4]] * 3))
     assert bool(torch.isfinite(total(detection_loss(output, huge))))
+
+
+def test_a_class_weighs_in_its_whole_column():
+    """By single columns: what the others hold is set to a score of 0, whose cross-entropy is 0."""
+    output, batch = make(torch.float64)
+    weights = (0.25, 3.0)
+    with_both = detection_loss(output, batch, class_weights=weights)
+    by_column: list[torch.Tensor] = []
+    entropy = functional.binary_cross_entropy_with_logits
+
+    def look(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None, reduction: str) -> torch.Tensor:
+        by_column.extend(entropy(logits[..., c], target[..., c], reduction="sum") for c in range(2))
+        return entropy(logits, target, weight, reduction=reduction)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functional, "binary_cross_entropy_with_logits", look)
+        unweighted = detection_loss(output, batch)
+    assert torch.stack(by_column).sum().item() == pytest.approx(unweighted.cls.item())
+    expected = sum(weight * column.item() for weight, column in zip(weights, by_column, strict=True))
+    assert with_both.cls.item() == pytest.approx(expected)
+    for name in ("box", "dfl", "target_scores"):
+        assert getattr(with_both, name).item() == getattr(unweighted, name).item()
+    assert detection_loss(output, batch, class_weights=(2.0, 2.0)).cls.item() == pytest.approx(
+        2 * unweighted.cls.item()
+    )
+
+
+def test_without_class_weights_nothing_is_multiplied(monkeypatch: pytest.MonkeyPatch):
+    entropy = functional.binary_cross_entropy_with_logits
+    given: list[torch.Tensor | None] = []
+
+    def look(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None, reduction: str) -> torch.Tensor:
+        given.append(weight)
+        return entropy(logits, target, weight, reduction=reduction)
+
+    monkeypatch.setattr(functional, "binary_cross_entropy_with_logits", look)
+    output, batch = make()
+    off, ones = detection_loss(output, batch), detection_loss(output, batch, class_weights=(1.0, 1.0))
+    assert given[0] is None
+    assert given[1] is not None
+    assert given[1].tolist() == [1, 1]
+    assert torch.equal(off.cls, ones.cls)

@@ -40,6 +40,14 @@ def test_a_setting_that_one_run_does_not_know_is_a_difference(make_bare_run):
     assert (difference.name, difference.values) == ("fog", ("1", "–"))
 
 
+def test_a_run_from_before_a_setting_is_as_one_that_leaves_it_off(make_bare_run):
+    off, on = {"cls_pw": 0.0}, {"cls_pw": 0.5}
+    before, same, other = make_bare_run("a"), make_bare_run("b", settings=off), make_bare_run("c", settings=on)
+    assert compare(before, same).settings == ()
+    (difference,) = compare(before, other).settings
+    assert (difference.name, difference.values, difference.bears_on_result) == ("cls_pw", ("0", "0.5"), True)
+
+
 def test_data_model_machine_and_libraries_that_differ_are_listed(make_bare_run):
     arithmetic = {"device": "cpu", "precision": "float32", "threads": 2, "channels_last": True}
     other = make_bare_run("b", data={"train": "2" * 64}, versions={"torch": "2.12.0"}, arithmetic=arithmetic)

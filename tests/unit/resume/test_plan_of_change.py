@@ -17,6 +17,7 @@ from peakmark.resume.expected import NOT_COMPARED
 from peakmark.resume.health.causes import BEST_FOR_LAST, UPDATE_COUNT
 from peakmark.resume.plan import plan
 from peakmark.resume.seam import Seam, Side
+from peakmark.settings.class_weights import class_weights
 from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
@@ -30,7 +31,7 @@ def side(**changes: Any) -> Side:
     settings = Settings.model_validate({"data": "d.yaml", "epochs": 30, "optimizer": "SGD", "lr0": 0.01} | changes)
     return Side(
         settings=settings,
-        recipe=recipe(settings, classes=3, images=205),
+        recipe=recipe(settings, classes=3, images=205, objects=(100, 0, 7)),
         horizon=settings.epochs,
         rate=0.005,
         mosaic_open=True,
@@ -69,7 +70,8 @@ OTHER_VALUES: dict[str, Any] = {
     "mixup": 0.3, "cutmix": 0.3,
     "hsv_h": 0.1, "hsv_s": 0.1, "hsv_v": 0.1, "degrees": 5.0, "translate": 0.3, "scale": 0.1,
     "shear": 2.0, "perspective": 0.0005, "fliplr": 0.0, "flipud": 0.5, "multi_scale": 0.5, "box": 5.0, "cls": 1.0,
-    "dfl": 1.0, "amp": False, "deterministic": False, "compile": True, "conf": 0.1, "iou": 0.5, "max_det": 500,
+    "cls_pw": 0.5, "dfl": 1.0, "amp": False, "deterministic": False, "compile": True, "conf": 0.1, "iou": 0.5,
+    "max_det": 500,
 }  # fmt: skip
 
 
@@ -233,6 +235,7 @@ def test_what_cannot_be_compared_is_not():
         "train/box", "train/cls", "train/dfl", "val/box", "val/cls", "val/dfl", "map50_95",
     }  # fmt: skip
     assert expected(side(cls=1.0)) == {"train/cls": NOT_COMPARED, "val/cls": NOT_COMPARED}
+    assert expected(side(cls_pw=0.5)) == {"train/cls": NOT_COMPARED, "val/cls": NOT_COMPARED}
     assert expected(replace(side(), val="v2"))["map50_95"] == NOT_COMPARED
 
 
@@ -268,11 +271,14 @@ def test_the_horizon(horizon, old, new, schedule, next_one):
 
 @pytest.fixture
 def recipes() -> Callable[..., Any]:
-    def make(old: dict[str, Any], new: dict[str, Any], *, same_horizon: bool = True) -> Any:
+    def make(
+        old: dict[str, Any], new: dict[str, Any], *, same_horizon: bool = True, objects: tuple[int, ...] = (100, 7)
+    ) -> Any:
         before, after = (Settings.model_validate({"data": "d", "epochs": 30} | each) for each in (old, new))
-        was = recipe(before, classes=3, images=205)
-        fresh = recipe(after, classes=3, images=205)
-        return was, next_recipe(was, fresh, before, after, same_horizon=same_horizon)
+        was = recipe(before, classes=3, images=205, objects=(100, 7))
+        fresh = recipe(after, classes=3, images=205, objects=objects)
+        same_images = objects == (100, 7)
+        return was, next_recipe(was, fresh, before, after, same_horizon=same_horizon, same_images=same_images)
 
     return make
 
@@ -309,6 +315,26 @@ def test_another_horizon_brings_another_closing_unless_it_is_named(recipes):
     named = recipes({"epochs": 9, "close_mosaic": 2}, {"epochs": 90, "close_mosaic": 2}, same_horizon=False)
     assert [each.close_mosaic for each in named] == [2, 2]
     assert [each.close_mosaic for each in recipes({}, {"close_mosaic": 4})] == [10, 4]
+
+
+def test_class_weights_are_those_of_the_labels_that_the_run_goes_on_with(recipes):
+    half = {"cls_pw": 0.5}
+    was, now = recipes(half, half | {"lr0": 0.5})
+    assert now.class_weights is was.class_weights
+    was, now = recipes(half, half, objects=(50, 50))
+    assert was.class_weights == class_weights(0.5, (100, 7))
+    assert now.class_weights == class_weights(0.5, (50, 50))
+    assert [each.class_weights for each in recipes({}, half)] == [(), class_weights(0.5, (100, 7))]
+    assert [each.class_weights for each in recipes(half, {})] == [class_weights(0.5, (100, 7)), ()]
+
+
+def test_other_class_weights_by_other_labels_are_told():
+    before = side(cls_pw=0.5)
+    after = replace(before, train="t2", recipe=replace(before.recipe, class_weights=(1.0, 1.0, 1.0)))
+    made = planned(after, before)
+    assert part(made, "class weights").why == "cls_pw=0.5 goes on with the numbers of objects as they are now"
+    assert made.expected["val/cls"] == NOT_COMPARED
+    assert "class weights" not in {each.part for each in planned(side(cls_pw=0.5)).parts}, "it is told under loss"
 
 
 def test_a_trained_epoch_is_not_touched():

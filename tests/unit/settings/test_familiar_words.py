@@ -9,9 +9,9 @@ import pytest
 
 from peakmark.errors import SettingsError
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.familiar import COMMANDS, flags_of, in_our_names, translated, without_model
+from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, habit_of
+from peakmark.settings.familiar_words.translation import COMMANDS, flags_of, in_our_names, translated, without_model
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
-from peakmark.settings.habits import HABITS, SAME_THING, habit_of
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file
 
@@ -93,7 +93,6 @@ ASKED = [
     (Settings, "save", False, "always written"),
     (Settings, "half", True, "train with amp=True"),
     (Settings, "task", "segment", "does no other task"),
-    (Settings, "cls_pw", 0.5, "Peakmark has no class weighting"),
     (Settings, "copy_paste", 0.3, "Peakmark has no copy-paste"),
     (Settings, "bgr", 0.5, "Peakmark has no swapping"),
     (Settings, "label_smoothing", 0.1, "Peakmark has no label smoothing"),
@@ -123,7 +122,7 @@ def test_what_is_lacking_is_named_with_what_to_do_and_no_other_setting_is_advise
 
 
 @pytest.mark.parametrize(
-    "name", ["cls_pw", "nms", "embed", "pose", "save_crop", "names", "cfg", "crop_fraction", "rle"]
+    "name", ["fl_gamma", "nms", "embed", "pose", "save_crop", "names", "cfg", "crop_fraction", "rle"]
 )
 def test_a_word_of_the_field_is_no_slip_of_another(name):
     found = translated(Settings, {name: "0.37"})
@@ -247,8 +246,21 @@ def test_what_was_chosen_is_taken(tmp_path, text, given, expected):
     assert {name: getattr(parsed.settings, name) for name in expected} == expected
 
 
+def test_what_yolov5_calls_cls_pw_is_not_taken_for_ours(tmp_path):
+    """1 is its usual value, and none; as ours it would be full inverse frequency."""
+    given = {"cfg": write(tmp_path, "cls_pw: 1.0\nobj_pw: 1.0\n"), "data": "d.yaml"}
+    parsed = parse(Settings, with_file(Settings, given))
+    assert parsed.settings.cls_pw == 0
+    (table,) = [note for note in parsed.notes if note.startswith("What became of the lines")]
+    assert "1: left out, beside obj_pw it is the weight of positives" in table
+    with pytest.raises(SettingsError, match=r"cls_pw: 2 beside obj_pw.* weight of positives, which Peakmark lacks"):
+        with_file(Settings, {"cfg": write(tmp_path, "cls_pw: 2.0\nobj_pw: 1.0\n")})
+    ours = parse(Settings, with_file(Settings, {"cfg": write(tmp_path, "cls_pw: 1.0\n"), "data": "d.yaml"}))
+    assert ours.settings.cls_pw == 1
+
+
 def test_lines_that_can_t_be_taken_are_all_named(tmp_path):
-    path = write(tmp_path, "cls_pw: 0.5\nepochz: 3\nepochs: 3\n")
+    path = write(tmp_path, "fl_gamma: 0.5\nepochz: 3\nepochs: 3\n")
     with pytest.raises(SettingsError) as caught:
         with_file(Settings, {"cfg": str(path)})
     assert len(caught.value.violations) == 2

@@ -84,12 +84,11 @@ def test_values_in_every_spelling(name, written, value):
 
 def test_all_mistakes_are_told_at_once_each_with_its_remedy():
     mistakes = _mistakes(
-        epochs="0", lr0="nan", epoch=3, cls_pw=0.5, momentum=1, val="maybe", fitness="x", box=0, cls=0, dfl=0
+        epochs="0", lr0="nan", epoch=3, fl_gamma=0.5, momentum=1, val="maybe", fitness="x", box=0, cls=0, dfl=0
     )
     assert mistakes == (
         "epoch is no setting; the nearest one is epochs: write epochs=3.",
-        "cls_pw=0.5 can't be taken: Peakmark has no class weighting; repeat the images of rare classes in the list of"
-        " training images.",
+        "fl_gamma=0.5 can't be taken: Peakmark has no focal loss; leave it out.",
         "data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
         "epochs=0 is out of range; epochs is a whole number from 1.",
         "val=maybe can't be used; val is True or False.",

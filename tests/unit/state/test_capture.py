@@ -15,6 +15,7 @@ from peakmark.model.scales import SCALES
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, Position
 from peakmark.run.build import first_segment, new_state
+from peakmark.settings.description import describe
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 from peakmark.state.capture import RunFacts, capture, restore, result_settings
@@ -196,3 +197,11 @@ def test_settings_that_bear_on_the_result_are_those_that_say_so():
     names = result_settings(Settings(data="-"))
     assert {"lr0", "seed", "imgsz", "mosaic", "freeze"} <= set(names)
     assert not {"workers", "project", "name", "time", "device", "save_period"} & set(names)
+
+
+def test_a_setting_that_was_added_is_covered_only_where_it_is_in_use():
+    """Or every run that began before it was there would have another digest, and could not be restored to its own."""
+    off, on = (Settings.model_validate({"data": "x.yaml", "cls_pw": power}) for power in (0.0, 0.5))
+    assert set(result_settings(on)) - set(result_settings(off)) == {"cls_pw"}
+    added = [setting for setting in describe(Settings).values() if setting.added]
+    assert all(setting.bears_on == "result" for setting in added)

@@ -62,8 +62,8 @@ def overflow_above(monkeypatch: pytest.MonkeyPatch) -> Spoil:
     """Makes every gradient infinite that comes at a scale above a limit, as float16 would: 0 for each and every one."""
 
     def plant(limit: float) -> None:
-        def spoiled(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
-            sums = detection_loss(output, batch, version=version)
+        def spoiled(output: HeadOutput, batch: Batch, **rules: Any) -> LossSums:
+            sums = detection_loss(output, batch, **rules)
             return dataclasses.replace(sums, box=_overflowing(sums.box, limit))
 
         monkeypatch.setattr(step, "detection_loss", spoiled)

@@ -71,8 +71,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, at: int, change: Callable[[LossSums],
     """Lets the loss of microbatch number `at` go wrong."""
     calls = iter(range(1000))
 
-    def spoiled(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
-        sums = detection_loss(output, batch, version=version)
+    def spoiled(output: HeadOutput, batch: Batch, **rules: Any) -> LossSums:
+        sums = detection_loss(output, batch, **rules)
         return change(sums) if next(calls) == at else sums
 
     monkeypatch.setattr(step, "detection_loss", spoiled)
@@ -194,7 +194,7 @@ def test_only_an_error_within_the_update_leaves_a_state_that_is_not_whole(
     def no_memory(closure: object = None) -> None:
         raise MemoryError
 
-    def fails(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
+    def fails(output: HeadOutput, batch: Batch, **rules: Any) -> LossSums:
         raise MemoryError
 
     with monkeypatch.context() as patch:
@@ -285,10 +285,10 @@ def test_the_loss_is_computed_outside_of_mixed_precision(
 ):
     dtypes = []
 
-    def look(output: HeadOutput, batch: Batch, *, version: int) -> LossSums:
+    def look(output: HeadOutput, batch: Batch, **rules: Any) -> LossSums:
         assert not torch.is_autocast_enabled("cpu")
         dtypes.append(output.class_logits_BAC.dtype)
-        return detection_loss(output, batch, version=version)
+        return detection_loss(output, batch, **rules)
 
     monkeypatch.setattr(step, "detection_loss", look)
     attempt(make_state(), Arithmetic("cpu", "test", "bfloat16", 1, True, True), [make_batch(0)])

@@ -101,6 +101,10 @@ class Index:
         """(M,) the number of each truth's image"""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def objects_per_class(self, classes: int) -> tuple[int, ...]:
+        """Counts the truths of each of so many classes."""
+        return tuple(np.bincount(self.classes, minlength=classes).tolist())
+
     def path(self, number: int) -> Path:
         """Gives the absolute path of an image."""
         return self.folder / self.files[number]

@@ -22,6 +22,8 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
 from peakmark.record.settings_yaml import read_origins
 from peakmark.selection.best import best_record
+from peakmark.settings.description import added_settings
+from peakmark.settings.fields import Settings
 
 NOT_ENDED = "not ended: still going on, or killed"
 
@@ -59,7 +61,7 @@ class Run:
 
     def bearing_on_result(self) -> dict[str, Any]:
         """The settings that its course follows from, the seed among them."""
-        return {name: self.settings[name] for name in self.result_settings}
+        return {name: self.settings[name] for name in (*self.result_settings, *added_settings(Settings))}
 
 
 def read_runs(given: Sequence[str | Path]) -> tuple[tuple[Run, ...], tuple[str, ...]]:
@@ -124,7 +126,7 @@ def _read(folder: RunFolder, name: str) -> Run:
         state=state,
         history=checkpoint.history,
         best=best_record(checkpoint.history),
-        settings=checkpoint.settings,
+        settings=added_settings(Settings) | checkpoint.settings,
         result_settings=checkpoint.result_settings,
         origins=_origins(folder),
         classes=checkpoint.names,

@@ -19,6 +19,8 @@ from peakmark.resume.health import causes
 from peakmark.resume.health.belonging import Belonging, measure
 from peakmark.resume.health.causes import cause
 from peakmark.selection.best import best_record
+from peakmark.settings.description import added_settings
+from peakmark.settings.fields import Settings
 
 _SENSIBLE_LAG_EPOCHS = 1
 """The newest file may be this much behind the journal: a kill came between the telling and the saving."""
@@ -173,14 +175,15 @@ def _scaler(checkpoint: Checkpoint) -> Iterator[Cause]:
 
 
 def _settings(checkpoint: Checkpoint) -> Iterator[Cause]:
-    noted = checkpoint.history.segments[-1].settings
-    differing = [name for name in noted if checkpoint.settings.get(name) != noted[name]]
+    added = added_settings(Settings)
+    noted, settings = added | dict(checkpoint.history.segments[-1].settings), added | checkpoint.settings
+    differing = [name for name in noted if settings.get(name) != noted[name]]
     for names, name in (
         ([each for each in differing if each == "imgsz"], causes.IMAGE_SIZE),
         ([each for each in differing if each != "imgsz"], causes.SETTINGS),
     ):
         if names:
-            said = ", ".join(f"{each}: {noted[each]} -> {checkpoint.settings.get(each)}" for each in names)
+            said = ", ".join(f"{each}: {noted[each]} -> {settings.get(each)}" for each in names)
             yield cause(name, f"No segment of the run notes {said}.", 0.95)
 
 

@@ -228,7 +228,7 @@ def _of_the_history(history: History, first_epoch: int) -> Iterator[Cause]:
     yield from _augmentation(before[-1].epoch, after[0].epoch, was, now)
     if _differ(was, now, ("imgsz",)):
         yield cause(causes.IMAGE_SIZE, f"{_listed(was, now, ('imgsz',))}.", 0.8)
-    others = set(now.settings) - {*_OF_OTHER_CAUSES, *AUGMENTATIONS, *_BEAR_ON_NO_NUMBER}
+    others = {*was.settings, *now.settings} - {*_OF_OTHER_CAUSES, *AUGMENTATIONS, *_BEAR_ON_NO_NUMBER}
     if changed := _differ(was, now, sorted(others)):
         yield cause(causes.OTHER_SETTINGS, f"{_listed(was, now, changed)}.", 0.4)
 

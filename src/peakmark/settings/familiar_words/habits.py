@@ -161,7 +161,6 @@ HABITS: Final[Mapping[str, Habit]] = {
     "obj_pw": Habit((_ANY,), "YOLOv8 has no objectness", ""),
     "fl_gamma": _off("focal loss", 0.0, "leave it out", *_TRAIN),
     # --- what is lacking ---
-    "cls_pw": _off("class weighting", 0.0, "repeat the images of rare classes in the list of training images", *_TRAIN),
     "image_weights": _off("weighting of images", False, "repeat images in the list of training images", *_TRAIN),
     "label_smoothing": _off("label smoothing", 0.0, "leave it out: YOLOv8's targets are soft already", *_TRAIN),
     "copy_paste": _off(

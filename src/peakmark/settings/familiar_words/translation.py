@@ -2,7 +2,7 @@
 
 What has another name here is translated. What asks for something that happens anyway is taken. What Peakmark lacks is
 named as lacking, with what to do instead. A nearest name is offered for what looks like a slip of the keys, and for
-nothing else: `cls_pw=0` is no slip of `cls=0`. Whatever is taken is said once, and ends as the very settings that our
+nothing else: `nms=True` is no slip of `nbs`. Whatever is taken is said once, and ends as the very settings that our
 own words would have given: two names for one thing must not make two runs look different that are the same.
 It must not know what a setting does.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
+from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, Habit, habit_of
 from peakmark.settings.fields import (
     AuditSettings,
     GateSettings,
@@ -26,7 +27,6 @@ from peakmark.settings.fields import (
     Settings,
     ValSettings,
 )
-from peakmark.settings.habits import HABITS, SAME_THING, Habit, habit_of
 
 COMMANDS: dict[str, type[SettingsModel]] = {
     "train": Settings,
