@@ -18,7 +18,7 @@ from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.nouns.images import Detections
 from peakmark.report.pages.markup import html_page
-from peakmark.report.pages.style import new_figure, save_figure
+from peakmark.report.pictures.style import new_figure, save_figure
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.shown import as_cell, as_shown
 

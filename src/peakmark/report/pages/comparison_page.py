@@ -13,8 +13,8 @@ from pathlib import Path
 
 from peakmark.files.durable import write_text
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured
-from peakmark.report.pages.comparison_curves import PICTURE_FILE
 from peakmark.report.pages.markup import html_page, html_row, html_table
+from peakmark.report.pictures.comparison_curves import PICTURE_FILE
 from peakmark.report.terminal.comparison_table import (
     METRIC_TITLES,
     grouped_differences,
