@@ -147,7 +147,7 @@ from peakmark.cli.main import run
 try:
     run()
 finally:
-    print("LOADED", *({{"torch", "cv2", "matplotlib"}} & set(sys.modules)), file=sys.__stderr__)
+    print("LOADED", *({{"torch", "cv2", "matplotlib", "jinja2"}} & set(sys.modules)), file=sys.__stderr__)
 """
     environment = {**os.environ, "COLUMNS": "80"}
     command = [sys.executable, "-c", watched]

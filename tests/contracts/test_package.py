@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def _run(*command: str, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def built(tmp_path_factory):
     """Built without a network: its build tools are those of the environment."""
     folder = tmp_path_factory.mktemp("sources")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -31,9 +32,14 @@ def wheel(tmp_path_factory):
     shutil.copytree(
         PROJECT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
     )
-    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "made", cwd=folder)
-    (built,) = (folder / "made").glob("*.whl")
-    return built
+    _run(sys.executable, "-m", "build", "--sdist", "--wheel", "--no-isolation", "--outdir", "made", cwd=folder)
+    return folder / "made"
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (wheel,) = built.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +50,19 @@ def installed(wheel, tmp_path_factory):
     return folder
 
 
-def test_the_wheel_holds_every_module_its_types_and_its_licence(wheel):
+def sources() -> set[str]:
+    """Every module, and the templates that pages are written by."""
+    package = PROJECT / "src/peakmark"
+    files = {*package.rglob("*.py"), *package.rglob("templates/*")}
+    return {path.relative_to(PROJECT / "src").as_posix() for path in files}
+
+
+def test_the_wheel_holds_every_module_its_templates_its_types_and_its_licence(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith("METADATA"))
-    sources = {path.relative_to(PROJECT / "src").as_posix() for path in (PROJECT / "src/peakmark").rglob("*.py")}
-    assert sources <= names
+    assert "peakmark/report/pages/templates/style.css" in sources()
+    assert sources() <= names
     assert "peakmark/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert "License-Expression: Apache-2.0" in metadata
@@ -57,8 +70,22 @@ def test_the_wheel_holds_every_module_its_types_and_its_licence(wheel):
     assert stray == set()
 
 
+def test_the_source_distribution_holds_what_the_wheel_is_built_from(built):
+    (distribution,) = built.glob("*.tar.gz")
+    with tarfile.open(distribution) as archive:
+        names = {name.partition("/src/")[2] for name in archive.getnames()}
+    assert sources() <= names
+
+
+def test_the_wheel_writes_a_page(installed, tmp_path):
+    code = "import sys; from pathlib import Path; from peakmark.report.pages.page import write_page as w; w(Path('.'))"
+    _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert "No epoch is best" in (tmp_path / "report.html").read_text()
+
+
 def test_an_import_loads_no_torch_and_comes_from_the_wheel(installed, tmp_path):
-    code = "import peakmark, sys; print(peakmark.__file__); print({'torch', 'cv2', 'matplotlib'} & set(sys.modules))"
+    unused = "{'torch', 'cv2', 'matplotlib', 'jinja2'}"
+    code = f"import peakmark, sys; print(peakmark.__file__); print({unused} & set(sys.modules))"
     where, loaded = _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
     assert Path(where).is_relative_to(installed)
     assert loaded == "set()"

@@ -14,7 +14,7 @@ data, project = sys.argv[1:]
 YOLO("yolov8n.yaml").train(data=data, project=project, epochs=1, imgsz=64, batch=4, plots=False, device="cpu")
 print(json.dumps(sorted(sys.modules)))
 """
-UNUSED = ("torch._dynamo", "torch._inductor", "torch.distributed.tensor", "sympy", "matplotlib", "scipy")
+UNUSED = ("torch._dynamo", "torch._inductor", "torch.distributed.tensor", "sympy", "matplotlib", "scipy", "jinja2")
 
 
 def test_a_whole_run_loads_no_compiler(tiny_data: Path, runs: Path):

@@ -17,8 +17,8 @@ from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import open_saver
 from peakmark.nouns.images import Detections
-from peakmark.report.pages.markup import html_page
-from peakmark.report.pages.style import new_figure, save_figure
+from peakmark.report.pages.audit_page import write_audit_page
+from peakmark.report.pictures.style import new_figure, save_figure
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.shown import as_cell, as_shown
 
@@ -73,9 +73,8 @@ def test_hostile_class_names_are_drawn():
 def test_hostile_names_stand_in_figures_and_pages(tmp_path: Path):
     figure = new_figure(2, 2, HOSTILE)
     save_figure(figure, tmp_path / "a.png")
-    page = html_page("a", f"<p>{HOSTILE}</p>\n")
-    assert as_shown(HOSTILE) in page
-    page.encode("utf-8")
+    write_audit_page(tmp_path, HOSTILE, (), {}, (), 1)
+    assert f">{as_shown(HOSTILE)}<" in (tmp_path / "audit.html").read_text("utf-8")
 
 
 def test_tables_of_hostile_names_can_be_read(tmp_path: Path):

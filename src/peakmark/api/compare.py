@@ -11,8 +11,8 @@ from peakmark.files.durable import write_text
 from peakmark.record.comparison import Comparison
 from peakmark.record.folder import create_run_folder
 from peakmark.release.comparison.comparing import compare_runs
-from peakmark.report.pages.comparison_curves import Curve, draw_comparison
 from peakmark.report.pages.comparison_page import write_comparison_page
+from peakmark.report.pictures.comparison_curves import Curve, draw_comparison
 from peakmark.settings.fields import CompareSettings
 from peakmark.settings.parse import parse
 

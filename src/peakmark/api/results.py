@@ -5,16 +5,15 @@ A part of the facade: it composes what the rooms below say and computes nothing 
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from peakmark.evaluate.familiar import BoxMetrics, ConfusionMatrix
 from peakmark.evaluate.tables import DoubleArray
 from peakmark.events import Outcome
+from peakmark.markup import data_url, render
 from peakmark.nouns.evaluation import Curves, Evaluation
 from peakmark.nouns.images import IntArray
 from peakmark.nouns.losses import Losses
@@ -22,6 +21,17 @@ from peakmark.record.results_csv import FAMILIAR_METRICS
 
 _CLASSES_SHOWN = 20
 _SHORT = {"mAP50-95": "map50_95", "mAP50": "map50", "P": "precision", "R": "recall"}
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassTable:
+    """The classes, for a notebook."""
+
+    head: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[float]]]
+    """A name with its numbers."""
+    more: int
+    """Classes that are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -83,15 +93,18 @@ class _Figures:
         found = (f"{word} {self.metrics[name]:.4f}" for word, name in _SHORT.items() if name in self.metrics)
         return ", ".join(found) or "nothing was validated"
 
-    def _table(self) -> str:
-        """The classes, for a notebook."""
+    def _html(self, head: str, facts: str, picture_url: str = "") -> str:
+        values = {"head": head, "facts": facts, "classes": self._classes(), "picture_url": picture_url}
+        return render("api/templates/figures.html.j2", **values)
+
+    def _classes(self) -> _ClassTable | None:
         if not self.metrics:
-            return ""
-        all_classes = ["all", *(self.metrics[name] for name in _SHORT.values())]
-        rows = [all_classes, *([name, *(self.per_class[key][number] for key in _SHORT.values())]
-                for number, name in list(self.names.items())[:_CLASSES_SHOWN])]  # fmt: skip
-        more = len(self.names) - _CLASSES_SHOWN
-        return _html_table(["class", *_SHORT], rows) + (f"<p>and {more} more classes</p>" if more > 0 else "")
+            return None
+        keys = list(_SHORT.values())
+        shown = list(self.names.items())[:_CLASSES_SHOWN]
+        rows = [(name, [self.per_class[key][number] for key in keys]) for number, name in shown]
+        all_classes = ("all", [self.metrics[key] for key in keys])
+        return _ClassTable(["class", *_SHORT], [all_classes, *rows], max(0, len(self.names) - _CLASSES_SHOWN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -117,8 +130,7 @@ class TrainResults(_Figures):
         return f"{self.outcome}, best epoch {best['epoch']}" if best else self.outcome
 
     def _repr_html_(self) -> str:
-        facts = f"<p><b>{escape(self._head())}</b>, {escape(str(self.best or self.last))}</p>"
-        return facts + self._table() + _picture(self.save_dir / "results.png")
+        return self._html(self._head(), str(self.best or self.last), _picture_url(self.save_dir / "results.png"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -176,23 +188,12 @@ class ValResults(_Figures):
         return f"{self.images:,} images, {self.truths:,} truths"
 
     def _repr_html_(self) -> str:
-        facts = f"<p><b>{self._counts()}</b>, {escape(str(self.save_dir))}. {escape(self.protocol)}.</p>"
-        return facts + self._table()
+        return self._html(self._counts(), f"{self.save_dir}. {self.protocol}.")
 
 
-def _html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    def cells() -> Iterator[str]:
-        for row in rows:
-            shown = (f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in row)
-            yield f"<tr>{''.join(f'<td>{value}</td>' for value in shown)}</tr>"
-
-    return f"<table><tr>{''.join(f'<th>{word}</th>' for word in head)}</tr>{''.join(cells())}</table>"
-
-
-def _picture(file: Path) -> str:
-    """A picture of the run for a notebook, which keeps it; nothing where it was not drawn."""
+def _picture_url(file: Path) -> str:
+    """A picture of the run for a notebook, which keeps it; empty where it was not drawn."""
     try:
-        content = base64.b64encode(file.read_bytes()).decode("ascii")
+        return data_url(file.read_bytes(), file.suffix)
     except OSError:
         return ""
-    return f'<img style="max-width:100%" src="data:image/png;base64,{content}">'

@@ -18,6 +18,7 @@ from peakmark.data.audit.findings import counted
 from peakmark.errors import PeakmarkError
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.record.comparison import Comparison
+from peakmark.report.numbers import four_digits
 from peakmark.report.position import position_in_words
 from peakmark.report.terminal.audit_table import print_audit
 from peakmark.report.terminal.comparison_table import print_comparison
@@ -58,9 +59,9 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     metrics, per_class = evaluation.metrics, evaluation.per_class
     keys = ("precision", "recall", "map50", "map50_95")
-    table.add_row("all", str(evaluation.truths), *(_rounded(metrics[key]) for key in keys), style="bold")
+    table.add_row("all", str(evaluation.truths), *(four_digits(metrics[key], absent="-") for key in keys), style="bold")
     for index, name in enumerate(evaluation.names):
-        numbers = (_rounded(per_class[key][index]) for key in keys)
+        numbers = (four_digits(per_class[key][index], absent="-") for key in keys)
         table.add_row(Text(name), str(evaluation.truths_per_class[index]), *numbers)
     console.print(table)
     console.print()
@@ -111,7 +112,7 @@ def show_selection(console: Console, found: Selection) -> None:
     for rated in found.epochs[:_EPOCHS_SHOWN]:
         file = "not kept" if rated.file is None else rated.file.name
         chosen = found.chosen is not None and rated.epoch == found.chosen.epoch
-        before = "-" if rated.before is None else f"{rated.before:.4f}"
+        before = four_digits(rated.before, absent="-")
         was = "  (was best)" if rated.epoch == found.best_before else ""
         table.add_row(
             str(rated.epoch + 1), f"{rated.fitness:.4f}", before, Text(file + was), style="green" if chosen else ""
@@ -189,9 +190,8 @@ def show_verdict(console: Console, verdict: Verdict, *, as_json: bool) -> None:
 
 def _near(value: float | None, limit: float) -> str:
     """Rounded, unless that would look like the limit and not be it."""
-    if value is None:
-        return "-"
-    return repr(value) if value != limit and f"{value:.4f}" == f"{limit:.4f}" else _rounded(value)
+    shown = four_digits(value, absent="-")
+    return repr(value) if value != limit and shown == f"{limit:.4f}" else shown
 
 
 def _repaired_in_words(repaired: RepairedSplit) -> str:
@@ -211,10 +211,6 @@ def _entry(console: Console, label: str, value: Any) -> None:
 def _line(console: Console, text: Text) -> None:
     # Into a file or a pipe a sentence stays one line, so that it can be searched for and a path in it stays whole.
     console.print(text, soft_wrap=not console.is_terminal)
-
-
-def _rounded(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.4f}"
 
 
 def _without_nan(value: Any) -> Any:

@@ -6,7 +6,6 @@ models or how a whole source is saved.
 
 from __future__ import annotations
 
-import base64
 import csv
 import importlib
 import io
@@ -16,7 +15,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -31,6 +29,7 @@ from peakmark.drawing.boxes import draw_boxes
 from peakmark.errors import DataError, MachineError
 from peakmark.files import durable
 from peakmark.machine import notebook
+from peakmark.markup import data_url, render
 from peakmark.nouns.images import ImageArray
 from peakmark.shown import as_cell, as_shown
 
@@ -271,18 +270,24 @@ class ResultsList(list[Results]):
         return "[" + ",\n ".join([*(repr(each) for each in self[:_SHOWN]), *self._more()]) + "]"
 
     def _repr_html_(self) -> str:
-        return "".join([*(_figure(each) for each in self[:_SHOWN]), *(f"<p>{words}</p>" for words in self._more())])
+        pictures = [_picture(each) for each in self[:_SHOWN]]
+        return render("deploy/templates/pictures.html.j2", pictures=pictures, more=self._more())
 
     def _more(self) -> list[str]:
         return [f"and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
 
 
-def _figure(result: Results) -> str:
-    picture = base64.b64encode(encoded(result.plot(), ".jpg", _SHOWN_PX)).decode("ascii")
-    return (
-        f'<figure style="margin:0 0 1em"><img style="max-width:100%" src="data:image/jpeg;base64,{picture}">'
-        f"<figcaption>{escape(result.origin.text)}: {escape(result.verbose())}</figcaption></figure>"
-    )
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """With its boxes, for a notebook."""
+
+    url: str
+    caption: str
+
+
+def _picture(result: Results) -> _Picture:
+    content = encoded(result.plot(), ".jpg", _SHOWN_PX)
+    return _Picture(data_url(content, ".jpg"), f"{result.origin.text}: {result.verbose()}")
 
 
 def _in_number(name: str, count: int) -> str:

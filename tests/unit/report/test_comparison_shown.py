@@ -15,9 +15,9 @@ from rich.console import Console
 
 from peakmark.nouns.run import History
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
-from peakmark.report.pages import comparison_curves
-from peakmark.report.pages.comparison_curves import Curve, draw_comparison
 from peakmark.report.pages.comparison_page import write_comparison_page
+from peakmark.report.pictures import comparison_curves
+from peakmark.report.pictures.comparison_curves import Curve, draw_comparison
 from peakmark.report.terminal.comparison_table import by_value, print_comparison
 
 LEAD = Measured(0.021, 0.006, 0.009, 0.033)

@@ -1,4 +1,5 @@
 """What stands on the pages that people open in a browser?
 
-Knows the pictures. Begin with page.py (a run), comparison_page.py or audit_page.py.
+Knows the pictures. Files here say what a page holds, those in templates/ how that is written as HTML. Begin with
+page.py (a run), comparison_page.py or audit_page.py.
 """

@@ -6,22 +6,21 @@ them was found.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from peakmark.data.audit.findings import Finding, Shown, counted
+from peakmark.data.audit.findings import Finding, Severity, Shown, counted
 from peakmark.data.images import decode
 from peakmark.drawing.boxes import contact_sheet, draw_boxes, fit_into
 from peakmark.errors import DataError
 from peakmark.files.durable import write_bytes, write_text
 from peakmark.geometry.boxes import xyxy_from_cxcywh
+from peakmark.markup import data_url, render
 from peakmark.nouns.images import FloatArray, ImageArray
-from peakmark.report.pages.markup import html_page
 
 PAGE_FILE = "audit.html"
 _EXAMPLES = 8
@@ -33,6 +32,40 @@ _CELL_PX = 320
 _ROOM = 3.0
 """The part of an image that is shown, in sizes of the box that is meant."""
 _JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSize:
+    split: str
+    images: str
+    objects: str
+    """With their noun."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFinding:
+    kind: str
+    severity: Severity
+    text: str
+    remedy: str
+    sheet_url: str
+    """Empty where there is nothing to see."""
+    examples: Sequence[str]
+    more: int
+    """Cases that are not among the examples."""
+    is_open: bool
+    """Whether the examples are few enough to be seen at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """What the page of an audit holds."""
+
+    data: str
+    sizes: Sequence[SplitSize]
+    count: str
+    findings: Sequence[ShownFinding]
+    """Worst first."""
 
 
 def write_audit_page(
@@ -47,42 +80,34 @@ def write_audit_page(
 
     Raises `MachineError` where it can't write.
     """
-    sections = [_heading(data, findings, sizes)]
+    shown = []
     for number, found in enumerate(findings, start=1):
         sheet = _sheet(found, names, max_image_pixels)
         if sheet:
             write_bytes(folder / f"{number:02d}-{_file_name(found.kind)}.jpg", sheet)
-        sections.append(_section(found, sheet))
-    write_text(folder / PAGE_FILE, html_page(f"Audit of {data}", "".join(sections)))
-
-
-def _heading(data: str, findings: Sequence[Finding], sizes: Mapping[str, tuple[int, int]]) -> str:
-    splits = (
-        f'<div class="number"><b>{images:,}</b>{escape(split)} images, {counted(objects, "object")}</div>'
-        for split, (images, objects) in sizes.items()
+        shown.append(_shown(found, sheet))
+    page = AuditPage(
+        data=data,
+        sizes=[
+            SplitSize(split, f"{images:,}", counted(objects, "object")) for split, (images, objects) in sizes.items()
+        ],
+        count=counted(len(findings), "finding"),
+        findings=shown,
     )
-    said = f"{counted(len(findings), 'finding')}, worst first." if findings else "Nothing was found."
-    return (
-        f'<h1>Audit</h1>\n<p class="quiet">{escape(data)}</p>\n'
-        f'<div class="numbers">{"".join(splits)}</div>\n<p>{said}</p>\n'
-    )
+    write_text(folder / PAGE_FILE, render("report/pages/templates/audit.html.j2", page=page))
 
 
-def _section(found: Finding, sheet: bytes) -> str:
-    picture = ""
-    if sheet:
-        source = f"data:image/jpeg;base64,{base64.b64encode(sheet).decode()}"
-        picture = f'<img src="{source}" alt="{escape(found.kind)}">\n'
-    listed = "".join(f"<li>{escape(example.text)}</li>\n" for example in found.examples[:_LISTED])
-    more = found.count - min(len(found.examples), _LISTED)
-    if listed:
-        rest = f'<p class="quiet">and {more:,} more; audit.json lists the first 200</p>\n' if more > 0 else ""
-        is_open = " open" if len(found.examples) <= _EXAMPLES else ""
-        listed = f"<details{is_open}><summary>Examples</summary>\n<ul>\n{listed}</ul>\n{rest}</details>\n"
-    return (
-        f'<section class="finding {found.severity}">\n<h2>{escape(found.kind)}'
-        f' <span class="quiet">{found.severity}</span></h2>\n'
-        f"<p>{escape(found.text)}</p>\n<p>{escape(found.remedy)}</p>\n{picture}{listed}</section>\n"
+def _shown(found: Finding, sheet: bytes) -> ShownFinding:
+    examples = [example.text for example in found.examples[:_LISTED]]
+    return ShownFinding(
+        kind=found.kind,
+        severity=found.severity,
+        text=found.text,
+        remedy=found.remedy,
+        sheet_url=data_url(sheet, ".jpg") if sheet else "",
+        examples=examples,
+        more=max(0, found.count - len(examples)),
+        is_open=len(found.examples) <= _EXAMPLES,
     )
 
 

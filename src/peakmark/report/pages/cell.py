@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from peakmark.machine.notebook import OutputBox
+from peakmark.markup import render
 from peakmark.report.terminal.terminal import Terminal
 
 _WIDTH = 110
-_PAGE = '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;margin:0">{code}</pre>'
 _CLEARED = "\r\x1b[2K"
 
 
@@ -63,7 +63,8 @@ class _Cell(io.TextIOBase):
         shown = ("\n".join([*self._html, html]).rstrip("\n"), "\n".join([*self._plain, plain]).rstrip("\n"))
         if shown != self._shown:
             self._shown = shown
-            self._box.draw({"text/html": _PAGE.format(code=shown[0]), "text/plain": shown[1]})
+            cell = render("report/pages/templates/cell.html.j2", lines_html=shown[0])
+            self._box.draw({"text/html": cell, "text/plain": shown[1]})
 
 
 def _both(line: str) -> tuple[str, str]:

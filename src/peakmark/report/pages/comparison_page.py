@@ -6,19 +6,19 @@ one is made.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from peakmark.files.durable import write_text
+from peakmark.markup import data_url, render
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured
-from peakmark.report.pages.comparison_curves import PICTURE_FILE
-from peakmark.report.pages.markup import html_page, html_row, html_table
+from peakmark.report.numbers import four_digits
+from peakmark.report.pages.table import Row, Table
+from peakmark.report.pictures.comparison_curves import PICTURE_FILE
 from peakmark.report.terminal.comparison_table import (
     METRIC_TITLES,
     grouped_differences,
-    number,
     seed_group_in_words,
     shows_fitness,
     verdict_of,
@@ -30,139 +30,162 @@ _CLASS_TITLES = (("map50_95", "AP50-95"), ("map50", "AP50"), ("precision", "prec
 _DIGEST_DIGITS = 16
 
 
+@dataclass(frozen=True, slots=True)
+class NumberWithError:
+    value: str
+    error: str
+    """Empty where it isn't known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    name: str
+    best_epoch: str
+    numbers: Sequence[NumberWithError]
+    verdict: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far the best run is ahead in a metric."""
+
+    with_error: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunBehind:
+    name: str
+    leads: Sequence[Lead | None]
+    """None where it isn't known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOfRun:
+    text: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceRow:
+    name: str
+    values: Sequence[ValueOfRun]
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceGroup:
+    title: str
+    differences: Sequence[DifferenceRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """What the page of a comparison holds; runs stand in the comparison's order everywhere."""
+
+    text: str
+    fitness: str
+    images: int | None
+    protocol: str
+    is_ranked: bool
+    names: list[str]
+    """Of the runs."""
+    metrics: list[str]
+    """Titles of the numbers of a run."""
+    runs: Sequence[RunRow]
+    has_errors: bool
+    """Whether any number has its standard error."""
+    behind: Sequence[RunBehind]
+    seeds: Sequence[str]
+    sameness: Sequence[str]
+    curves_url: str
+    differences: Sequence[DifferenceGroup]
+    classes: Sequence[tuple[str, Table]]
+    """A table of each metric; none where not all runs have the same classes."""
+    notes: Sequence[str]
+    digests_of: list[str]
+    """What the digests of a run are of."""
+    digests: Sequence[tuple[str, Sequence[str]]]
+    """The name of each run with its digests."""
+
+
 def write_comparison_page(folder: Path, comparison: Comparison) -> None:
     """Writes compare.html beside the picture that was drawn before. Raises `MachineError` where it can't write."""
-    sections = (
-        _heading(comparison),
-        _numbers(comparison),
-        _seeds(comparison),
-        _sameness(comparison),
-        _picture(folder / PICTURE_FILE),
-        _differences(comparison),
-        _classes(comparison),
-        _notes(comparison),
-        _digests(comparison),
+    metrics = [*METRIC_TITLES, *([("fitness", "fitness")] if shows_fitness(comparison) else [])]
+    keys = [key for key, _ in metrics]
+    digests_of = list(dict.fromkeys(what for run in comparison.runs for what in run.digests))
+    page = ComparisonPage(
+        text=comparison.text,
+        fitness=comparison.fitness_in_words,
+        images=comparison.images,
+        protocol=comparison.protocol,
+        is_ranked=comparison.ranked,
+        names=[run.name for run in comparison.runs],
+        metrics=[title for _, title in metrics],
+        runs=[_run(run, comparison, keys) for run in comparison.runs],
+        has_errors=any(run.measured for run in comparison.runs),
+        behind=[_behind(run, keys) for run in comparison.runs[1:] if run.behind],
+        seeds=[seed_group_in_words(group) for group in comparison.seeds],
+        sameness=comparison.sameness,
+        curves_url=data_url((folder / PICTURE_FILE).read_bytes(), Path(PICTURE_FILE).suffix),
+        differences=[
+            DifferenceGroup(title, [_difference(each) for each in differences])
+            for title, differences in grouped_differences(comparison)
+        ],
+        classes=_classes(comparison),
+        notes=[*comparison.notes, *(f"{run.name}: {note}" for run in comparison.runs for note in run.notes)],
+        digests_of=digests_of,
+        digests=[
+            (run.name, [run.digests.get(what, "–")[:_DIGEST_DIGITS] for what in digests_of]) for run in comparison.runs
+        ],
     )
-    names = ", ".join(run.name for run in comparison.runs)
-    write_text(folder / PAGE_FILE, html_page(f"Comparison of {names}", "".join(sections)))
+    write_text(folder / PAGE_FILE, render("report/pages/templates/comparison.html.j2", page=page))
 
 
-def _heading(comparison: Comparison) -> str:
-    images = f" {comparison.images} validation images." if comparison.images else ""
-    return (
-        f"<h1>{len(comparison.runs)} runs compared</h1>\n<p>{escape(comparison.text)}</p>\n"
-        f'<p class="quiet">By {escape(comparison.fitness_in_words)}, of the best epoch of each run.{images}'
-        f" Metrics by {escape(comparison.protocol)}.</p>\n"
-    )
-
-
-def _numbers(comparison: Comparison) -> str:
-    names = [*METRIC_TITLES, *([("fitness", "fitness")] if shows_fitness(comparison) else [])]
-    sure = any(run.measured for run in comparison.runs)
-    rows = []
-    for run in comparison.runs:
-        verdict = verdict_of(run, comparison)
-        epoch = "–" if run.best_epoch is None else f"{run.best_epoch} of {run.epochs}"
-        cells = [escape(run.name), epoch, *(_value(run, name) for name, _ in names)]
-        rows.append(html_row([*cells, escape(verdict), escape(run.state)], kind=verdict if verdict == "best" else ""))
-    head = ["run", "best epoch", *(title for _, title in names), "", "state"]
-    words = "±: one standard error, by the chance of the validation images."
-    words += " tied: it can't be told from the best." if comparison.ranked else ""
-    note = f'<p class="quiet">{words}</p>\n' if sure else ""
-    table = f'<h2>Numbers</h2>\n<div class="wide">{html_table(head, rows)}</div>\n{note}'
-    return table + _behind(comparison, names)
-
-
-def _behind(comparison: Comparison, names: Sequence[tuple[str, str]]) -> str:
-    behind = [run for run in comparison.runs[1:] if run.behind]
-    if not behind:
-        return ""
-    rows = [html_row([escape(run.name), *(_interval(run.behind.get(name)) for name, _ in names)]) for run in behind]
-    head = ["run", *(title for _, title in names)]
-    return (
-        f"<h2>Behind {escape(comparison.runs[0].name)} by</h2>\n"
-        f'<div class="wide">{html_table(head, rows)}</div>\n'
-        '<p class="quiet">On the same images. In brackets the 95 % interval; of the fitness, those of all runs hold at'
-        " once. Where it has 0 in it, the difference may be chance; below 0 the run is ahead.</p>\n"
+def _run(run: ComparedRun, comparison: Comparison, keys: Sequence[str]) -> RunRow:
+    return RunRow(
+        name=run.name,
+        best_epoch="–" if run.best_epoch is None else f"{run.best_epoch} of {run.epochs}",
+        numbers=[_number(run, key) for key in keys],
+        verdict=verdict_of(run, comparison),
+        state=run.state,
     )
 
 
-def _value(run: ComparedRun, name: str) -> str:
-    value = run.fitness if name == "fitness" else run.metrics.get(name)
-    error = f' <span class="quiet">± {run.measured[name].standard_error:.4f}</span>' if name in run.measured else ""
-    return number(value) + error
+def _number(run: ComparedRun, key: str) -> NumberWithError:
+    value = run.fitness if key == "fitness" else run.metrics.get(key)
+    error = four_digits(run.measured[key].standard_error) if key in run.measured else ""
+    return NumberWithError(four_digits(value), error)
 
 
-def _interval(lead: Measured | None) -> str:
-    if lead is None:
-        return "–"
-    return f'{with_error(lead)}<br><span class="quiet">({lead.low:.4f} to {lead.high:.4f})</span>'
+def _behind(run: ComparedRun, keys: Sequence[str]) -> RunBehind:
+    return RunBehind(run.name, [_lead(run.behind.get(key)) for key in keys])
 
 
-def _seeds(comparison: Comparison) -> str:
-    return _list("Seeds", map(seed_group_in_words, comparison.seeds))
+def _lead(lead: Measured | None) -> Lead | None:
+    return None if lead is None else Lead(with_error(lead), f"{lead.low:.4f} to {lead.high:.4f}")
 
 
-def _sameness(comparison: Comparison) -> str:
-    return _list("Equal settings and seed", comparison.sameness)
+def _difference(difference: Difference) -> DifferenceRow:
+    defaults = difference.defaults or (False,) * len(difference.values)
+    return DifferenceRow(difference.name, list(map(ValueOfRun, difference.values, defaults)))
 
 
-def _notes(comparison: Comparison) -> str:
-    of_runs = (f"{run.name}: {note}" for run in comparison.runs for note in run.notes)
-    return _list("To be known", [*comparison.notes, *of_runs])
-
-
-def _list(title: str, sentences: Iterator[str] | Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(said)}</li>\n" for said in sentences)
-    return f"<h2>{title}</h2>\n<ul>\n{items}</ul>\n" if items else ""
-
-
-def _picture(path: Path) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    words = "Metrics and losses of all runs, epoch by epoch"
-    return f'<h2>Curves</h2>\n<figure><img src="{source}" alt="{words}"></figure>\n'
-
-
-def _differences(comparison: Comparison) -> str:
-    tables = [_difference_table(title, each, comparison) for title, each in grouped_differences(comparison)]
-    return "".join(tables) or "<h2>What differs</h2>\n<p>No setting, nor data, machine or libraries.</p>\n"
-
-
-def _difference_table(title: str, differences: Sequence[Difference], comparison: Comparison) -> str:
-    rows = []
-    for difference in differences:
-        untouched = difference.defaults or (False,) * len(difference.values)
-        cells = (
-            escape(value) + (' <span class="quiet">default</span>' if default else "")
-            for value, default in zip(difference.values, untouched, strict=True)
-        )
-        rows.append(html_row([escape(difference.name), *cells]))
-    head = ["", *(run.name for run in comparison.runs)]
-    return f'<h2>{title}</h2>\n<div class="wide words">{html_table(head, rows)}</div>\n'
-
-
-def _classes(comparison: Comparison) -> str:
-    """A table of each number, where all runs have the same classes."""
+def _classes(comparison: Comparison) -> list[tuple[str, Table]]:
     runs = [run for run in comparison.runs if run.per_class]
     if not runs or len({run.classes for run in runs}) > 1:
-        return ""
-    tables = []
-    for name, title in _CLASS_TITLES:
-        rows = [
-            html_row([escape(of_class), *(number(run.per_class[name][place]) for run in runs)])
-            for place, of_class in enumerate(runs[0].classes)
-        ]
-        table = f'<div class="wide">{html_table(["class", *(run.name for run in runs)], rows)}</div>'
-        is_open = " open" if name == "map50_95" else ""
-        tables.append(f"<details{is_open}><summary>{title}</summary>{table}</details>\n")
-    return f"<h2>Classes</h2>\n{''.join(tables)}"
-
-
-def _digests(comparison: Comparison) -> str:
-    names = list(dict.fromkeys(name for run in comparison.runs for name in run.digests))
-    rows = [
-        html_row([escape(run.name), *(f"<code>{run.digests.get(name, '–')[:_DIGEST_DIGITS]}</code>" for name in names)])
-        for run in comparison.runs
+        return []
+    head = ["class", *(run.name for run in runs)]
+    return [
+        (
+            title,
+            Table(
+                head,
+                [
+                    Row([name, *(four_digits(run.per_class[metric][number]) for run in runs)])
+                    for number, name in enumerate(runs[0].classes)
+                ],
+            ),
+        )
+        for metric, title in _CLASS_TITLES
     ]
-    table = f'<div class="wide words">{html_table(["run", *names], rows)}</div>'
-    return f"<h2>Digests</h2>\n<details><summary>Of the newest state of each run</summary>{table}</details>\n"

@@ -6,23 +6,21 @@ compute a metric or decide what was best: it shows what summary.json, results.cs
 
 from __future__ import annotations
 
-import base64
-import csv
-import json
-import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from peakmark.drawing.colours import class_colour
-from peakmark.errors import MachineError
 from peakmark.files.durable import write_text
+from peakmark.markup import data_url, render
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
-from peakmark.report.pages.how_sure import certainty_section
-from peakmark.report.pages.markup import html_page, html_row, html_table, mapping
-from peakmark.report.pages.resumes import resumes_section
+from peakmark.report.numbers import finite, four_digits
+from peakmark.report.pages.how_sure import Certainty, certainty_of
+from peakmark.report.pages.resumes import ShownResume, resumes_in
+from peakmark.report.pages.run_files import mapping, read_epochs, read_file, read_summary
+from peakmark.report.pages.table import Row, Table
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
 
@@ -65,195 +63,188 @@ _EPOCH_COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledNumber:
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class BestEpoch:
+    numbers: Sequence[LabelledNumber]
+    reason: str
+    """Why it is the best; empty where that isn't said."""
+    protocol: Sequence[str]
+    """How the numbers were made, in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    name: str
+    colour_rgb: tuple[int, int, int]
+    """That its boxes have."""
+    numbers: Sequence[str]
+    bar_percent: int
+    """The first of the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    metrics: list[str]
+    rows: Sequence[ClassRow]
+    """The highest mAP first."""
+    has_gaps: bool
+    """Whether a number isn't there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    words: str
+    file_name: str
+    url: str
+    is_wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """What the page of a run holds; what the run's folder doesn't have is None or empty."""
+
+    name: str
+    folder: str
+    facts: Sequence[str]
+    text: str
+    best: BestEpoch | None
+    certainty: Certainty | None
+    classes: Classes | None
+    pictures: Sequence[Picture]
+    epochs: Table | None
+    resumes: Sequence[ShownResume]
+    settings: Table | None
+    """That differ from the defaults, which may be none."""
+    origins: Sequence[tuple[str, str]]
+    """Digests, versions and fingerprints: what, and its value."""
+
+
 def write_page(folder: Path) -> Path:
     """Writes report.html into a run's folder and gives its path; what isn't there is left out.
 
     Raises `MachineError` where summary.json, results.csv or the journal can't be read or the page can't be written.
     """
-    summary = _read_summary(folder / "summary.json")
-    sections = (
-        _heading(folder, summary),
-        certainty_section(summary),
-        _classes(summary),
-        _pictures(folder),
-        _epochs(_read_rows(folder / "results.csv"), summary),
-        resumes_section(read_journal(RunFolder(folder).journal)),
-        _settings(mapping(summary.get("settings"))),
-        _origins(summary),
+    summary = read_summary(folder / "summary.json")
+    page = RunPage(
+        name=folder.resolve().name,
+        folder=str(folder),
+        facts=_facts(summary),
+        text=str(summary.get("text") or ""),
+        best=_best(summary),
+        certainty=certainty_of(summary),
+        classes=_classes(summary),
+        pictures=_pictures(folder),
+        epochs=_epochs(read_epochs(folder / "results.csv"), summary),
+        resumes=resumes_in(read_journal(RunFolder(folder).journal)),
+        settings=_settings(mapping(summary.get("settings"))),
+        origins=_origins(summary),
     )
-    page = html_page(folder.resolve().name, "".join(sections))
-    write_text(folder / PAGE_FILE, page)
+    write_text(folder / PAGE_FILE, render("report/pages/templates/run.html.j2", page=page))
     return folder / PAGE_FILE
 
 
-def _heading(folder: Path, summary: Mapping[str, Any]) -> str:
-    best = mapping(summary.get("best"))
-    metrics = mapping(best.get("metrics"))
-    lines = [f"<h1>{escape(folder.resolve().name)}</h1>\n", f'<p class="quiet">{escape(str(folder))}</p>\n']
+def _facts(summary: Mapping[str, Any]) -> list[str]:
     facts = [str(summary["outcome"]).replace("_", " ")] if summary.get("outcome") else []
     if summary.get("epochs") is not None:
         facts.append(f"{summary['epochs']} epochs")
     if summary.get("train_s") is not None:
-        facts.append(f"{_duration(summary['train_s'] + summary.get('validation_s', 0.0))}")
-    if facts:
-        lines.append(f"<p>{escape(', '.join(facts))}</p>\n")
-    if summary.get("text"):
-        lines.append(f"<p>{escape(str(summary['text']))}</p>\n")
+        facts.append(_duration(summary["train_s"] + summary.get("validation_s", 0.0)))
+    return facts
+
+
+def _best(summary: Mapping[str, Any]) -> BestEpoch | None:
+    best = mapping(summary.get("best"))
     if best.get("epoch") is None:
-        lines.append("<p><b>No epoch is best: none was validated.</b> The newest weights are weights/last.pt.</p>\n")
-        return "".join(lines)
-    cards = [("best epoch", str(best["epoch"])), *((label, _number(metrics.get(key))) for key, label in _NUMBERS)]
-    shown = "".join(f'<div class="number"><b>{escape(value)}</b>{escape(label)}</div>' for label, value in cards)
-    lines.append(f'<div class="numbers">{shown}</div>\n')
-    if best.get("reason"):
-        lines.append(f"<p>{escape(str(best['reason']))}</p>\n")
-    for words in _protocol(summary):
-        lines.append(f'<p class="quiet">{escape(words)}</p>\n')
-    return "".join(lines)
+        return None
+    metrics = mapping(best.get("metrics"))
+    measured = (LabelledNumber(label, four_digits(metrics.get(key))) for key, label in _NUMBERS)
+    return BestEpoch(
+        numbers=[LabelledNumber("best epoch", str(best["epoch"])), *measured],
+        reason=str(best.get("reason") or ""),
+        protocol=_protocol(summary),
+    )
 
 
 def _protocol(summary: Mapping[str, Any]) -> list[str]:
     words = [f"Metrics by {summary['protocol']}."] if summary.get("protocol") else []
     if coco := mapping(summary.get("coco")):
-        numbers = ", ".join(f"{name} {_number(value)}" for name, value in coco.items())
+        numbers = ", ".join(f"{name} {four_digits(value)}" for name, value in coco.items())
         words.append(f"COCO's own figures, with its cap of 100 detections of an image and class: {numbers}.")
     if summary.get("fitness"):
         words.append(f"An epoch is best by {summary['fitness']}.")
     return words
 
 
-def _classes(summary: Mapping[str, Any]) -> str:
+def _classes(summary: Mapping[str, Any]) -> Classes | None:
     per_class = mapping(mapping(summary.get("best")).get("per_class"))
     names = summary.get("names")
     if not per_class or not isinstance(names, list):
-        return ""
-    values = {key: per_class.get(key) or [None] * len(names) for key, _ in _CLASS_COLUMNS}
-    order = sorted(range(len(names)), key=lambda c: (-_sortable(values["map50_95"][c]), c))
-    rows = []
-    for c in order:
-        swatch = f'<span class="swatch" style="background:rgb{class_colour(c)}"></span>'
-        cells = [f"{swatch}{escape(str(names[c]))}"]
-        cells += [_number(values[key][c]) for key, _ in _CLASS_COLUMNS]
-        cells[1] += (
-            f'<span class="bar"><i style="width:{100 * max(0.0, _sortable(values["map50_95"][c])):.0f}%"></i></span>'
+        return None
+    columns = [per_class.get(key) or [None] * len(names) for key, _ in _CLASS_COLUMNS]
+    # A class without a number comes last, with an empty bar.
+    heights = [-1.0 if (share := finite(value)) is None else share for value in columns[0]]
+    order = sorted(range(len(names)), key=lambda c: (-heights[c], c))
+    rows = [
+        ClassRow(
+            name=str(names[c]),
+            colour_rgb=class_colour(c),
+            numbers=[four_digits(column[c]) for column in columns],
+            bar_percent=round(100 * max(0.0, heights[c])),
         )
-        rows.append(html_row(cells))
-    note = '<p class="quiet">– : no objects of this class in the validation set</p>\n' if "–" in "".join(rows) else ""
-    head = ["class", *(label for _, label in _CLASS_COLUMNS)]
-    return f'<h2>Classes</h2>\n<div class="wide">{html_table(head, rows)}</div>\n{note}'
+        for c in order
+    ]
+    has_gaps = any(finite(column[c]) is None for column in columns for c in order)
+    return Classes([label for _, label in _CLASS_COLUMNS], rows, has_gaps)
 
 
-def _pictures(folder: Path) -> str:
-    figures = []
-    for pattern, words in _PICTURES:
-        for file in sorted(folder.glob(pattern)):
-            kind = "jpeg" if file.suffix == ".jpg" else "png"
-            source = f"data:image/{kind};base64,{base64.b64encode(_read(file)).decode()}"
-            width = ' class="full"' if file.name.startswith(_WIDE) else ""
-            figures.append(
-                f'<figure{width}><img src="{source}" alt="{escape(words)}">'
-                f"<figcaption>{escape(words)} · {escape(file.name)}</figcaption></figure>\n"
-            )
-    return f'<h2>Pictures</h2>\n<div class="pictures">\n{"".join(figures)}</div>\n' if figures else ""
+def _pictures(folder: Path) -> list[Picture]:
+    return [
+        Picture(words, file.name, data_url(read_file(file), file.suffix), is_wide=file.name.startswith(_WIDE))
+        for pattern, words in _PICTURES
+        for file in sorted(folder.glob(pattern))
+    ]
 
 
-def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> str:
+def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> Table | None:
     if not rows:
-        return ""
+        return None
     best = str(mapping(summary.get("best")).get("epoch"))
+    columns = [column for column, _ in _EPOCH_COLUMNS[1:]]
     shown = []
     for row in rows:
-        number = row.get("epoch", "")
-        cells = [escape(number), *(_number(row.get(column)) for column, _ in _EPOCH_COLUMNS[1:])]
-        shown.append(html_row(cells, kind="best" if number == best else ""))
-    table = html_table([label for _, label in _EPOCH_COLUMNS], shown)
-    return (
-        f"<h2>Epochs</h2>\n<details><summary>All {len(rows)} epochs</summary>"
-        f'<div class="wide">{table}</div></details>\n'
-    )
+        epoch = row.get("epoch", "")
+        shown.append(Row([epoch, *(four_digits(row.get(column)) for column in columns)], is_best=epoch == best))
+    return Table([label for _, label in _EPOCH_COLUMNS], shown)
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Mapping[str, Any]) -> Table | None:
     if not settings:
-        return ""
+        return None
     known = describe(Settings)
     changed = [
-        html_row(
-            [
-                escape(name),
-                escape(as_written(value)),
-                escape(known[name].default) or "(must be given)",
-                escape(known[name].meaning),
-            ]
-        )
+        Row([name, as_written(value), known[name].default or "(must be given)", known[name].meaning])
         for name, value in settings.items()
         if name in known and as_written(value) != known[name].default
     ]
-    table = f'<div class="wide words">{html_table(["setting", "value", "default", "meaning"], changed)}</div>'
-    return f"<h2>Settings that differ from the defaults</h2>\n{table if changed else '<p>None.</p>'}\n"
+    return Table(["setting", "value", "default", "meaning"], changed)
 
 
-def _origins(summary: Mapping[str, Any]) -> str:
+def _origins(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Whatever says where the run came from: digests, versions and fingerprints, as they stand in the summary."""
-    rows = []
-    for part in ("digests", "versions", "data"):
-        for name, value in mapping(summary.get(part)).items():
-            rows.append(html_row([escape(f"{part}: {name}"), f"<code>{escape(str(value))}</code>"]))
-    if not rows:
-        return ""
-    table = f'<div class="wide words">{html_table(["what", "value"], rows)}</div>'
-    return f"<h2>Where it came from</h2>\n<details><summary>Digests and versions</summary>{table}</details>\n"
-
-
-def _number(value: object) -> str:
-    """Four digits, or a dash for what isn't there or isn't finite."""
-    number = _float(value)
-    return "–" if number is None else f"{number:.4f}"
+    return [
+        (f"{part}: {name}", str(value))
+        for part in ("digests", "versions", "data")
+        for name, value in mapping(summary.get(part)).items()
+    ]
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-def _sortable(value: object) -> float:
-    number = _float(value)
-    return -1.0 if number is None else number
-
-
-def _float(value: object) -> float | None:
-    if not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _read_summary(path: Path) -> Mapping[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return mapping(json.loads(_read(path)))
-    except ValueError as error:
-        raise MachineError(f"{path} is damaged ({error}); remove it to have the page made without it.") from error
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    return [
-        {name.strip(): value.strip() for name, value in row.items() if name and isinstance(value, str)}
-        for row in csv.DictReader(_read(path).decode().splitlines())
-    ]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MachineError(
-            f"Can't read {path}: {error.strerror}. Check its rights, then have the page made again."
-        ) from error

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.nouns.evaluation import Evaluation
-from peakmark.report.pages.style import INK, caption, new_figure, save_figure, short_names
+from peakmark.report.pictures.style import INK, caption, new_figure, save_figure, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

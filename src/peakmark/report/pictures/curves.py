@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History, Position, Segment
-from peakmark.report.pages.style import (
+from peakmark.report.pictures.style import (
     BEST_COLOUR,
     INK,
     TRAIN_COLOUR,

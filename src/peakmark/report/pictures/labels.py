@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.report.pages.style import (
+from peakmark.report.pictures.style import (
     INK,
     QUIET,
     VALIDATION_COLOUR,

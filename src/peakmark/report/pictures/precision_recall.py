@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.nouns.evaluation import Evaluation
-from peakmark.report.pages.style import (
+from peakmark.report.pictures.style import (
     INK,
     caption,
     colour_of_class,

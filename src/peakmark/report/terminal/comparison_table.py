@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
+from peakmark.report.numbers import four_digits
 
 METRIC_TITLES = (("map50_95", "mAP50-95"), ("map50", "mAP50"), ("precision", "P"), ("recall", "R"))
 
@@ -49,11 +50,6 @@ def verdict_of(run: ComparedRun, comparison: Comparison) -> str:
 def with_error(measured: Measured | None) -> str:
     """Writes a number with its standard error."""
     return "" if measured is None else f"{measured.value:.4f} ± {measured.standard_error:.4f}"
-
-
-def number(value: float | None) -> str:
-    """Writes four digits, or a dash for what isn't there."""
-    return "–" if value is None or value != value else f"{value:.4f}"
 
 
 def grouped_differences(comparison: Comparison) -> list[tuple[str, Sequence[Difference]]]:
@@ -96,8 +92,8 @@ def _table(comparison: Comparison) -> Table:
     table.add_column("", no_wrap=True)
     for run in comparison.runs:
         epoch = "–" if run.best_epoch is None else str(run.best_epoch)
-        cells = [run.name, epoch, *(number(run.metrics.get(name)) for name, _ in METRIC_TITLES)]
-        cells += [number(run.fitness)] if shows_fitness(comparison) else []
+        cells = [run.name, epoch, *(four_digits(run.metrics.get(name)) for name, _ in METRIC_TITLES)]
+        cells += [four_digits(run.fitness)] if shows_fitness(comparison) else []
         verdict = verdict_of(run, comparison)
         if any(each.behind for each in comparison.runs):
             cells.append("" if verdict == "best" else with_error(run.behind.get("fitness")))

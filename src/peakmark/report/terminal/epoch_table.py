@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import isnan
 
 from peakmark.nouns.run import EpochRecord
+from peakmark.report.numbers import four_digits
 from peakmark.report.terminal.pace import as_clock
 
 _WIDTHS = {
@@ -58,10 +59,10 @@ def row(record: EpochRecord, epochs: int, is_best: bool, columns: tuple[str, ...
         "val box": _loss(validation.box if validation else None),
         "val cls": _loss(validation.cls if validation else None),
         "val dfl": _loss(validation.dfl if validation else None),
-        "P": _share(metrics.get("precision")),
-        "R": _share(metrics.get("recall")),
-        "mAP50": _share(metrics.get("map50")),
-        "mAP50-95": _share(metrics.get("map50_95")),
+        "P": four_digits(metrics.get("precision"), absent="-"),
+        "R": four_digits(metrics.get("recall"), absent="-"),
+        "mAP50": four_digits(metrics.get("map50"), absent="-"),
+        "mAP50-95": four_digits(metrics.get("map50_95"), absent="-"),
         "time": as_clock(record.train_s + record.validation_s),
         "best": "best" if is_best else "",
     }
@@ -73,7 +74,3 @@ def _loss(value: float | None) -> str:
         return "-"
     # A loss that runs away gets coarser, so that the columns behind it stay where they are.
     return f"{value:.3f}" if value < 100 else f"{value:.1f}" if value < 10_000 else f"{value:.0e}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None or isnan(value) else f"{value:.4f}"

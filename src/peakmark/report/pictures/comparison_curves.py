@@ -14,7 +14,15 @@ import numpy as np
 
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History
-from peakmark.report.pages.style import INK, caption, colour_of_class, new_figure, save_figure, say_instead, style_axes
+from peakmark.report.pictures.style import (
+    INK,
+    caption,
+    colour_of_class,
+    new_figure,
+    save_figure,
+    say_instead,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
