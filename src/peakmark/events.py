@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.resume import ChangePlan, Verdict
 from peakmark.nouns.run import Decision, EpochRecord, Position
 from peakmark.nouns.timings import Timings
@@ -163,10 +164,6 @@ class TimeMeasured:
     timings: Timings
     advice: tuple[str, ...]
     """In sentences."""
-
-
-Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite", "paused", "broken"]
-"""paused and broken: what on_break says is done where the epochs after a resume don't follow from those before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from peakmark.events import Notice, Observer, ResumePlanned
 from peakmark.files.disk import bytes_in
 from peakmark.files.durable import clean_leftovers, write_text
 from peakmark.files.lock import RunLock
+from peakmark.nouns.outcome import OVER
 from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -225,7 +226,7 @@ def _write_summary(
 ) -> None:
     """Writes summary.json again, with what the run's end said of all but the choice."""
     folder, settings = choice.folder, choice.settings
-    is_over = before["outcome"] in ("finished", "early_stopped")
+    is_over = before["outcome"] in OVER
     summary = summarise(
         changed.history,
         best_epoch=best.epoch if best else None,

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, Outcome, StepSkipped
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, StepSkipped
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, mosaic_is_open

@@ -12,9 +12,10 @@ import pytest
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, Outcome, StepSkipped
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, StepSkipped
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, History, Position
 from peakmark.run.build import first_segment
 from peakmark.selection.decide import decide

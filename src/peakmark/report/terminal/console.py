@@ -31,6 +31,7 @@ from peakmark.events import (
 )
 from peakmark.machine.notebook import in_notebook
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import OVER
 from peakmark.nouns.run import Position
 from peakmark.report.pages.cell import cell_console
 from peakmark.report.position import position_in_words
@@ -150,7 +151,7 @@ class ConsoleObserver:
         self._print()
 
     def _run_ended(self, event: RunEnded) -> None:
-        colour = "green" if event.outcome in ("finished", "early_stopped") else "yellow"
+        colour = "green" if event.outcome in OVER else "yellow"
         self._print()
         # What was not finite is raised as an error as well, and would be read twice.
         text = "" if event.outcome == "not_finite" else event.text
