@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +65,20 @@ def read(path: Path) -> Evidence | None:
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error) or "it is damaged"
     raise DataError(f"{path} can't be read as evidence ({reason}). Remove it, and its epoch is left out.")
+
+
+def read_logged(path: Path, epoch: str, is_logged: Callable[[Evidence], bool], *, missing: str) -> Evidence | str:
+    """Reads the evidence of what was logged for `epoch`, or gives a sentence that says why it can't be used.
+
+    `is_logged` says whether those numbers follow from it; `missing` is the sentence where there is no file.
+    """
+    try:
+        evidence = read(path)
+    except DataError as error:
+        return str(error)
+    if evidence is None:
+        return missing
+    return evidence if is_logged(evidence) else f"{path} is not the evidence of what was logged for {epoch}."
 
 
 def _evidence(columns: Mapping[str, Any], cap: int) -> Evidence:

@@ -46,7 +46,7 @@ from peakmark.run.disk.data_files import changed_files, write_data_files
 from peakmark.run.disk.evidence_files import remove_evidence_beyond, take_evidence_along
 from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, keep_epochs, mend_best
 from peakmark.run.end.end import Artist, EndedRun
-from peakmark.run.fitness import evidence_of
+from peakmark.run.fitness import value_again
 from peakmark.run.weights import find_model
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
@@ -296,9 +296,7 @@ def _change(planned: Planned, folder: RunFolder, state: RunState) -> list[str]:
 def _judge_again(fitness: Fitness, folder: RunFolder, state: RunState) -> Iterator[str]:
     """Gives every epoch its value by a new fitness, and says what can't be best by it."""
     text = fitness.formula.text
-    state.history = judged_by_kept(
-        folder, state.history, lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
-    )
+    state.history = judged_by_kept(folder, state.history, lambda record: value_again(fitness, folder, record))
     if unjudged := [str(r.epoch + 1) for r in state.history.records if r.metrics is not None and r.fitness is None]:
         which = f"epoch{'s' if len(unjudged) > 1 else ''} {', '.join(unjudged)}"
         yield f"What fitness={text} needs of {which} was not kept or is no number, so they can't be best."

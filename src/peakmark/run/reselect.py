@@ -39,7 +39,7 @@ from peakmark.record.summary import summarise
 from peakmark.run.build import bearing_on_result
 from peakmark.run.disk.kept_weights import mend_best
 from peakmark.run.end.how_sure import how_sure
-from peakmark.run.fitness import evidence_of
+from peakmark.run.fitness import evidence_of, value_again
 from peakmark.selection.best import best_record, by_fitness, fitness_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
@@ -99,7 +99,7 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
     history = checkpoint.history
     kept = kept_epochs(folder.weights, history)
     by = fitness_by(settings.fitness, checkpoint.names, function)
-    judged = judged_again(history, lambda record: _value(by, folder, record), {r.epoch for r in history.records})
+    judged = judged_again(history, lambda record: value_again(by, folder, record), {r.epoch for r in history.records})
     before = {record.epoch: record.fitness for record in history.records}
     was_best = best_record(history)
     ranked = by_fitness(judged)
@@ -120,10 +120,6 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
         ),
         was_best=was_best.epoch if was_best else None,
     )
-
-
-def _value(fitness: Fitness, folder: RunFolder, record: EpochRecord) -> float | None:
-    return fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
 
 
 def choose_again(

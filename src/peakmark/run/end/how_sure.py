@@ -12,9 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.evidence_file import read
+from peakmark.evaluate.evidence_file import read_logged
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
 from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, Judgement, estimate, judge
@@ -78,18 +77,13 @@ def _contenders(history: History, best: EpochRecord, standard_error: float) -> l
 
 def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Evidence | str:
     """Reads an epoch's evidence, or gives a sentence that says why it can't be used."""
-    path = folder.evidence_file(record.epoch)
-    try:
-        evidence = read(path)
-    except DataError as error:
-        return str(error)
-    if evidence is None:
-        return f"the evidence of epoch {record.epoch + 1} is not there ({path})."
-    unweighted = np.ones((1, evidence.images), dtype=np.uint8)
-    (again,) = fitness.resampled(evidence, unweighted)
-    if abs(again - fitness_of(record)) <= _SAME:
-        return evidence
-    return f"{path} is not the evidence of what was logged for epoch {record.epoch + 1}."
+
+    def gives_its_fitness(evidence: Evidence) -> bool:
+        (again,) = fitness.resampled(evidence, np.ones((1, evidence.images), dtype=np.uint8))
+        return bool(abs(again - fitness_of(record)) <= _SAME)
+
+    path, epoch = folder.evidence_file(record.epoch), f"epoch {record.epoch + 1}"
+    return read_logged(path, epoch, gives_its_fitness, missing=f"the evidence of {epoch} is not there ({path}).")
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
