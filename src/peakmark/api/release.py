@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import checked_with_data
 from peakmark.api.runs import run_to_resume
 from peakmark.api.validate import Trained, checkpoint_of, open_split
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.source.dataset import read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
-from peakmark.events import Notice, Observer
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
@@ -64,9 +65,10 @@ def gate(
     `settings`: those of `peakmark gate --help`. Raises SettingsError with every mistake in them before anything is
     loaded, and other PeakmarkErrors.
     """
-    observe = observer or (lambda event: None)
+    observe = observer or unwatched
     named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
-    wishes, spec = _checked_gate({**named, **settings})
+    parsed, spec = checked_with_data(GateSettings, {**named, **settings})
+    wishes = parsed.settings
     checkpoint = checkpoint_of(find_model(wishes.model), "validated")
     requirements = open_requirements(wishes.require, checkpoint.names)
     trained_on = checkpoint.provenance["data"]["yaml"]
@@ -77,18 +79,6 @@ def gate(
         observe(Notice(note))
     validated = opened.validate(trained_model(checkpoint), observe)
     return verdict_of(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
-
-
-def _checked_gate(given: Mapping[str, Any]) -> tuple[GateSettings, DatasetSpec | None]:
-    found = Mistakes()
-    wishes, spec = None, None
-    with found.gathered():
-        wishes = parse(GateSettings, given).settings
-    with found.gathered():
-        spec = read_dataset(given["data"]) if given.get("data") else None
-    found.tell()
-    assert wishes is not None
-    return wishes, spec
 
 
 def _run_to_release(run: str | Path) -> RunFolder:

@@ -16,7 +16,7 @@ from peakmark.checkpoint.reader import describe, read
 from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
 from peakmark.evaluate.fitness import FitnessFunction
-from peakmark.events import Observer
+from peakmark.events import Observer, unwatched
 from peakmark.files.given_path import given_path
 from peakmark.nouns.resume import Cause, ChangePlan, Verdict
 from peakmark.record.folder import RunFolder
@@ -65,7 +65,7 @@ def replay(
     Nothing is written. Raises ModelFileError and MachineError.
     """
     folder, source = run_to_resume(run, {})
-    return run_again(folder, steps=steps, source=source, observe=observer or (lambda event: None), fitness=fitness)
+    return run_again(folder, steps=steps, source=source, observe=observer or unwatched, fitness=fitness)
 
 
 @dataclass(frozen=True, slots=True)
