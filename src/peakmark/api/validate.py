@@ -41,7 +41,7 @@ from peakmark.run.open_data import open_cache, open_index, workers_of
 from peakmark.run.weights import ModelSource
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.parse import Parsed
-from peakmark.settings.recipe import VERSION, Recipe
+from peakmark.settings.recipe import VERSION, recipe_of
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 from peakmark.validation.validation import Speed, ValidationSet, sample_detections, validate_weights
 
@@ -65,7 +65,7 @@ class Trained:
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
         data_yaml = checkpoint.provenance["data"]["yaml"]
-        version = Recipe(**checkpoint.history.segments[-1].recipe).version
+        version = recipe_of(checkpoint.history.segments[-1]).version
         return Trained(checkpoint.names, checkpoint.settings, checkpoint.arithmetic, data_yaml, version=version)
 
 

@@ -16,7 +16,7 @@ from peakmark.model.detector import Detector, build_detector
 from peakmark.model.scales import SCALES
 from peakmark.run.build import new_state
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, window_images
+from peakmark.settings.recipe import Recipe, recipe_of, window_images
 from peakmark.state.capture import restore
 from peakmark.state.state import RunState
 from peakmark.train.optimizer import build_optimizer
@@ -48,7 +48,7 @@ def change_state(
     for group, group_before in zip(state.optimizer.param_groups, before.param_groups, strict=True):
         group["lr"] = group_before["lr"]  # the rate of the last update that was made, for the epoch's record
     if not new_optimizer:
-        nbs_before = Recipe(**state.history.segments[-1].recipe).nbs
+        nbs_before = recipe_of(state.history.segments[-1]).nbs
         ratio = window_images(new.batch, recipe.nbs) / window_images(old.batch, nbs_before)
         _carry_moments(before, state.optimizer, ratio)
     if arithmetic.needs_scaler and state.scaler is None:

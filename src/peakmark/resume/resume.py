@@ -53,7 +53,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import recipe_of
 from peakmark.state.capture import RunFacts, capture
 from peakmark.state.segments import better_but_gone, segment_begins
 from peakmark.state.state import RunState
@@ -332,7 +332,7 @@ def _goes_on_after_all(planned: Planned) -> bool:
 def _over(history: History, settings: Settings, position: Position) -> tuple[str, ...]:
     """Says that there is nothing left to train, where that is so."""
     stopped = bool(history.records) and position.images == 0 and position.phase == "train"
-    decision = stopped and decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe)))
+    decision = stopped and decide(history, rules_of(settings, recipe_of(history.segments[-1])))
     if position.epoch >= settings.epochs:
         more = f"more epochs go on from here: epochs={settings.epochs + 50}"
     elif decision and decision.stop:

@@ -46,7 +46,7 @@ from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe
+from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe, recipe_of
 from peakmark.state.capture import RunFacts, result_settings
 from peakmark.state.state import RunState
 from peakmark.train.advice import Facts, advise
@@ -80,7 +80,7 @@ class PreparedRun:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(**self.state.history.segments[-1].recipe)
+        return recipe_of(self.state.history.segments[-1])
 
     @property
     def objective(self) -> Objective:
@@ -166,7 +166,7 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
     return RunState(
         model=model,
         ema=ema,
-        optimizer=build_optimizer(model, Recipe(**segment.recipe)),
+        optimizer=build_optimizer(model, recipe_of(segment)),
         scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
         history=History(segments=(segment,)),
     )
@@ -225,7 +225,7 @@ def assemble(
         loader=TrainLoader(run.train_index, images, settings, workers, run.recipe.version),
         stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
         validate=validator,
-        decide=lambda history: decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe))),
+        decide=lambda history: decide(history, rules_of(settings, recipe_of(history.segments[-1]))),
         keeper=keeper,
         stop=stop,
         observe=observe,

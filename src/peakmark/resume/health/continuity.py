@@ -16,7 +16,7 @@ from statistics import median
 from peakmark.nouns.resume import Observed, Verdict, VerdictKind
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.resume.seam import MIXING
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 
 TRAIN_NAMES = ("train/box", "train/cls", "train/dfl")
 VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
@@ -164,7 +164,7 @@ def _mixes_images(history: History, record: EpochRecord) -> bool:
     segment = history.segments[record.segment]
     # Segments of runs that began with an earlier version know no cutmix.
     wanted = any(segment.settings.get(name, 0) > 0 for name in MIXING)
-    return wanted and mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, record.epoch)
+    return wanted and mosaic_is_open_in(segment, record.epoch)
 
 
 def as_proven(verdict: Verdict) -> Verdict:

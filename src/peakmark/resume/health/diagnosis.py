@@ -19,7 +19,7 @@ from peakmark.resume.health.continuity import TRAIN_NAMES, as_proven, judge
 from peakmark.resume.health.contradictions import ranked
 from peakmark.resume.seam import ADAM_PER_SGD, AUGMENTATIONS, MIXING
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 
 Events = Sequence[Mapping[str, Any]]
 """The lines of a journal, as `record.journal.read` gives them."""
@@ -259,7 +259,7 @@ def _augmentation(last: int, first: int, was: Segment, now: Segment) -> Iterator
 
 
 def _chance(segment: Segment, name: str, epoch: int) -> float:
-    is_open = mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, epoch)
+    is_open = mosaic_is_open_in(segment, epoch)
     return float(_of(segment, name)) if is_open else 0.0
 
 
