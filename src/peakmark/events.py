@@ -13,7 +13,7 @@ from typing import Any
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import Outcome
-from peakmark.nouns.resume import ChangePlan, Verdict
+from peakmark.nouns.resume import ChangePlan, Continuity
 from peakmark.nouns.run import Decision, EpochRecord, Position
 from peakmark.nouns.timings import Timings
 
@@ -79,7 +79,7 @@ class ResumePlanned:
 class SeamJudged:
     """The first epochs after a resume were held against those before."""
 
-    verdict: Verdict
+    verdict: Continuity
     epoch: int
     """The last one that was looked at."""
 

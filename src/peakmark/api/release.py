@@ -19,7 +19,7 @@ from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
-from peakmark.release.gate import Verdict, open_requirements, verdict_of
+from peakmark.release.gate import GateResult, gate_result, open_requirements
 from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
 from peakmark.run.weights import find_model, trained_model
 from peakmark.settings.declaration import SettingsModel
@@ -59,7 +59,7 @@ def gate(
     *,
     observer: Observer | None = None,
     **settings: Any,
-) -> Verdict:
+) -> GateResult:
     """Validates a model as `val` does and says whether it reaches what `require` asks for; nothing is written.
 
     `settings`: those of `peakmark gate --help`. Raises SettingsError with every mistake in them before anything is
@@ -78,7 +78,7 @@ def gate(
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
     validated = opened.validate(trained_model(checkpoint), observe)
-    return verdict_of(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
+    return gate_result(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
 
 
 def _run_to_release(run: str | Path) -> RunFolder:

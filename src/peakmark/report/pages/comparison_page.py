@@ -21,7 +21,7 @@ from peakmark.report.terminal.comparison_table import (
     number,
     seed_group_in_words,
     shows_fitness,
-    verdict_of,
+    standing_of,
     with_error,
 )
 
@@ -61,10 +61,12 @@ def _numbers(comparison: Comparison) -> str:
     sure = any(run.measured for run in comparison.runs)
     rows = []
     for run in comparison.runs:
-        verdict = verdict_of(run, comparison)
+        standing = standing_of(run, comparison)
         epoch = "–" if run.best_epoch is None else f"{run.best_epoch} of {run.epochs}"
         cells = [escape(run.name), epoch, *(_value(run, name) for name, _ in names)]
-        rows.append(html_row([*cells, escape(verdict), escape(run.state)], kind=verdict if verdict == "best" else ""))
+        rows.append(
+            html_row([*cells, escape(standing), escape(run.state)], kind=standing if standing == "best" else "")
+        )
     head = ["run", "best epoch", *(title for _, title in names), "", "state"]
     words = "±: one standard error, by the chance of the validation images."
     words += " tied: it can't be told from the best." if comparison.ranked else ""

@@ -33,9 +33,9 @@ def certainty_section(summary: Mapping[str, Any]) -> str:
 def _row(compared: Mapping[str, Any], *, is_best: bool) -> str:
     fitness, ahead = mapping(compared.get("fitness")), mapping(compared.get("ahead"))
     lead = ["", "", ""] if is_best else [_number(ahead, "value"), _number(ahead, "standard_error"), _interval(ahead)]
-    verdict = "best" if is_best else "can't be told from it" if compared.get("tied") else ""
+    standing = "best" if is_best else "can't be told from it" if compared.get("tied") else ""
     cells = [escape(str(compared.get("epoch"))), _number(fitness, "value"), _number(fitness, "standard_error"), *lead]
-    return html_row([*cells, verdict], kind="best" if is_best else "")
+    return html_row([*cells, standing], kind="best" if is_best else "")
 
 
 def _interval(estimate: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ from peakmark.report.pages.cell import cell_console
 from peakmark.report.position import position_in_words
 from peakmark.report.terminal.epoch_table import columns_for, header, row
 from peakmark.report.terminal.pace import Pace, as_clock
-from peakmark.report.terminal.resume_table import print_plan, print_verdict
+from peakmark.report.terminal.resume_table import print_continuity, print_plan
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.report.terminal.time_table import time_table
 
@@ -116,7 +116,7 @@ class ConsoleObserver:
             case ResumePlanned():
                 self._block(lambda console: print_plan(console, event.plan, event.position))
             case SeamJudged():
-                self._block(lambda console: print_verdict(console, event.verdict))
+                self._block(lambda console: print_continuity(console, event.verdict))
             case Notice():
                 self._note(event.text, serious=event.serious)
             case TimeMeasured():

@@ -16,7 +16,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read_logged
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, Judgement, estimate, judge
+from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, BestOfSeveral, Estimate, best_of_several, estimate
 from peakmark.events import Notice, Observer
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -62,9 +62,9 @@ def how_sure(
         tell(Notice(f"An epoch is not compared with the best: {left_out[0]}{more}"))
     records = [record for record in history.records if record.epoch in compared]
     resampled_EB = np.stack([compared[record.epoch] for record in records])
-    judged = judge([fitness_of(record) for record in records], resampled_EB, evidence.images)
+    several = best_of_several([fitness_of(record) for record in records], resampled_EB, evidence.images)
     confidence = fitness.confidence_of(best, evidence)
-    return None if judged is None else _in_words(judged, records, evidence, weights_BI, confidence)
+    return None if several is None else _in_words(several, records, evidence, weights_BI, confidence)
 
 
 def _contenders(history: History, best: EpochRecord, standard_error: float) -> list[EpochRecord]:
@@ -90,30 +90,30 @@ def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Ev
 
 
 def _in_words(
-    judged: Judgement,
+    several: BestOfSeveral,
     records: Sequence[EpochRecord],
     evidence: Evidence,
     weights_BI: Weights,
     confidence: float | None,
 ) -> Certainty:
-    best = records[judged.best]
+    best = records[several.best]
     return {
         "images": evidence.images,
         "resamples": len(weights_BI),
-        "fitness": asdict(judged.fitness[judged.best]),
-        "corrected": asdict(judged.corrected),
+        "fitness": asdict(several.fitness[several.best]),
+        "corrected": asdict(several.corrected),
         "metrics": _metrics(best, evidence, weights_BI),
         "confidence": confidence,
         "epochs": tuple(
             {
                 "epoch": record.epoch + 1,
-                "fitness": asdict(judged.fitness[place]),
-                "ahead": asdict(judged.ahead[place]),
-                "tied": place in judged.tied,
+                "fitness": asdict(several.fitness[place]),
+                "ahead": asdict(several.ahead[place]),
+                "tied": place in several.tied,
             }
             for place, record in enumerate(records)
         ),
-        "text": _sentences(judged, records, evidence.images) + _at(confidence),
+        "text": _sentences(several, records, evidence.images) + _at(confidence),
     }
 
 
@@ -122,8 +122,8 @@ def _metrics(best: EpochRecord, evidence: Evidence, weights_BI: Weights) -> Mapp
     return {name: asdict(estimate(logged[name], resampled[name], evidence.images)) for name in _METRICS}
 
 
-def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -> str:
-    own = judged.fitness[judged.best]
+def _sentences(several: BestOfSeveral, records: Sequence[EpochRecord], images: int) -> str:
+    own = several.fitness[several.best]
     if own.standard_error == 0:
         # Nothing is found yet, or everything: other images would not have told more.
         return (
@@ -132,9 +132,9 @@ def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -
     said = [f"Fitness {_with_error(own)} (one standard error, {images} validation images)"]
     if len(records) == 1:
         return f"{said[0]}."
-    said[0] += f"; {judged.corrected.value:.4f} once corrected for having been chosen."
-    said.append(_lead(judged, records))
-    tied = [records[place].epoch + 1 for place in judged.tied if place != judged.best]
+    said[0] += f"; {several.corrected.value:.4f} once corrected for having been chosen."
+    said.append(_lead(several, records))
+    tied = [records[place].epoch + 1 for place in several.tied if place != several.best]
     if tied:
         said.append(f"It can't be told from {'epochs' if len(tied) > 1 else 'epoch'} {_ranges(tied)}.")
     return " ".join(said)
@@ -144,13 +144,13 @@ def _at(confidence: float | None) -> str:
     return "" if confidence is None else f" It reaches this at a confidence of {confidence:g}: predict with that conf=."
 
 
-def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
+def _lead(several: BestOfSeveral, records: Sequence[EpochRecord]) -> str:
     """Says whether the best is really ahead of the last; where it is the last itself, of the one behind it."""
-    others = [place for place in range(len(records)) if place != judged.best]
-    is_last = judged.best == len(records) - 1
-    other = max(others, key=lambda place: judged.fitness[place].value) if is_last else others[-1]
+    others = [place for place in range(len(records)) if place != several.best]
+    is_last = several.best == len(records) - 1
+    other = max(others, key=lambda place: several.fitness[place].value) if is_last else others[-1]
     whom = f"{'the next best' if is_last else 'the last'}, epoch {records[other].epoch + 1},"
-    ahead, epoch = judged.ahead[other], records[judged.best].epoch + 1
+    ahead, epoch = several.ahead[other], records[several.best].epoch + 1
     if ahead.value <= 0:
         number = _with_error(ahead)
         return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom[:-1]} ({number})."
@@ -158,7 +158,7 @@ def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
     if ahead.is_above_zero:
         # Two answers to two questions: of many epochs, some pair is far apart by chance alone.
         by_itself = "more than chance between these two, but not with the choice among all epochs counted"
-        meaning = by_itself if other in judged.tied else "a real difference"
+        meaning = by_itself if other in several.tied else "a real difference"
     return f"Epoch {epoch} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
 
 
