@@ -26,7 +26,6 @@ from peakmark.release.comparison.runs import Run
 
 METRICS: Final = ("map50_95", "map50", "precision", "recall")
 """Beside the fitness, the numbers that runs are compared in."""
-_SAME: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,14 @@ class Resampled:
 def evidence_of(run: Run, best: EpochRecord) -> Evidence | str:
     """Reads the evidence of a run's best epoch, or gives a sentence that says why it can't be used."""
 
-    def gives_its_metrics(evidence: Evidence) -> bool:
+    def metrics_again(evidence: Evidence) -> Sequence[float]:
         again = evaluation_from(evidence, [str(number) for number in range(evidence.classes)]).metrics
-        return all(abs(again[name] - (best.metrics or {})[name]) <= _SAME for name in METRICS)
+        return [again[name] for name in METRICS]
 
     path, epoch = run.folder.evidence_file(best.epoch), f"its best epoch, {best.epoch + 1}"
-    return read_logged(path, epoch, gives_its_metrics, missing=f"The evidence of {epoch}, is not there ({path}).")
+    logged = [(best.metrics or {})[name] for name in METRICS]
+    missing = f"The evidence of {epoch}, is not there ({path})."
+    return read_logged(path, epoch, logged, metrics_again, missing=missing)
 
 
 def resample(evidence: Evidence, metrics: Mapping[str, float], value: float, fitness: Fitness) -> Resampled | str:

@@ -27,7 +27,6 @@ _METRICS = ("map50_95", "map50", "precision", "recall")
 """Of the best epoch, each gets a standard error."""
 _OUT_OF_REACH = 5.0
 """Standard errors behind the best from which on an epoch is not looked at: no resample would make it the best."""
-_SAME = 1e-9
 
 
 def how_sure(
@@ -78,12 +77,12 @@ def _contenders(history: History, best: EpochRecord, standard_error: float) -> l
 def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Evidence | str:
     """Reads an epoch's evidence, or gives a sentence that says why it can't be used."""
 
-    def gives_its_fitness(evidence: Evidence) -> bool:
-        (again,) = fitness.resampled(evidence, np.ones((1, evidence.images), dtype=np.uint8))
-        return bool(abs(again - fitness_of(record)) <= _SAME)
+    def fitness_again(evidence: Evidence) -> Sequence[float]:
+        return list(fitness.resampled(evidence, np.ones((1, evidence.images), dtype=np.uint8)))
 
     path, epoch = folder.evidence_file(record.epoch), f"epoch {record.epoch + 1}"
-    return read_logged(path, epoch, gives_its_fitness, missing=f"the evidence of {epoch} is not there ({path}).")
+    missing = f"the evidence of {epoch} is not there ({path})."
+    return read_logged(path, epoch, [fitness_of(record)], fitness_again, missing=missing)
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
