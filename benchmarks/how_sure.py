@@ -20,7 +20,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.matching import match, place_in_group
 from peakmark.evaluate.protocol import AREA_NAMES, IOU_THRESHOLDS
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, Judgement, judge
+from peakmark.evaluate.uncertainty import RESAMPLES, BestOfSeveral, best_of_several
 from peakmark.machine.streams import stream
 from peakmark.nouns.evaluation import MAX_DETECTIONS
 
@@ -119,7 +119,7 @@ class Judged:
 
     values_E: np.ndarray
     truth_E: np.ndarray
-    judgement: Judgement
+    several: BestOfSeveral
 
 
 def judged_run(world: str, number: int, truth: Callable[[np.ndarray], np.ndarray], images: int = IMAGES) -> Judged:
@@ -132,32 +132,32 @@ def judged_run(world: str, number: int, truth: Callable[[np.ndarray], np.ndarray
     found_EB = np.stack(
         [ResampledMetrics(sample.validate(quality), itself_and_others)["map50_95"] for quality in qualities_E]
     )
-    judgement = judge(found_EB[:, 0].tolist(), found_EB[:, 1:], images)
-    assert judgement is not None
-    return Judged(found_EB[:, 0], truth(qualities_E), judgement)
+    several = best_of_several(found_EB[:, 0].tolist(), found_EB[:, 1:], images)
+    assert several is not None
+    return Judged(found_EB[:, 0], truth(qualities_E), several)
 
 
 def figures(runs: list[Judged]) -> dict[str, float]:
     """Gives what docs/how-sure.md promises, as it was found."""
     one, best, naive_best, lead_last, naive_lead, leads, tied, ties, naive_bias, bias = ([] for _ in range(10))
     for run in runs:
-        judgement, values, truth = run.judgement, run.values_E, run.truth_E
-        chosen, last = judgement.best, len(values) - 1
-        one.append(np.mean([each.low <= t <= each.high for each, t in zip(judgement.fitness, truth, strict=True)]))
-        naive_best.append(judgement.fitness[chosen].low <= truth[chosen] <= judgement.fitness[chosen].high)
-        best.append(judgement.corrected.low <= truth[chosen] <= judgement.corrected.high)
-        held = [each.low <= truth[chosen] - t <= each.high for each, t in zip(judgement.ahead, truth, strict=True)]
+        several, values, truth = run.several, run.values_E, run.truth_E
+        chosen, last = several.best, len(values) - 1
+        one.append(np.mean([each.low <= t <= each.high for each, t in zip(several.fitness, truth, strict=True)]))
+        naive_best.append(several.fitness[chosen].low <= truth[chosen] <= several.fitness[chosen].high)
+        best.append(several.corrected.low <= truth[chosen] <= several.corrected.high)
+        held = [each.low <= truth[chosen] - t <= each.high for each, t in zip(several.ahead, truth, strict=True)]
         leads.append(np.mean([each for e, each in enumerate(held) if e != chosen]))
         if chosen != last:
             lead_last.append(held[last])
-            half = judgement.ahead[last].high - judgement.ahead[last].value
+            half = several.ahead[last].high - several.ahead[last].value
             naive_lead.append(abs(values[chosen] - values[last] - truth[chosen] + truth[last]) <= half)
-        tied.append(bool(set(np.flatnonzero(truth == truth.max())) & set(judgement.tied)))
-        ties.append(len(judgement.tied))
+        tied.append(bool(set(np.flatnonzero(truth == truth.max())) & set(several.tied)))
+        ties.append(len(several.tied))
         # What all epochs of a run have in common is luck with the images, not with the choice; it only blurs the bias.
         common = np.mean(values - truth)
         naive_bias.append(values[chosen] - truth[chosen] - common)
-        bias.append(judgement.corrected.value - truth[chosen] - common)
+        bias.append(several.corrected.value - truth[chosen] - common)
     return {
         "one epoch": np.mean(one),
         "best, naive": np.mean(naive_best),

@@ -26,14 +26,14 @@ from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import save
 from peakmark.events import EpochEnded, Event, MicrobatchDone, ResumePlanned, SeamJudged
-from peakmark.nouns.resume import ChangePlan, Verdict
+from peakmark.nouns.resume import ChangePlan, Continuity
 
 
 class Watcher:
     """Remembers what is told of a seam, prints epochs, and presses Ctrl-C where it is told to."""
 
     def __init__(self, stop: Callable[[Event], bool] = lambda event: False) -> None:
-        self.verdict: Verdict | None = None
+        self.verdict: Continuity | None = None
         self.plan: ChangePlan | None = None
         self._stop = stop
 
@@ -113,7 +113,7 @@ class Stories:
         return f"before the first step: {f'danger: {dangers}' if dangers else 'no danger'}; {told(watcher.verdict)}"
 
 
-def told(verdict: Verdict | None) -> str:
+def told(verdict: Continuity | None) -> str:
     if verdict is None:
         return "no verdict"
     causes = f"; causes: {', '.join(cause.name for cause in verdict.causes)}" if verdict.causes else ""

@@ -27,8 +27,8 @@ import psutil
 from peakmark import YOLO
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.reader import read
-from peakmark.cli.answering import EXIT_INTERRUPTED
 from peakmark.events import EpochEnded, EpochStarted, Event, MicrobatchDone
+from peakmark.nouns.outcome import EXIT_INTERRUPTED
 from peakmark.run.disk.checkpointer import Checkpointer
 
 Timed = list[tuple[float, float]]

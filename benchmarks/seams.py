@@ -17,7 +17,7 @@ from peakmark.checkpoint.reader import read
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.resume.health.belonging import measure
-from peakmark.resume.health.continuity import LEAST_VALIDATED_EPOCHS, judge
+from peakmark.resume.health.continuity import LEAST_VALIDATED_EPOCHS, continuity_of
 from peakmark.resume.health.contradictions import contradictions
 
 WATCHED = 3
@@ -62,7 +62,9 @@ def false_alarms(histories: dict[str, History]) -> None:
     print("| run | seams | too early | continuous | drifting | broken |\n|---|---|---|---|---|---|")
     total: Counter[str] = Counter()
     for name, history in histories.items():
-        kinds: Counter[str] = Counter(judge(history, first_epoch=epoch, watch=WATCHED).kind for epoch in seams(history))
+        kinds: Counter[str] = Counter(
+            continuity_of(history, first_epoch=epoch, watch=WATCHED).kind for epoch in seams(history)
+        )
         total.update(kinds)
         print(_row(name, kinds))
     print(_row("all", total))
@@ -89,7 +91,7 @@ def _share(histories: dict[str, History], third: int, shift: tuple[float, float,
         epochs = len(history.records)
         # The last ones are watched whole.
         for first in range(third * epochs // 3 + 1, min((third + 1) * epochs // 3, epochs - WATCHED) + 1):
-            kinds[judge(shifted(history, first, *shift), first_epoch=first, watch=WATCHED).kind] += 1
+            kinds[continuity_of(shifted(history, first, *shift), first_epoch=first, watch=WATCHED).kind] += 1
     return kinds["broken"] / kinds.total()
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Losses
-from peakmark.nouns.resume import ChangePlan, Verdict
+from peakmark.nouns.outcome import Outcome
+from peakmark.nouns.resume import ChangePlan, Continuity
 from peakmark.nouns.run import Decision, EpochRecord, Position
 from peakmark.nouns.timings import Timings
 
@@ -82,7 +83,7 @@ class ResumePlanned:
 class SeamJudged:
     """The first epochs after a resume were held against those before."""
 
-    verdict: Verdict
+    verdict: Continuity
     epoch: int
     """The last one that was looked at."""
 
@@ -169,10 +170,6 @@ class TimeMeasured:
     """In sentences."""
 
 
-Outcome = Literal["finished", "early_stopped", "interrupted", "out_of_time", "not_finite", "paused", "broken"]
-"""paused and broken: what on_break says is done where the epochs after a resume don't follow from those before."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunEnded:
     folder: Path
@@ -216,3 +213,7 @@ Event = (
     | RunEnded
 )
 Observer = Callable[[Event], None]
+
+
+def unwatched(event: Event) -> None:
+    """The observer where nobody watches."""

@@ -13,11 +13,11 @@ from peakmark.errors import DataError, ModelFileError, SettingsError
 
 def test_the_figures_are_those_of_the_log_and_of_its_intervals(trained):
     best = trained[0].summary["best"]
-    verdict = gate(trained[0].best, require="map50_95>=0, precision>=0, recall[red]>=0")
-    values = [ruling.value for ruling in verdict.rulings]
+    result = gate(trained[0].best, require="map50_95>=0, precision>=0, recall[red]>=0")
+    values = [ruling.value for ruling in result.rulings]
     assert values == [best["metrics"]["map50_95"], best["metrics"]["precision"], best["per_class"]["recall"][1]]
     sure = trained[0].summary["certainty"]["metrics"]["map50_95"]
-    assert (verdict.rulings[0].low, verdict.rulings[0].high) == (sure["low"], sure["high"])
+    assert (result.rulings[0].low, result.rulings[0].high) == (sure["low"], sure["high"])
 
 
 def test_a_pipeline_is_answered_by_the_exit_code(trained, peakmark, tmp_path):

@@ -19,7 +19,7 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.events import EpochEnded, MicrobatchDone, ResumePlanned, RunStarted, SeamJudged, ValidationProgress
-from peakmark.nouns.resume import ChangePlan, Verdict
+from peakmark.nouns.resume import ChangePlan, Continuity
 from peakmark.record.unfinished import newest_unfinished
 
 WISHES = {
@@ -407,7 +407,7 @@ def test_seams_are_judged(train, copy_of):
 def test_a_broken_run_is_saved_and_can_be_gone_on_with(whole, copy_of, monkeypatch, on_break, outcome):
     run = copy_of(whole)
     with monkeypatch.context() as patch:
-        verdict = Verdict("broken", "Broken.")
+        verdict = Continuity("broken", "Broken.")
         patch.setattr("peakmark.resume.watch.looking_at", lambda *_, **__: lambda history: verdict)
         assert YOLO().resume(run, observer=_ignore, epochs=6, on_break=on_break).outcome == outcome
     assert state_of(run).position.epoch == 4  # after the first epoch that was looked at

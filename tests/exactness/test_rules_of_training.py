@@ -11,7 +11,7 @@ from peakmark.checkpoint.format import to_plain
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import write
 from peakmark.events import MicrobatchDone
-from peakmark.settings.recipe import VERSION, Recipe
+from peakmark.settings.recipe import VERSION, recipe_of
 
 WISHES = {"epochs": 2, "imgsz": 32, "mosaic": 0, "scale": 0, "nbs": 8, "close_mosaic": 10}
 
@@ -22,7 +22,7 @@ def _ignore(event: object) -> None:
 
 def versions_of(run: Path) -> list[int]:
     history = read(run / "weights/last.pt").history
-    return [Recipe(**segment.recipe).version for segment in history.segments]
+    return [recipe_of(segment).version for segment in history.segments]
 
 
 def make_it_of_format_5(file: Path, *left_out: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import checked_with_data
 from peakmark.data.audit.duplicates import check_duplicates, find_duplicates
 from peakmark.data.audit.findings import Finding, Severity, worst, worst_first
 from peakmark.data.audit.labels import check_labels
@@ -18,10 +19,9 @@ from peakmark.data.audit.sequences import check_torn, find_torn
 from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
 from peakmark.data.choice import choice_notes
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.source.dataset import DatasetSpec
 from peakmark.data.source.index import SurveyedSplit, survey_split
-from peakmark.errors import Mistakes
-from peakmark.events import Notice, Observer
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.durable import write_text
 from peakmark.machine.cores import granted_cores
 from peakmark.record.folder import create_run_folder
@@ -29,7 +29,6 @@ from peakmark.record.plain_json import as_json
 from peakmark.report.pages.audit_page import write_audit_page
 from peakmark.settings.chosen_classes import class_numbers, in_words
 from peakmark.settings.fields import AuditSettings
-from peakmark.settings.parse import parse
 
 _FILE = "audit.json"
 _FOR_THE_SAME_CHOICE = (
@@ -86,8 +85,10 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     `settings`: those of `peakmark audit --help`. The data are not touched. Raises SettingsError and DataError with
     every mistake at once, and MachineError.
     """
-    observe = observer or (lambda event: None)
-    wishes, spec = _checked(settings if data is None else {**settings, "data": data})
+    observe = observer or unwatched
+    parsed, spec = checked_with_data(AuditSettings, settings if data is None else {**settings, "data": data})
+    assert spec is not None  # an audit can't do without
+    wishes = parsed.settings
     for note in spec.notes:
         observe(Notice(note))
     classes = class_numbers(wishes.classes, spec.names, f"data={wishes.data}")
@@ -130,19 +131,6 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
     title = ", ".join([done.data, *looked_at])
     write_audit_page(folder.path, title, done.findings, sizes, names, wishes.max_image_pixels)
     return done
-
-
-def _checked(given: dict[str, Any]) -> tuple[AuditSettings, DatasetSpec]:
-    found = Mistakes()
-    wishes, spec = None, None
-    with found.gathered():
-        wishes = parse(AuditSettings, given).settings
-    with found.gathered():
-        spec = read_dataset(given["data"]) if given.get("data") else None
-    found.tell()
-    assert wishes is not None
-    assert spec is not None
-    return wishes, spec
 
 
 def _written(repair: Repair, pool: Pool, spec: DatasetSpec, folder: Path) -> RepairedSplit:

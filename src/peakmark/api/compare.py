@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from peakmark.events import Notice, Observer
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.durable import write_text
 from peakmark.record.comparison import Comparison
 from peakmark.record.folder import create_run_folder
@@ -25,7 +25,7 @@ def compare(*runs: str | Path, observer: Observer | None = None, **settings: Any
     `runs`: two or more, named by their folders or by weights in them. `settings`: those of `peakmark compare --help`.
     The runs are not touched. Raises SettingsError, ModelFileError and MachineError.
     """
-    observe = observer or (lambda event: None)
+    observe = observer or unwatched
     wishes = parse(CompareSettings, settings).settings
     fitness = settings.get("fitness")
     comparison, read = compare_runs(runs, wishes.fitness, fitness if callable(fitness) else None)

@@ -10,15 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import checked_with_data
 from peakmark.api.runs import run_to_resume
 from peakmark.api.validate import Trained, checkpoint_of, measured_classes, open_split
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.source.dataset import read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
-from peakmark.events import Notice, Observer
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
-from peakmark.release.gate import Verdict, open_requirements, verdict_of
+from peakmark.release.gate import GateResult, gate_result, open_requirements
 from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
 from peakmark.run.weights import find_model, trained_model
 from peakmark.settings.declaration import SettingsModel
@@ -69,15 +70,16 @@ def gate(
     *,
     observer: Observer | None = None,
     **settings: Any,
-) -> Verdict:
+) -> GateResult:
     """Validates a model as `val` does and says whether it reaches what `require` asks for; nothing is written.
 
     `settings`: those of `peakmark gate --help`. Raises SettingsError with every mistake in them before anything is
     loaded, and other PeakmarkErrors.
     """
-    observe = observer or (lambda event: None)
+    observe = observer or unwatched
     named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
-    wishes, spec = _checked_gate({**named, **settings})
+    parsed, spec = checked_with_data(GateSettings, {**named, **settings})
+    wishes = parsed.settings
     checkpoint = checkpoint_of(find_model(wishes.model), "validated")
     trained_on = checkpoint.provenance["data"]["yaml"]
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
@@ -89,19 +91,7 @@ def gate(
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
     validated = opened.validate(trained_model(checkpoint), observe)
-    return verdict_of(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
-
-
-def _checked_gate(given: Mapping[str, Any]) -> tuple[GateSettings, DatasetSpec | None]:
-    found = Mistakes()
-    wishes, spec = None, None
-    with found.gathered():
-        wishes = parse(GateSettings, given).settings
-    with found.gathered():
-        spec = read_dataset(given["data"], equal_names=True) if given.get("data") else None
-    found.tell()
-    assert wishes is not None
-    return wishes, spec
+    return gate_result(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
 
 
 def _run_to_release(run: str | Path) -> RunFolder:

@@ -12,11 +12,11 @@ from typing import Any
 
 from peakmark.evaluate.familiar import BoxMetrics, ConfusionMatrix
 from peakmark.evaluate.tables import DoubleArray
-from peakmark.events import Outcome
 from peakmark.markup import data_url, render
 from peakmark.nouns.evaluation import Curves, Evaluation
 from peakmark.nouns.images import IntArray
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.record.results_csv import FAMILIAR_METRICS
 
 _CLASSES_SHOWN = 20

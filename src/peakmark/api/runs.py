@@ -16,9 +16,9 @@ from peakmark.checkpoint.reader import describe, read
 from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
 from peakmark.evaluate.fitness import FitnessFunction
-from peakmark.events import Observer
+from peakmark.events import Observer, unwatched
 from peakmark.files.given_path import given_path
-from peakmark.nouns.resume import Cause, ChangePlan, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
 from peakmark.record.unfinished import newest_unfinished, under_way
@@ -65,7 +65,7 @@ def replay(
     Nothing is written. Raises ModelFileError and MachineError.
     """
     folder, source = run_to_resume(run, {})
-    return run_again(folder, steps=steps, source=source, observe=observer or (lambda event: None), fitness=fitness)
+    return run_again(folder, steps=steps, source=source, observe=observer or unwatched, fitness=fitness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Diagnosis:
 
     contradictions: tuple[Cause, ...]
     """What in its newest state can't be true of a healthy run, likeliest first."""
-    resumes: tuple[tuple[Resumption, Verdict], ...]
+    resumes: tuple[tuple[Resumption, Continuity], ...]
     """Each resume that still counts, judged; broken ones with their causes."""
 
     @property
@@ -99,7 +99,7 @@ def diagnose(run: str | Path) -> Diagnosis:
     )
 
 
-def _with_commands(verdict: Verdict, folder: RunFolder, first_epoch: int) -> Verdict:
+def _with_commands(verdict: Continuity, folder: RunFolder, first_epoch: int) -> Continuity:
     way_back = folder.way_back(first_epoch)
     return replace(verdict, causes=tuple(with_command(each, folder.path, way_back) for each in verdict.causes))
 

@@ -43,7 +43,7 @@ from peakmark.run.weights import ModelSource
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.parse import Parsed
-from peakmark.settings.recipe import VERSION, Recipe
+from peakmark.settings.recipe import VERSION, recipe_of
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 from peakmark.validation.validation import Speed, ValidationSet, sample_detections, validate_weights
 
@@ -69,7 +69,7 @@ class Trained:
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
         data_yaml = checkpoint.provenance["data"]["yaml"]
-        recipe = Recipe(**checkpoint.history.segments[-1].recipe)
+        recipe = recipe_of(checkpoint.history.segments[-1])
         return Trained(
             checkpoint.names,
             checkpoint.settings,

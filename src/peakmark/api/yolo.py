@@ -209,7 +209,7 @@ class YOLO(WithoutTheRest):
         observer = _heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
-        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name})
+        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
         fitness = settings.get("fitness")
         with self._watched(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None

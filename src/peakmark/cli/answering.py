@@ -15,12 +15,10 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
 from peakmark.errors import PeakmarkError, SettingsError
+from peakmark.nouns.outcome import EXIT_INTERRUPTED
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import flags_of
-
-EXIT_INTERRUPTED = 130
-"""What a shell gives for a program that Ctrl-C ended."""
 
 
 def run_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[str | None, dict[str, str]]:

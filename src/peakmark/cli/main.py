@@ -64,15 +64,15 @@ _PANELS: dict[str, dict[str, _Word]] = {
     },
     "Judge": {
         "audit": _Word(
-            "judging", "Look for what could spoil a training on a data set: peakmark audit data=data.yaml", True
+            "checks", "Look for what could spoil a training on a data set: peakmark audit data=data.yaml", True
         ),
         "compare": _Word(
-            "judging", "Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2", True
+            "checks", "Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2", True
         ),
         "gate": _Word(
-            "judging", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
+            "checks", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
         ),
-        "diagnose": _Word("judging", "Say whether a run was gone on with soundly, and what may have broken it."),
+        "diagnose": _Word("checks", "Say whether a run was gone on with soundly, and what may have broken it."),
     },
     "Weights and files": {
         "inspect": _Word("weights", "Say what a checkpoint is: epoch, fitness, settings, where it came from."),

@@ -22,13 +22,13 @@ from peakmark.report.numbers import four_digits
 from peakmark.report.position import position_in_words
 from peakmark.report.terminal.audit_table import print_audit
 from peakmark.report.terminal.comparison_table import print_comparison
-from peakmark.report.terminal.resume_table import print_causes, print_verdict
+from peakmark.report.terminal.resume_table import print_causes, print_continuity
 
 if TYPE_CHECKING:
     from peakmark.api.audit import Audit, RepairedSplit
     from peakmark.api.runs import Diagnosis
     from peakmark.api.select import Selection
-    from peakmark.release.gate import Verdict
+    from peakmark.release.gate import GateResult
     from peakmark.release.promotion import Release
     from peakmark.resume.replay import Replayed
 
@@ -133,7 +133,7 @@ def show_diagnosis(console: Console, found: Diagnosis) -> None:
         _line(console, Text("The newest state agrees with itself and with its folder.", style="green"))
     for resumption, verdict in found.resumes:
         _line(console, Text(f"Resume in epoch {resumption.first_epoch + 1}:", style="bold"))
-        print_verdict(console, verdict)
+        print_continuity(console, verdict)
     if not found.resumes:
         _line(console, Text("It was never gone on with."))
 
@@ -166,26 +166,26 @@ def show_release(console: Console, released: Release) -> None:
     _line(console, Text(f"It holds {', '.join(released.files)}; verify it with: sha256sum -c SHA256SUMS"))
 
 
-def show_verdict(console: Console, verdict: Verdict, *, as_json: bool) -> None:
+def show_gate(console: Console, result: GateResult, *, as_json: bool) -> None:
     """Prints what a gate found: for a person, or JSON for a program."""
     if as_json:
-        console.print(verdict.to_json(), highlight=False, markup=False, soft_wrap=True)
+        console.print(result.to_json(), highlight=False, markup=False, soft_wrap=True)
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("requirement", overflow="fold")
     for title in ("value", "95 % interval", ""):
         table.add_column(title, justify="right", no_wrap=True)
-    for ruling in verdict.rulings:
+    for ruling in result.rulings:
         told = Text("holds", style="green") if ruling.passed else Text("FAILS", style="bold red")
         ends = (_near(ruling.low, ruling.limit), _near(ruling.high, ruling.limit))
         interval = "not known" if ruling.low is None else " to ".join(ends)
         table.add_row(Text(ruling.requirement), _near(ruling.value, ruling.limit), interval, told)
     console.print(table)
-    judged = {"value": "the values", "lower": "the end of each interval that speaks against the model"}[verdict.at]
-    _line(console, Text(f"{verdict.images} images of {verdict.split}, {verdict.truths} truths; judged by {judged}."))
-    if any(ruling.value is None for ruling in verdict.rulings):
+    judged = {"value": "the values", "lower": "the end of each interval that speaks against the model"}[result.at]
+    _line(console, Text(f"{result.images} images of {result.split}, {result.truths} truths; judged by {judged}."))
+    if any(ruling.value is None for ruling in result.rulings):
         _line(console, Text("What has no value can't be measured on these data, so it fails."))
-    _line(console, Text("Passed.", style="bold green") if verdict.passed else Text("Not passed.", style="bold red"))
+    _line(console, Text("Passed.", style="bold green") if result.passed else Text("Not passed.", style="bold red"))
 
 
 def _near(value: float | None, limit: float) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import peakmark
-from peakmark.cli.answering import EXIT_INTERRUPTED, help_wanted, out, run_and_pairs, told_plainly
+from peakmark.cli.answering import help_wanted, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_evaluation
-from peakmark.errors import SettingsError, TrainingError
+from peakmark.errors import SettingsError
 from peakmark.events import Event, RunEnded
+from peakmark.nouns.outcome import EXIT_CODES
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of, without_model
@@ -144,11 +145,5 @@ class _Ending:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunEnded):
-            codes: dict[str, int] = {
-                "interrupted": EXIT_INTERRUPTED,
-                "paused": EXIT_INTERRUPTED,
-                "broken": TrainingError.exit_code,
-                "not_finite": TrainingError.exit_code,
-            }
-            self.exit_code = codes.get(event.outcome, 0)
+            self.exit_code = EXIT_CODES[event.outcome]
         self._observer(event)

@@ -80,7 +80,13 @@ def recall_by_class(evidence: Evidence, area: int, most: int | None) -> DoubleAr
     return found_TC / np.where(truths_C > 0, truths_C, np.nan)
 
 
-def mean_of_present(values: DoubleArray) -> float:
-    """Averages what is not NaN; NaN where nothing is left."""
-    present = values[~np.isnan(values)]
-    return float(np.mean(present)) if present.size else float("nan")
+def mean_of_present(values_CX: DoubleArray) -> DoubleArray:
+    """Averages over the classes (the first axis) what is not NaN; NaN where nothing is left, without a warning.
+
+    A class without truths has no value and must not count as one that was never found.
+    """
+    present_CX = ~np.isnan(values_CX)
+    # A lone row is summed in pairs: zeros in its gaps would pair its numbers otherwise and move their last digits.
+    kept_CX = values_CX[present_CX] if values_CX.ndim == 1 else np.where(present_CX, values_CX, 0.0)
+    count_X = present_CX.sum(axis=0)
+    return np.where(count_X > 0, kept_CX.sum(axis=0) / np.maximum(count_X, 1), np.nan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ from peakmark.nouns.evaluation import MAX_DETECTIONS
 _VERSION: Final = 2
 """2 holds every detection, and how many of an image and class average precision looks at. Version 1 held the 100 best
 of each, and all its numbers were made of these."""
+_SAME: Final = 1e-9
+"""By how much a number that is made again may differ: it may be summed in another order."""
 
 
 def to_bytes(evidence: Evidence) -> bytes:
@@ -65,6 +67,24 @@ def read(path: Path) -> Evidence | None:
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error) or "it is damaged"
     raise DataError(f"{path} can't be read as evidence ({reason}). Remove it, and its epoch is left out.")
+
+
+def read_logged(
+    path: Path, epoch: str, logged: Sequence[float], again: Callable[[Evidence], Sequence[float]], *, missing: str
+) -> Evidence | str:
+    """Reads the evidence of what was logged for `epoch`, or gives a sentence that says why it can't be used.
+
+    `again` makes the numbers that were logged from it once more; `missing` is the sentence where there is no file.
+    """
+    try:
+        evidence = read(path)
+    except DataError as error:
+        return str(error)
+    if evidence is None:
+        return missing
+    if all(abs(number - was) <= _SAME for number, was in zip(again(evidence), logged, strict=True)):
+        return evidence
+    return f"{path} is not the evidence of what was logged for {epoch}."
 
 
 def _evidence(columns: Mapping[str, Any], cap: int) -> Evidence:

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from peakmark.errors import SettingsError
+from peakmark.evaluate.average_precision import mean_of_present
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.operating_point import CONFIDENCES_K, OperatingCurves, operating_curves
 from peakmark.evaluate.resampling import ResampledMetrics, Weights
@@ -63,7 +64,7 @@ def _logged(
     """Gives what a formula reads of one set, from its numbers as they are logged, and its curves."""
 
     def along(name: str, number: int | None) -> DoubleArray:
-        return _mean_of_present(curves[name]) if number is None else curves[name][number]
+        return mean_of_present(curves[name]) if number is None else curves[name][number]
 
     return _Figures(
         whole=lambda name: np.asarray(metrics[name], dtype=np.float64),
@@ -255,11 +256,6 @@ def _short_of(condition: Condition, read: Callable[[Metric], DoubleArray]) -> Do
     met = behind <= _ROUNDING if condition.sign.endswith("=") else behind < -_ROUNDING
     # Missed by nothing at all, as 0.95 > 0.95 is, it is missed all the same.
     return np.where(met, 0.0, np.maximum(behind, _ROUNDING))
-
-
-def _mean_of_present(values_CK: DoubleArray) -> DoubleArray:
-    present_C = ~np.isnan(values_CK[:, 0])
-    return values_CK[present_C].mean(axis=0) if present_C.any() else np.full(values_CK.shape[1], np.nan)
 
 
 # --- for functions --------------------------------------------------------------------------------------------------

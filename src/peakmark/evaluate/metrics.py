@@ -90,17 +90,17 @@ def _precision_by_area(evidence: Evidence, cap: int | None) -> Sequence[DoubleAr
 def _averages(evidence: Evidence, precision_TRC_by_area: Sequence[DoubleArray], cap: int | None) -> Mapping[str, float]:
     precision_TRC = precision_TRC_by_area[ALL_SIZES]
     averages = {
-        "map50_95": mean_of_present(precision_TRC),
-        "map50": mean_of_present(precision_TRC[IOU_50]),
-        "map75": mean_of_present(precision_TRC[IOU_75]),
-        "recall_1": mean_of_present(recall_by_class(evidence, ALL_SIZES, most=1)),
-        "recall_10": mean_of_present(recall_by_class(evidence, ALL_SIZES, most=10)),
-        "recall_100": mean_of_present(recall_by_class(evidence, ALL_SIZES, most=100)),
+        "map50_95": _mean(precision_TRC),
+        "map50": _mean(precision_TRC[IOU_50]),
+        "map75": _mean(precision_TRC[IOU_75]),
+        "recall_1": _mean(recall_by_class(evidence, ALL_SIZES, most=1)),
+        "recall_10": _mean(recall_by_class(evidence, ALL_SIZES, most=10)),
+        "recall_100": _mean(recall_by_class(evidence, ALL_SIZES, most=100)),
     }
     for area, name in enumerate(AREA_NAMES):
         if area != ALL_SIZES:
-            averages[f"map_{name}"] = mean_of_present(precision_TRC_by_area[area])
-            averages[f"recall_{name}"] = mean_of_present(recall_by_class(evidence, area, cap))
+            averages[f"map_{name}"] = _mean(precision_TRC_by_area[area])
+            averages[f"recall_{name}"] = _mean(recall_by_class(evidence, area, cap))
     return averages
 
 
@@ -113,6 +113,11 @@ def _metrics(average: Mapping[str, float], curves: OperatingCurves, point: Opera
         "confidence": point.confidence,
     }
     return {name: metrics[name] for name in METRIC_NAMES}
+
+
+def _mean(values: DoubleArray) -> float:
+    """Of all classes, thresholds and recall levels at once."""
+    return float(mean_of_present(values.ravel()))
 
 
 def _floats(values_C: DoubleArray) -> tuple[float, ...]:

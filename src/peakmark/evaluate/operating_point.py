@@ -61,10 +61,9 @@ def best_operating_point(curves: OperatingCurves) -> OperatingPoint:
 
     Of several equally good ones it is the middle one, so that a plateau is not left at its edge.
     """
-    of_present_CK = curves.f1_CK[~np.isnan(curves.f1_CK[:, 0])]
-    if len(of_present_CK) == 0:
+    mean_K = mean_of_present(curves.f1_CK)
+    if np.isnan(mean_K).any():
         return OperatingPoint(place=0, confidence=float("nan"))
-    mean_K = of_present_CK.mean(axis=0)
     best = np.flatnonzero(mean_K == mean_K.max())
     place = int(best[len(best) // 2])
     return OperatingPoint(place=place, confidence=place / _STEPS)
@@ -72,7 +71,7 @@ def best_operating_point(curves: OperatingCurves) -> OperatingPoint:
 
 def mean_at(values_CK: DoubleArray, point: OperatingPoint) -> float:
     """Averages a curve at the operating point over the classes that have truths."""
-    return mean_of_present(values_CK[:, point.place])
+    return float(mean_of_present(values_CK[:, point.place]))
 
 
 def _kept(evidence: Evidence, which_D: BoolArray) -> IntArray:

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from peakmark.evaluate.average_precision import mean_of_present
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.operating_point import CONFIDENCES_K
 from peakmark.evaluate.protocol import ALL_SIZES, AREA_NAMES, IOU_50, IOU_75, IOU_THRESHOLDS, RECALL_LEVELS
@@ -98,14 +99,14 @@ class ResampledMetrics(Mapping[str, DoubleArray]):
             area, most = (AREA_NAMES.index(of), evidence.cap) if of in AREA_NAMES else (ALL_SIZES, int(of))
             self._known[name] = _mean_recall(evidence, weights_BI, area, most)
         elif of in AREA_NAMES:
-            self._known[name] = _mean_of_present(*_average_precision(evidence, weights_BI, AREA_NAMES.index(of)))
+            self._known[name] = _mean_of_all(_average_precision(evidence, weights_BI, AREA_NAMES.index(of)))
         else:
             precision_TCB = _average_precision(evidence, weights_BI, ALL_SIZES)
             self._of_classes |= {"map50_95": precision_TCB.mean(axis=0), "map50": precision_TCB[IOU_50]}
             self._known |= {
-                "map50_95": _mean_of_present(*precision_TCB),
-                "map50": _mean_of_present(precision_TCB[IOU_50]),
-                "map75": _mean_of_present(precision_TCB[IOU_75]),
+                "map50_95": _mean_of_all(precision_TCB),
+                "map50": mean_of_present(precision_TCB[IOU_50]),
+                "map75": mean_of_present(precision_TCB[IOU_75]),
             }
 
 
@@ -196,7 +197,7 @@ def _mean_recall(evidence: Evidence, weights_BI: Weights, area: int, most: int |
     for threshold, found_CB in enumerate(found_TCB):
         which_D = evidence.right(area, threshold) & among_best_D
         found_CB[:] = _per_class(evidence.class_D[which_D], evidence.image_D[which_D], evidence.classes, weights_BI)
-    return _mean_of_present(*np.where(truths_CB > 0, found_TCB / np.maximum(truths_CB, 1), np.nan))
+    return _mean_of_all(np.where(truths_CB > 0, found_TCB / np.maximum(truths_CB, 1), np.nan))
 
 
 def _at_best_confidence(
@@ -217,7 +218,7 @@ def _at_best_confidence(
         for each in classes:
             for name, values_CB in at_place.items():
                 values_CB[each.number, some] = each.at(place_B, name)
-    values = {name: _mean_of_present(values_CB) for name, values_CB in at_place.items()}
+    values = {name: mean_of_present(values_CB) for name, values_CB in at_place.items()}
     of_classes |= {name: at_place[name] for name in ("precision", "recall")}
     return {**values, "confidence": np.where(np.isnan(values["f1"]), np.nan, confidence_B)}
 
@@ -335,15 +336,10 @@ def _rows_by_class_and_score(evidence: Evidence, most: int | None) -> list[IntAr
     return np.split(by_score, np.searchsorted(evidence.class_D[by_score], np.arange(1, evidence.classes)))
 
 
+def _mean_of_all(values_TCB: DoubleArray) -> DoubleArray:
+    return mean_of_present(values_TCB.reshape(-1, values_TCB.shape[-1]))
+
+
 def _some_at_once(resamples: int, cells_of_each: int) -> Iterator[slice]:
     step = max(1, _CELLS_AT_ONCE // max(1, cells_of_each))
     return (slice(start, start + step) for start in range(0, resamples, step))
-
-
-def _mean_of_present(*values_CX: DoubleArray) -> DoubleArray:
-    """Averages over classes (and over what else is given) what is not NaN; NaN where nothing is left."""
-    values_TCX = np.stack(values_CX)
-    present_TCX = ~np.isnan(values_TCX)
-    count_X = present_TCX.sum(axis=(0, 1))
-    sum_X = np.where(present_TCX, values_TCX, 0.0).sum(axis=(0, 1))
-    return np.where(count_X > 0, sum_X / np.maximum(count_X, 1), np.nan)

@@ -52,7 +52,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class BestOfSeveral:
     """What can be said of a choice among epochs; places are those of the epochs that were given."""
 
     best: int
@@ -129,7 +129,7 @@ def _wider_for_all_pairs(noise_RB: DoubleArray) -> float:
     return max(1.0, float(np.quantile(farthest_B, CONFIDENCE)) / NormalDist().inv_cdf((1 + CONFIDENCE) / 2))
 
 
-def judge(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> Judgement | None:
+def best_of_several(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> BestOfSeveral | None:
     """Judges the choice of the highest of `values_E`, of equals the first; `images` were validated. Deterministic.
 
     None where too few resamples have a fitness for every epoch.
@@ -142,7 +142,7 @@ def judge(values_E: Sequence[float], resampled_EB: DoubleArray, images: int) -> 
     best = int(np.argmax(measured_E))
     corrected = _without_what_choosing_added(measured_E, noise_EB)
     leads_E = np.where(np.arange(len(measured_E)) == best, 0.0, corrected - measured_E)
-    return Judgement(
+    return BestOfSeveral(
         best=best,
         fitness=tuple(estimate(value, noise_EB[e], images) for e, value in enumerate(measured_E)),
         corrected=estimate(corrected, noise_EB[best], images),

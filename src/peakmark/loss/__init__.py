@@ -1,4 +1,4 @@
 """What does a training minimise?
 
-Knows geometry and nouns. Begin with detection.py; assignment.py says which anchor answers for which truth.
+Knows geometry, nouns and settings. Begin with detection.py; assignment.py says which anchor answers for which truth.
 """

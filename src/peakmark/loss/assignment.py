@@ -2,7 +2,7 @@
 
 An anchor's alignment with a truth is `score ** ALPHA * CIoU ** BETA`. Each truth takes its best anchors among those
 whose centre lies inside it; an anchor claimed twice goes to the truth it overlaps most. Nothing here is differentiated.
-Since version 2 of the rules, the best of a truth's anchors gets its best overlap as its target however small that is,
+By the newer rules of training, the best of a truth's anchors gets its best overlap as its target however small that is,
 and a truth that lies between the centres of the finest level takes the nearest of them. A run keeps its version.
 Shapes: B batch, A anchors, C classes, N truths of the whole batch, P pairs of a truth and an anchor inside it.
 """
@@ -15,12 +15,11 @@ import torch
 
 from peakmark.geometry.anchors import AnchorGrid
 from peakmark.geometry.iou import complete_iou
+from peakmark.settings.recipe import Since
 
 ALPHA = 0.5
 BETA = 6.0
 ANCHORS_PER_TRUTH = 10
-ANY_SIZE = 2
-"""Version of the rules from which on objects of any size get targets."""
 _EPSILON = 1e-9
 """Of version 1. An untrained box's alignment with an object of under some 16 px is smaller: it was never learnt."""
 
@@ -53,14 +52,14 @@ def assign(
     `version`: of the rules, see `settings/recipe.py`.
     """
     inside_NA = _inside(grid, truth_boxes_xyxy_px_N4)
-    if version >= ANY_SIZE:
+    if version >= Since.ANY_SIZE_HAS_TARGETS:
         _add_nearest_to_lone(inside_NA, grid, truth_boxes_xyxy_px_N4)
     truth_P, anchor_P = inside_NA.nonzero(as_tuple=True)
     image_P = truth_image_N[truth_P]
     overlap_P = complete_iou(truth_boxes_xyxy_px_N4[truth_P], boxes_xyxy_px_BA4[image_P, anchor_P]).clamp(min=0)
     score_P = scores_BAC[image_P, anchor_P, truth_classes_N[truth_P]]
     # To the sixth power an overlap of 1e-7 is no number any more, so it is taken as a share of the truth's best one.
-    share_P = overlap_P if version < ANY_SIZE else _share(overlap_P, truth_P, len(truth_classes_N))
+    share_P = overlap_P if version < Since.ANY_SIZE_HAS_TARGETS else _share(overlap_P, truth_P, len(truth_classes_N))
     alignment_P = score_P.pow(ALPHA) * share_P.pow(BETA)
 
     best = _best_per_truth(alignment_P, truth_P, anchor_P, len(truth_classes_N), len(grid.strides_A))
@@ -72,7 +71,7 @@ def assign(
 
     truths = len(truth_classes_N)
     best_overlap_N = _maximum_per(truth_M, overlap_M, truths)
-    if version < ANY_SIZE:
+    if version < Since.ANY_SIZE_HAS_TARGETS:
         best_alignment_N = _maximum_per(truth_M, alignment_M, truths)
         target_score_M = alignment_M * best_overlap_N[truth_M] / (best_alignment_N[truth_M] + _EPSILON)
     else:

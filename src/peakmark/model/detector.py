@@ -139,6 +139,11 @@ def decode(output: HeadOutput) -> tuple[torch.Tensor, torch.Tensor]:
     return boxes_from_distributions(output.box_logits_BAR4, output.grid), output.class_logits_BAC.sigmoid()
 
 
+def tensors_of(model: Detector) -> list[torch.Tensor]:
+    """All that an evaluation of the model depends on: parameters and buffers, in one order."""
+    return [*model.parameters(), *model.buffers()]
+
+
 def build_detector(scale: Scale, classes: int, seed: int) -> Detector:
     """Builds a detector with fresh weights, a pure function of scale, classes and seed."""
     model = Detector(scale, classes)

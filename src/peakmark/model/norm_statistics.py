@@ -17,8 +17,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-_FROM_VERSION = 3
-"""Of the rules of training, see `settings/recipe.py`."""
+from peakmark.settings.recipe import Since
+
 _SHARE_OF_ALL = 10
 """One over the share of what was seen."""
 
@@ -26,9 +26,11 @@ _SHARE_OF_ALL = 10
 def gain(seen: int, momentum: float, version: int) -> float:
     """How many times as far as `momentum` of the way the statistics move after `seen` microbatches; 1 in the end.
 
-    `version`: of the run's rules; before the third, norms are left to themselves.
+    `version`: of the run's rules; by the first ones, norms are left to themselves.
     """
-    return max(1.0, _SHARE_OF_ALL / (_SHARE_OF_ALL + seen) / momentum) if version >= _FROM_VERSION else 1.0
+    if version < Since.STATISTICS_ARE_IN_USE:
+        return 1.0
+    return max(1.0, _SHARE_OF_ALL / (_SHARE_OF_ALL + seen) / momentum)
 
 
 class NormStatistics:

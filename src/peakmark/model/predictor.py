@@ -14,7 +14,7 @@ import torch
 
 from peakmark.geometry.suppression import suppress
 from peakmark.machine.devices import Arithmetic
-from peakmark.model.detector import Detector, decode
+from peakmark.model.detector import Detector, decode, tensors_of
 from peakmark.model.fuse import fused, packed
 from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import HeadOutput
@@ -172,13 +172,9 @@ class ReadyPredictor:
         if self._predictor is None or asked != self._made_for or not same:
             self._predictor = Predictor(model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
             self._made_for, self._model = asked, model
-            self._weights = [tensor.detach().clone() for tensor in _tensors(model)] if shared else []
+            self._weights = [tensor.detach().clone() for tensor in tensors_of(model)] if shared else []
         return self._predictor
 
     def _has_same_weights(self, model: Detector) -> bool:
-        weights = _tensors(model)
+        weights = tensors_of(model)
         return len(weights) == len(self._weights) and all(map(torch.equal, weights, self._weights))
-
-
-def _tensors(model: Detector) -> list[torch.Tensor]:
-    return [*model.parameters(), *model.buffers()]

@@ -34,7 +34,7 @@ class ChangePlan:
     """Why the run can't be bit for bit the one without the stop; empty where it is."""
     expected: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """How far the first epochs may leave their band because of this plan, below (negative) and above it, by the names
-    that `Verdict` uses."""
+    that `Continuity` uses."""
 
     @property
     def dangers(self) -> tuple[PlannedPart, ...]:
@@ -45,7 +45,7 @@ class ChangePlan:
         return tuple(part for part in self.parts if part.fate == "refused")
 
 
-VerdictKind = Literal["continuous", "drifting", "broken", "too early"]
+ContinuityKind = Literal["continuous", "drifting", "broken", "too early"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,10 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Continuity:
     """Whether the epochs after a resume follow from those before it."""
 
-    kind: VerdictKind
+    kind: ContinuityKind
     text: str
     """One sentence for a person."""
     observed: tuple[Observed, ...] = ()

@@ -34,7 +34,7 @@ from peakmark.events import (
     ValidationProgress,
 )
 from peakmark.files import durable
-from peakmark.nouns.resume import Verdict
+from peakmark.nouns.resume import Continuity
 from peakmark.nouns.run import Position
 from peakmark.record.plain_json import as_json
 
@@ -197,5 +197,5 @@ def _counted_from_1(epoch: int | None) -> int | None:
     return None if epoch is None else epoch + 1
 
 
-def _verdict(verdict: Verdict) -> Verdict:
+def _verdict(verdict: Continuity) -> Continuity:
     return replace(verdict, observed=tuple(replace(seen, epoch=seen.epoch + 1) for seen in verdict.observed))

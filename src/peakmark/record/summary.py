@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from peakmark.events import Outcome
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.plain_json import as_json
 

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from peakmark.errors import MachineError
 from peakmark.files.lock import is_held
+from peakmark.nouns.outcome import WAITING
 from peakmark.record import journal
 from peakmark.record.folder import RunFolder
-
-_RESUMABLE = ("interrupted", "out_of_time", "paused")
-"""Not `broken`: a run that on_break=stop ended waits for somebody who names it."""
 
 
 def newest_unfinished(project: Path) -> Path | None:
@@ -60,4 +58,4 @@ def _was_stopped(run: RunFolder) -> bool:
         summary = json.loads(run.summary.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
-    return not isinstance(summary, dict) or summary.get("outcome") in _RESUMABLE
+    return not isinstance(summary, dict) or summary.get("outcome") in WAITING

@@ -25,7 +25,7 @@ from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.release.copying import copy_best
-from peakmark.release.manifest import Manifest, Ruling, identity_of
+from peakmark.release.manifest import CopyDecision, Manifest, identity_of
 
 PAUSES_S = (1.0, 5.0, 20.0, 60.0, 300.0)
 """Before a refused copy is tried again; the last one again and again."""
@@ -240,12 +240,12 @@ class Courier:
         while True:
             last_try = self._hurried
             try:
-                ruling = copy_best(self._store, version.manifest, version.source)
+                decision = copy_best(self._store, version.manifest, version.source)
             except PeakmarkError as error:
                 if not self._try_again(str(error), last_try):
                     return
             else:
-                self._is_there(ruling, version.manifest)
+                self._is_there(decision, version.manifest)
                 return
 
     def _try_again(self, refused: str, last_try: bool) -> bool:
@@ -261,12 +261,12 @@ class Courier:
             self._changed.wait_for(lambda: self._waiting is not None or self._hurried or self._dismissed, pause_s)
             return self._waiting is None and not self._dismissed
 
-    def _is_there(self, ruling: Ruling, manifest: Manifest) -> None:
+    def _is_there(self, decision: CopyDecision, manifest: Manifest) -> None:
         with self._changed:
             if self._refused:
                 self._said.append(Notice(f"{self._store.place} takes copies again."))
             self._refused, self._refusals = "", 0
-            if ruling == "older":
+            if decision == "older":
                 text = f"best.pt of epoch {manifest.epoch} is not copied: {self._store.place} holds a later one."
                 self._said.append(Notice(text, serious=True))
             elif manifest.epoch:

@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from peakmark.errors import MachineError
 from peakmark.files.stores import Store, sha256_of
-from peakmark.release.manifest import Manifest, Ruling, from_bytes, rule, to_bytes
+from peakmark.release.manifest import CopyDecision, Manifest, copy_decision, from_bytes, to_bytes
 
 MANIFEST = "backup.json"
 
 
-def copy_best(store: Store, manifest: Manifest, source: BinaryIO | None) -> Ruling:
+def copy_best(store: Store, manifest: Manifest, source: BinaryIO | None) -> CopyDecision:
     """Brings a backup up to date and says what was done about it; deterministic but for what lies there.
 
     `manifest` lacks what is read off `source`, an open best.pt; without one only the place is claimed and found to be
@@ -26,12 +26,12 @@ def copy_best(store: Store, manifest: Manifest, source: BinaryIO | None) -> Ruli
     if source is not None:
         manifest = replace(manifest, sha256=sha256_of(source), size_bytes=source.seek(0, io.SEEK_END))
     there = store.read(MANIFEST)
-    ruling = rule(None if there is None else from_bytes(there, store.place), manifest)
-    if ruling == "another run's":
+    decision = copy_decision(None if there is None else from_bytes(there, store.place), manifest)
+    if decision == "another run's":
         raise MachineError(f"{store.place} holds the copy of another run; back up to another place.")
-    if ruling == "copy":
+    if decision == "copy":
         store.clean_leftovers()
         if source is not None:
             store.put(manifest.file, source)
         store.put(MANIFEST, io.BytesIO(to_bytes(manifest)))
-    return ruling
+    return decision

@@ -40,7 +40,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateResult:
     """Whether a model passes."""
 
     passed: bool
@@ -83,7 +83,7 @@ def open_requirements(
     return requirements
 
 
-def judge(requirements: Sequence[Requirement], validated: Validated, at: At) -> tuple[Ruling, ...]:
+def rule_on(requirements: Sequence[Requirement], validated: Validated, at: At) -> tuple[Ruling, ...]:
     """Judges each requirement; deterministic.
 
     What can't be measured fails, and so does what has no interval where one is asked for.
@@ -102,11 +102,13 @@ def judge(requirements: Sequence[Requirement], validated: Validated, at: At) -> 
     return tuple(rulings)
 
 
-def verdict_of(requirements: Sequence[Requirement], validated: Validated, at: At, asked: Mapping[str, Any]) -> Verdict:
+def gate_result(
+    requirements: Sequence[Requirement], validated: Validated, at: At, asked: Mapping[str, Any]
+) -> GateResult:
     """Judges all of them; `asked` says which model was validated on what."""
-    rulings = judge(requirements, validated, at)
+    rulings = rule_on(requirements, validated, at)
     evaluation = validated.evaluation
-    return Verdict(
+    return GateResult(
         passed=all(ruling.passed for ruling in rulings),
         rulings=rulings,
         at=at,

@@ -17,7 +17,7 @@ from peakmark.nouns.run import History
 FORMAT = "peakmark-backup"
 FORMAT_VERSION = 1
 
-Ruling = Literal["copy", "same", "older", "another run's"]
+CopyDecision = Literal["copy", "same", "older", "another run's"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def identity_of(provenance: Mapping[str, Any], history: History) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=list).encode()).hexdigest()[:12]
 
 
-def rule(there: Manifest | None, new: Manifest) -> Ruling:
+def copy_decision(there: Manifest | None, new: Manifest) -> CopyDecision:
     """Decides whether a file may replace what lies there."""
     if there is None:
         return "copy"

@@ -23,12 +23,12 @@ from peakmark.checkpoint.writer import save
 from peakmark.errors import MachineError, ModelFileError, SettingsError
 from peakmark.files.durable import write_bytes, write_text
 from peakmark.files.stores import Store, sha256_of_file
+from peakmark.nouns.outcome import OVER
 from peakmark.record.folder import RunFolder
 from peakmark.record.plain_json import as_json
 from peakmark.release.card import Subject, card
 
 CARD, SUMS = "README.md", "SHA256SUMS"
-OVER = ("finished", "early_stopped")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _NUMBERED = re.compile(r"v([0-9]+)")
 

@@ -22,7 +22,7 @@ from peakmark.run.build import bearing_on_result
 from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, mend_best
 from peakmark.run.fitness import evidence_of
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, window_images
+from peakmark.settings.recipe import Recipe, recipe_of, window_images
 from peakmark.state.segments import better_but_gone, segment_begins
 from peakmark.state.state import RunState
 from peakmark.train.optimizer import build_optimizer
@@ -110,7 +110,7 @@ def change_state(
     for group, group_before in zip(state.optimizer.param_groups, before.param_groups, strict=True):
         group["lr"] = group_before["lr"]  # the rate of the last update that was made, for the epoch's record
     if not new_optimizer:
-        nbs_before = Recipe(**state.history.segments[-1].recipe).nbs
+        nbs_before = recipe_of(state.history.segments[-1]).nbs
         ratio = window_images(new.batch, recipe.nbs) / window_images(old.batch, nbs_before)
         _carry_moments(before, state.optimizer, ratio)
     if arithmetic.needs_scaler and state.scaler is None:

@@ -33,7 +33,7 @@ from peakmark.run.weights import find_model
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse_changes
 from peakmark.settings.plain import from_plain
-from peakmark.settings.recipe import Recipe, mosaic_is_open, recipe
+from peakmark.settings.recipe import Recipe, mosaic_is_open, mosaic_is_open_in, recipe, recipe_of
 from peakmark.state.segments import next_horizon, next_recipe
 from peakmark.train.schedule import decay
 from peakmark.train.windows import epoch_windows
@@ -96,7 +96,7 @@ def compare(stopped: StoppedRun, wishes: Wishes) -> Planned:
     parsed = parse_changes(old, wishes.changes)
     spec = _spec(checkpoint, parsed.settings, wishes)
     new = by_number(parsed.settings, spec.names)
-    version = Recipe(**checkpoint.history.segments[-1].recipe).version
+    version = recipe_of(checkpoint.history.segments[-1]).version
     data = open_data(new, spec, wishes.fitness, version)
     if data.fitness is not None:
         check_same_function(data.fitness, checkpoint.history)
@@ -141,13 +141,13 @@ def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
 
 def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:
     segment, data = checkpoint.history.segments[-1], checkpoint.provenance["data"]
-    chosen, epoch = Recipe(**segment.recipe), _next_epoch(checkpoint.position)
+    chosen, epoch = recipe_of(segment), _next_epoch(checkpoint.position)
     return Side(
         settings=old,
         recipe=chosen,
         horizon=segment.horizon,
         rate=_rate(old, chosen, segment.horizon, epoch),
-        mosaic_open=mosaic_is_open(chosen.close_mosaic, segment.horizon, epoch),
+        mosaic_open=mosaic_is_open_in(segment, epoch),
         architecture=checkpoint.architecture,
         names=checkpoint.names,
         arithmetic=Arithmetic.from_plain(checkpoint.arithmetic),

@@ -23,6 +23,7 @@ from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observe
 from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import StopReason, StopRequest
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import OVER
 from peakmark.nouns.resume import ChangePlan
 from peakmark.nouns.run import Decision, Position
 from peakmark.record.folder import RunFolder
@@ -249,7 +250,7 @@ class _Side:
     def come_to(self, goal: _Goal) -> Checkpoint:
         """Goes on to a step or a place, or to the run's end where that comes first, and gives the state there."""
         self._stop.goal, self._keeper.caught = goal, None
-        self.over = self._loop.run() in ("finished", "early_stopped")
+        self.over = self._loop.run() in OVER
         return self._keeper.caught or capture(self._run.state, self._run.facts)
 
     def _watch(self, event: Event) -> None:

@@ -49,7 +49,7 @@ from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import recipe_of
 from peakmark.state.capture import capture
 from peakmark.state.state import RunState
 
@@ -146,7 +146,7 @@ def _over(planned: Planned, state: RunState) -> tuple[str, ...]:
     """Says that there is nothing left to train, where that is so."""
     history, position, settings = state.history, state.position, planned.after.settings
     stopped = bool(history.records) and position.images == 0 and position.phase == "train"
-    decision = stopped and decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe)))
+    decision = stopped and decide(history, rules_of(settings, recipe_of(history.segments[-1])))
     if position.epoch >= settings.epochs:
         more = f"more epochs go on from here: epochs={settings.epochs + 50}"
     elif decision and decision.stop:

@@ -12,13 +12,13 @@ from typing import Literal
 
 from peakmark.events import EpochEnded, Event, Observer, SeamJudged
 from peakmark.machine.stopping import StopRequest
-from peakmark.nouns.resume import Cause, Verdict
+from peakmark.nouns.resume import Cause, Continuity
 from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
 from peakmark.resume.compare import Planned
 from peakmark.resume.health.causes import with_command
-from peakmark.resume.health.continuity import as_proven, judge
+from peakmark.resume.health.continuity import as_proven, continuity_of
 from peakmark.resume.health.diagnosis import NOTHING_FOUND, diagnose, resumptions
 from peakmark.settings.fields import ResumeSettings
 
@@ -32,7 +32,7 @@ class SeamWatch:
     first_epoch: int
     epochs: int
     on_break: OnBreak
-    look: Callable[[History], Verdict]
+    look: Callable[[History], Continuity]
     _told: bool = field(default=False, init=False)
 
     def __call__(self, event: Event, history: History, tell: Observer, stop: StopRequest) -> None:
@@ -51,19 +51,21 @@ class SeamWatch:
 
 def looking_at(
     journal: Path, *, watch: int, found: Sequence[Cause], data_changes: Sequence[str]
-) -> Callable[[History], Verdict]:
+) -> Callable[[History], Continuity]:
     """Gives what judges the seam of the newest resume in a journal, with the causes where it broke.
 
     The journal knows what was announced, also by a resume just before this one that changed more than it did.
     """
 
-    def look(history: History) -> Verdict:
+    def look(history: History) -> Continuity:
         events = read_journal(journal)
         told = resumptions(events)
         if not told:
-            return Verdict("too early", f"{journal} doesn't tell of this resume, so its first epochs can't be judged.")
+            return Continuity(
+                "too early", f"{journal} doesn't tell of this resume, so its first epochs can't be judged."
+            )
         resumption = told[-1]
-        verdict = judge(history, first_epoch=resumption.first_epoch, watch=watch, expected=resumption.expected)
+        verdict = continuity_of(history, first_epoch=resumption.first_epoch, watch=watch, expected=resumption.expected)
         if resumption.proven:
             return as_proven(verdict)
         if verdict.kind != "broken":

@@ -53,7 +53,7 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.class_weights import weights_in_words
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe
+from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe, recipe_of
 from peakmark.state.capture import RunFacts, result_settings
 from peakmark.state.state import RunState
 from peakmark.train.advice import Facts, advise
@@ -84,7 +84,7 @@ class PreparedRun:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(**self.state.history.segments[-1].recipe)
+        return recipe_of(self.state.history.segments[-1])
 
     @property
     def objective(self) -> Objective:
@@ -169,7 +169,7 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
     return RunState(
         model=model,
         ema=ema,
-        optimizer=build_optimizer(model, Recipe(**segment.recipe)),
+        optimizer=build_optimizer(model, recipe_of(segment)),
         scaler=torch.amp.GradScaler(arithmetic.device.partition(":")[0]) if arithmetic.needs_scaler else None,
         history=History(segments=(segment,)),
     )
@@ -177,7 +177,7 @@ def new_state(settings: Settings, model: Detector, arithmetic: Arithmetic, segme
 
 def _about_class_weights(state: RunState, data: OpenData) -> tuple[str, ...]:
     segment = state.history.segments[-1]
-    weights = Recipe(**segment.recipe).class_weights
+    weights = recipe_of(segment).class_weights
     if not weights:
         return ()
     return (weights_in_words(segment.settings["cls_pw"], weights, data.train_objects_per_class, data.names),)
@@ -219,7 +219,7 @@ def assemble(
         loader=TrainLoader(index, images, settings, workers, run.recipe.version),
         stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
         validate=_validator(run, folder, stop, observe),
-        decide=lambda history: decide(history, rules_of(settings, Recipe(**history.segments[-1].recipe))),
+        decide=lambda history: decide(history, rules_of(settings, recipe_of(history.segments[-1]))),
         keeper=checkpointer,
         stop=stop,
         observe=observe,

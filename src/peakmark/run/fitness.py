@@ -22,7 +22,7 @@ from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.formula.terms import Metric
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections
-from peakmark.nouns.run import History
+from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
 
 _SAME = 1e-9
@@ -53,6 +53,11 @@ def evidence_of(folder: RunFolder, epoch: int) -> Evidence | None:
         return read(folder.evidence_file(epoch))
     except DataError:
         return None
+
+
+def value_again(fitness: Fitness, folder: RunFolder, record: EpochRecord) -> float | None:
+    """Gives an epoch's value by any fitness, from its record and, where that doesn't say it, from its evidence."""
+    return fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
 
 
 def check_same_function(fitness: Fitness, history: History) -> None:

@@ -28,11 +28,10 @@ from peakmark.model.predictor import Thresholds
 from peakmark.run.fitness import open_fitness
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
+from peakmark.settings.recipe import Since
 from peakmark.train.advice import MOST_WORKERS
 from peakmark.validation.validation import ValidationSet
 
-_OUTLINES_FROM = 3
-"""The version of the rules of training (`settings/recipe.py`) since which polygons are turned as such."""
 _CACHE_SHARE = 0.25
 """Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
 
@@ -106,7 +105,7 @@ def open_data(settings: Settings, spec: DatasetSpec, function: FitnessFunction |
         single_class=settings.single_cls,
     )
     with found.gathered():
-        train_index = open_split("train", with_outlines=version >= _OUTLINES_FROM)
+        train_index = open_split("train", with_outlines=version >= Since.POLYGONS_ARE_TURNED)
     with found.gathered():
         if settings.val:
             val_index = open_split("val")

@@ -26,6 +26,7 @@ from peakmark.events import Notice, Observer, ResumePlanned
 from peakmark.files.disk import bytes_in
 from peakmark.files.durable import clean_leftovers, write_text
 from peakmark.files.lock import RunLock
+from peakmark.nouns.outcome import OVER
 from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -38,7 +39,7 @@ from peakmark.record.summary import summarise
 from peakmark.run.build import bearing_on_result
 from peakmark.run.disk.kept_weights import mend_best
 from peakmark.run.end.how_sure import how_sure
-from peakmark.run.fitness import evidence_of
+from peakmark.run.fitness import evidence_of, value_again
 from peakmark.selection.best import best_record, by_fitness, fitness_of
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
@@ -98,7 +99,7 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
     history = checkpoint.history
     kept = kept_epochs(folder.weights, history)
     by = fitness_by(settings.fitness, checkpoint.names, function)
-    judged = judged_again(history, lambda record: _value(by, folder, record), {r.epoch for r in history.records})
+    judged = judged_again(history, lambda record: value_again(by, folder, record), {r.epoch for r in history.records})
     before = {record.epoch: record.fitness for record in history.records}
     was_best = best_record(history)
     ranked = by_fitness(judged)
@@ -119,10 +120,6 @@ def choose(folder: RunFolder, fitness: Any, function: FitnessFunction | None) ->
         ),
         was_best=was_best.epoch if was_best else None,
     )
-
-
-def _value(fitness: Fitness, folder: RunFolder, record: EpochRecord) -> float | None:
-    return fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
 
 
 def choose_again(
@@ -225,7 +222,7 @@ def _write_summary(
 ) -> None:
     """Writes summary.json again, with what the run's end said of all but the choice."""
     folder, settings = choice.folder, choice.settings
-    is_over = before["outcome"] in ("finished", "early_stopped")
+    is_over = before["outcome"] in OVER
     summary = summarise(
         changed.history,
         best_epoch=best.epoch if best else None,

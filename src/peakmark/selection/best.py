@@ -1,7 +1,7 @@
 """Which epoch is best? The one with the highest fitness; of equals the later. A pure function of the history.
 
 A later epoch that equals an earlier one was trained longer: where nothing is found yet, all are 0, and the first would
-be the worst of them. Runs that began before version 3 of the rules of training keep the earlier one of equals.
+be the worst of them. By the rules of training that older runs keep, it is the earlier one.
 It must not know how fitness is computed, nor any file or clock.
 """
 
@@ -11,9 +11,7 @@ import math
 from collections.abc import Iterator
 
 from peakmark.nouns.run import EpochRecord, History
-
-_LATER_OF_EQUALS = 3
-"""The version of the rules of training, see `settings/recipe.py`."""
+from peakmark.settings.recipe import Since
 
 
 def best_record(history: History) -> EpochRecord | None:
@@ -26,7 +24,7 @@ def by_fitness(history: History) -> list[EpochRecord]:
     """Gives the epochs that can be best, the best first."""
     if not history.records:
         return []
-    later_first = -1 if history.segments[-1].recipe["version"] >= _LATER_OF_EQUALS else 1
+    later_first = -1 if history.segments[-1].recipe["version"] >= Since.LATER_OF_EQUALS_IS_BEST else 1
     return sorted(candidates(history), key=lambda record: (-fitness_of(record), later_first * record.epoch))
 
 

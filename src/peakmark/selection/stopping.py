@@ -8,6 +8,7 @@ from __future__ import annotations
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.selection.best import candidates, counts, fitness_of
 from peakmark.selection.rules import Rules
+from peakmark.settings.recipe import mosaic_is_open
 
 
 def patience_left(history: History, rules: Rules) -> int | None:
@@ -40,8 +41,8 @@ def closes_first(history: History, rules: Rules) -> bool:
 
     Without it an early stop would hand out weights that were trained on mosaics alone.
     """
-    done, horizon = history.records[-1].epoch + 1, history.segments[-1].horizon
-    return 0 < rules.closing_epochs < horizon - done + 1
+    last, horizon = history.records[-1].epoch, history.segments[-1].horizon
+    return rules.closing_epochs > 0 and mosaic_is_open(rules.closing_epochs, horizon, last)
 
 
 def _reference(history: History, min_delta: float) -> EpochRecord | None:

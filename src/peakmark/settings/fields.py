@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
+from peakmark.settings import shared_settings as shared
 from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
@@ -27,28 +28,16 @@ from peakmark.settings.declaration import (
 )
 from peakmark.settings.fields_of_use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.shared_words import (
-    ALL_CLASSES,
     AUGMENTATION,
-    BAD_LABELS,
-    BEST_DEVICE,
-    BY_MACHINE,
     CACHE,
-    CLASSES,
     DETECTION,
-    DEVICE,
-    EXIST_OK,
     INPUT,
     LENGTH,
     LOSS,
     MACHINE,
-    MAX_IMAGE_PIXELS,
-    MAX_PIXELS,
-    MOST_PIXELS_DECODED,
     OPTIMISATION,
     OUTPUT,
     SEAM,
-    VERIFY,
-    WORKERS,
     BadLabels,
     Fitness,
     StopPhase,
@@ -74,17 +63,15 @@ class Settings(SettingsModel):
     model: Text = setting(
         "yolov8n.yaml", "yolov8n, s, m, l or x (.yaml), or a checkpoint to fine-tune", INPUT, "content"
     )
-    data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
+    data: Text = shared.data()
     pretrained: Checkpoint = setting(
         None, "a checkpoint whose weights the run starts from", INPUT, "content", unset="random weights"
     )
     imgsz: Whole = setting(640, "side of the square images, a multiple of 32", INPUT, "result", unit="px", ge=32)
     fraction: Real = setting(1.0, "share of the training images that is used", INPUT, "result", gt=0, le=1)
-    bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
-    max_image_pixels: Whole = setting(
-        MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
-    )
-    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES, added=True)
+    bad_labels: BadLabels = shared.bad_labels()
+    max_image_pixels: Whole = shared.max_image_pixels()
+    classes: Classes = shared.classes(added=True)
     single_cls: bool = setting(False, "treat all classes as one", INPUT, "result")
     seed: Whole = setting(0, "the number that every random draw is keyed by", INPUT, "result", ge=0)
 
@@ -217,7 +204,7 @@ class Settings(SettingsModel):
     )
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
 
-    device: Device | None = setting(None, DEVICE, MACHINE, "execution", unset=BEST_DEVICE)
+    device: Device | None = shared.device()
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
     threads: Whole | None = setting(
         None,
@@ -229,14 +216,14 @@ class Settings(SettingsModel):
     )
     deterministic: bool = setting(True, "only kernels that give the same bits each time", MACHINE, "result")
     compile: bool = setting(False, "compile the network for this machine before its first step", MACHINE, "result")
-    workers: Whole | None = setting(None, WORKERS, MACHINE, "execution", unit="threads", unset=BY_MACHINE, ge=0)
+    workers: Whole | None = shared.workers()
     cache: Cache = setting("auto", CACHE, MACHINE, "execution")
     profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")
-    verify: Verify = setting("full", VERIFY, MACHINE, "execution")
+    verify: Verify = shared.verify()
 
-    project: Text = setting("runs/detect", "folder that the run's folder lies in", OUTPUT, "output")
-    name: Text = setting("train", "name of the run's folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
+    project: Text = shared.project("the run's")
+    name: Text = shared.name("train", of="the run's folder")
+    exist_ok: bool = shared.exist_ok()
     keep: Whole = setting(
         3, "keep the weights of the best n epochs (1: only best.pt)", OUTPUT, "output", unit="epochs", ge=1
     )
@@ -259,7 +246,7 @@ class Settings(SettingsModel):
         "output",
         unset="no copy",
     )
-    plots: bool = setting(True, "draw the pictures", OUTPUT, "output")
+    plots: bool = shared.plots()
 
 
 class ResumeSettings(SettingsModel):
@@ -293,12 +280,10 @@ class ResumeSettings(SettingsModel):
 class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
-    data: Text = setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
-    bad_labels: BadLabels = setting("refuse", BAD_LABELS, INPUT, "content")
-    max_image_pixels: Whole = setting(
-        MAX_IMAGE_PIXELS, MAX_PIXELS, INPUT, "content", unit="px", ge=1, le=MOST_PIXELS_DECODED
-    )
-    classes: Classes = setting(None, CLASSES, INPUT, "result", unset=ALL_CLASSES)
+    data: Text = shared.data()
+    bad_labels: BadLabels = shared.bad_labels()
+    max_image_pixels: Whole = shared.max_image_pixels()
+    classes: Classes = shared.classes()
     single_cls: bool = setting(False, "look at all classes as one", INPUT, "result")
     fix: Literal["split"] | None = setting(
         None,
@@ -307,9 +292,9 @@ class AuditSettings(SettingsModel):
         "output",
         unset="none",
     )
-    project: Text = setting("runs/detect", "folder that the audit's folder lies in", OUTPUT, "output")
-    name: Text = setting("audit", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
+    project: Text = shared.project("the audit's")
+    name: Text = shared.name("audit")
+    exist_ok: bool = shared.exist_ok()
 
 
 class CompareSettings(SettingsModel):
@@ -322,9 +307,9 @@ class CompareSettings(SettingsModel):
         "result",
         unset="what their best epochs were chosen by, or map50_95 where that differs",
     )
-    project: Text = setting("runs/detect", "folder that the comparison's folder lies in", OUTPUT, "output")
-    name: Text = setting("compare", "name of the folder; a number follows where it is taken", OUTPUT, "output")
-    exist_ok: bool = setting(False, EXIST_OK, OUTPUT, "output")
+    project: Text = shared.project("the comparison's")
+    name: Text = shared.name("compare")
+    exist_ok: bool = shared.exist_ok()
 
 
 class PromoteSettings(SettingsModel):

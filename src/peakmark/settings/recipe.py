@@ -8,12 +8,8 @@ The nominal batch is YOLO's 64 images where a run is long. A short run on few im
 many each: 30 epochs of 205 images come to 96. So it gathers fewer, as many as leave it enough updates, but a microbatch
 and 8 at least.
 
-A recipe has a version, since rules of training change as more is learnt; a run keeps the rules that it began with:
-1: as published for YOLOv8.
-2: objects of any size get targets, also those that lie between all anchors (`loss/assignment.py`).
-3: batch-norm statistics are of weights that are still in use (`model/norm_statistics.py`); hue is shifted, not
-   multiplied; polygons are turned with their image, not the boxes around them (`data/augment/outlines.py`); the later
-   of two epochs of equal fitness is the better one; updates are computed in one pass (`train/optimizer.py`).
+A recipe has a version, since rules of training change as more is learnt; a run keeps the rules that it began with.
+`Since` lists what each version changed; version 1 is as published for YOLOv8.
 """
 
 from __future__ import annotations
@@ -21,13 +17,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from peakmark.nouns.run import Segment
 from peakmark.settings.class_weights import class_weights
 from peakmark.settings.fields import Settings
 
 VERSION = 3
 """Of the rules by which new runs train."""
+
+
+class Since:
+    """From which version of the rules of training on something holds; ask `version >= Since.HUE_IS_SHIFTED`."""
+
+    ANY_SIZE_HAS_TARGETS: Final = 2
+    """Objects of any size get targets, also those that lie between all anchors (`loss/assignment.py`)."""
+    STATISTICS_ARE_IN_USE: Final = 3
+    """Batch-norm statistics are of weights that are still in use (`model/norm_statistics.py`)."""
+    HUE_IS_SHIFTED: Final = 3
+    """Before, it was multiplied, which leaves red red (`data/augment/plan.py`)."""
+    POLYGONS_ARE_TURNED: Final = 3
+    """With their image; before, the boxes around them were (`data/augment/outlines.py`)."""
+    LATER_OF_EQUALS_IS_BEST: Final = 3
+    """Of two epochs of equal fitness; before, the earlier one (`selection/best.py`)."""
+    UPDATES_TAKE_ONE_PASS: Final = 3
+    """They are computed in one pass over the memory, which rounds otherwise (`train/optimizer.py`)."""
+
+
 SHORT_RUN_UPDATES = 10_000
 ENOUGH_UPDATES = 1_500
 """With fewer a run ends before it has learnt what its images can teach (`docs/accuracy.md`)."""
@@ -65,6 +81,11 @@ class Recipe:
         """Gives what a segment keeps of it. Without class weights, the very keys that it had before there were any."""
         plain = dataclasses.asdict(self)
         return plain if self.class_weights else {key: value for key, value in plain.items() if key != "class_weights"}
+
+
+def recipe_of(segment: Segment) -> Recipe:
+    """Gives the recipe that was settled where the segment began."""
+    return Recipe(**segment.recipe)
 
 
 def recipe(settings: Settings, *, classes: int, images: int, objects: Sequence[int] = ()) -> Recipe:
@@ -114,7 +135,21 @@ def mosaic_is_open(closing_epochs: int, horizon: int, epoch: int) -> bool:
 
     Epochs beyond the horizon are in the phase of its last one.
     """
-    return min(epoch, horizon - 1) < horizon - closing_epochs
+    return min(epoch, horizon - 1) < _first_closed(closing_epochs, horizon)
+
+
+def mosaic_is_open_in(segment: Segment, epoch: int) -> bool:
+    """Whether mosaic, mixup and cutmix may happen in an epoch of this segment."""
+    return mosaic_is_open(recipe_of(segment).close_mosaic, segment.horizon, epoch)
+
+
+def first_closed_epoch(segment: Segment) -> int:
+    """Gives the epoch that the closing begins with; the horizon itself where there is none."""
+    return _first_closed(recipe_of(segment).close_mosaic, segment.horizon)
+
+
+def _first_closed(closing_epochs: int, horizon: int) -> int:
+    return horizon - closing_epochs
 
 
 def weight_decay(settings: Settings, nbs: int) -> float:

@@ -22,6 +22,7 @@ from peakmark.settings.fields import (
     Settings,
     ValSettings,
 )
+from peakmark.settings.recipe import mosaic_is_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _warmup(settings: Settings, given: Set[str]) -> Iterator[Finding]:
 def _mosaic_closed(settings: Settings, given: Set[str]) -> Iterator[Finding]:
     if settings.mosaic == 0:
         yield from _no_effect({"close_mosaic"} & given, "mosaic=0: there is none to close")
-    elif settings.close_mosaic is not None and settings.close_mosaic >= settings.epochs:
+    elif settings.close_mosaic is not None and not mosaic_is_open(settings.close_mosaic, settings.epochs, epoch=0):
         yield Note(
             f"close_mosaic={settings.close_mosaic} covers all of epochs={settings.epochs}, "
             "so mosaic is never on; close_mosaic=0 keeps it on."

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from peakmark.model.detector import Detector
+from peakmark.model.detector import Detector, tensors_of
 
 _DECAY = 0.9999
 _RAMP_UPDATES = 2000
@@ -22,14 +22,10 @@ def update_ema(ema: Detector, model: Detector, updates: int) -> None:
     """Moves the average, buffers included, towards the model after its update number `updates` (1 for the first)."""
     share = 1 - ema_decay(updates)
     averages, currents = [], []
-    for average, current in zip(_tensors(ema), _tensors(model), strict=True):
+    for average, current in zip(tensors_of(ema), tensors_of(model), strict=True):
         if average.is_floating_point():
             averages.append(average)
             currents.append(current)
         else:
             average.copy_(current)  # counters of batches: an average of them means nothing
     torch._foreach_lerp_(averages, currents, share)
-
-
-def _tensors(model: Detector) -> list[torch.Tensor]:
-    return [*model.parameters(), *model.buffers()]

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, Outcome, StepSkipped
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, StepSkipped
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import Recipe, first_closed_epoch, mosaic_is_open_in, recipe_of
 from peakmark.state.segments import closing_segment
 from peakmark.state.state import OpenEpoch, RunState
 from peakmark.train.schedule import rates
@@ -125,7 +126,7 @@ class Loop:
         """Trains what is left of the open epoch; False where a stop came first. Ends ready to validate."""
         state, epoch = self.state, self.state.position.epoch
         windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
-        is_open = mosaic_is_open(self.recipe.close_mosaic, self.segment.horizon, epoch)
+        is_open = mosaic_is_open_in(self.segment, epoch)
         self.observe(EpochStarted(epoch, self.epochs, len(self.loader), is_open and self.settings.mosaic > 0))
         parts = [part for window in windows for part in window.microbatches]
         batches = self.loader.batches(epoch, parts, mosaic_open=is_open)
@@ -241,7 +242,7 @@ class Loop:
     @property
     def recipe(self) -> Recipe:
         """The open segment's."""
-        return Recipe(**self.segment.recipe)
+        return recipe_of(self.segment)
 
     @property
     def epochs(self) -> int:
@@ -265,7 +266,7 @@ class _Watch:
         sums.dfl += losses.dfl * count
         sums.images += count
         number = self._done // loop.settings.batch
-        if number < BATCHES_SHOWN and self._epoch in (0, loop.segment.horizon - loop.recipe.close_mosaic):
+        if number < BATCHES_SHOWN and self._epoch in (0, first_closed_epoch(loop.segment)):
             loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))
         self._done += count
         loop.observe(

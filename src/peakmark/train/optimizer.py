@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import Recipe, Since
 
 _BETA2 = 0.999
-_FUSED_FROM = 3
-"""The version of the rules of training, see `settings/recipe.py`."""
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -33,7 +31,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": biases, "weight_decay": 0.0},
     ]
     # One pass over the memory instead of a dozen, a fifth of the time. It rounds otherwise, so a run keeps what it has.
-    fused = recipe.version >= _FUSED_FROM
+    fused = recipe.version >= Since.UPDATES_TAKE_ONE_PASS
     if recipe.optimizer == "SGD":
         return SGD(groups, lr=recipe.lr0, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=fused)
     kind = AdamW if recipe.optimizer == "AdamW" else Adam

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from peakmark.nouns.run import Segment
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe
+from peakmark.settings.recipe import recipe_of
 from peakmark.train.windows import Window
 
 
@@ -30,7 +30,7 @@ def rates(settings: Settings, segment: Segment, epoch: int, window: Window) -> R
     The decay moves once an epoch, as the field's curves show it; the warm-up moves with every update, from 0 for
     weights and norms and from `warmup_bias_lr` for biases, to the epoch's rate.
     """
-    recipe, warmup = Recipe(**segment.recipe), window.warmup
+    recipe, warmup = recipe_of(segment), window.warmup
     lr = recipe.lr0 * decay(settings, segment.horizon, epoch)
     return Rates(
         weights_lr=window.rewarm * lr * warmup,

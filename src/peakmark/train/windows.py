@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from peakmark.data.loader import Microbatch
 from peakmark.nouns.run import Segment
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, window_microbatches
+from peakmark.settings.recipe import recipe_of, window_microbatches
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def epoch_windows(settings: Settings, segment: Segment, images: int, epoch: int)
     parts = [Microbatch(first, min(settings.batch, images - first)) for first in range(begin, images, settings.batch)]
     per_epoch = -(-images // settings.batch)
     before = epoch * per_epoch + per_epoch - len(parts)
-    full = window_microbatches(settings.batch, Recipe(**segment.recipe).nbs)
+    full = window_microbatches(settings.batch, recipe_of(segment).nbs)
     warmup_microbatches = settings.warmup_epochs * per_epoch
     windows = []
     start = 0

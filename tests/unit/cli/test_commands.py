@@ -12,8 +12,9 @@ import pytest
 import peakmark
 from peakmark.cli.main import app, run
 from peakmark.errors import DataError, MachineError, SettingsError, TrainingError
-from peakmark.events import Notice, Observer, Outcome, ResumePlanned, RunEnded
+from peakmark.events import Notice, Observer, ResumePlanned, RunEnded
 from peakmark.nouns.evaluation import Curves, Evaluation
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.resume import ChangePlan, Fate, PlannedPart
 from peakmark.nouns.run import Position
 

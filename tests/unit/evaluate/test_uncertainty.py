@@ -10,12 +10,12 @@ from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, Judgement, estimate, judge, leads, student_95
+from peakmark.evaluate.uncertainty import FEWEST_RESAMPLES, BestOfSeveral, best_of_several, estimate, leads, student_95
 
 EPOCHS, IMAGES, CASES = 15, 100, 300
 
 
-def judged(truth_E: np.ndarray, seed: int, *, resamples: int = 200) -> tuple[Judgement, np.ndarray]:
+def judged(truth_E: np.ndarray, seed: int, *, resamples: int = 200) -> tuple[BestOfSeveral, np.ndarray]:
     """Measures epochs whose noise has a part in common, in a world of bell curves."""
     rng = np.random.default_rng((17, seed))
 
@@ -23,10 +23,10 @@ def judged(truth_E: np.ndarray, seed: int, *, resamples: int = 200) -> tuple[Jud
         return 0.02 * rng.normal(size=draws) + 0.012 * rng.normal(size=(len(truth_E), draws))
 
     values_E = truth_E + noise(1)[:, 0]
-    judgement = judge(values_E, values_E[:, None] + noise(resamples), IMAGES)
-    assert judgement is not None
-    assert judgement.best == np.argmax(values_E)
-    return judgement, values_E
+    several = best_of_several(values_E, values_E[:, None] + noise(resamples), IMAGES)
+    assert several is not None
+    assert several.best == np.argmax(values_E)
+    return several, values_E
 
 
 WORLDS = {
@@ -41,10 +41,10 @@ def test_the_correction_takes_off_what_being_chosen_added(world: str) -> None:
     truth_E = WORLDS[world]
     naive, corrected = [], []
     for case in range(CASES):
-        judgement, values_E = judged(truth_E, case)
+        several, values_E = judged(truth_E, case)
         common = (values_E - truth_E).mean()  # what all epochs share says nothing of the choice, and only adds noise
-        naive.append(values_E.max() - truth_E[judgement.best] - common)
-        corrected.append(judgement.corrected.value - truth_E[judgement.best] - common)
+        naive.append(values_E.max() - truth_E[several.best] - common)
+        corrected.append(several.corrected.value - truth_E[several.best] - common)
     assert np.mean(naive) > 0.008
     # A quarter is promised. Where all are alike nothing else moves the number, and more can be asked.
     most = 0.12 if world == "all alike" else 0.25
@@ -56,14 +56,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say(world: str) -> None:
     truth_E = WORLDS[world]
     of_best, of_lead, with_best_tied = [], [], []
     for case in range(CASES):
-        judgement, _ = judged(truth_E, case)
-        chosen = truth_E[judgement.best]
-        of_best.append(judgement.corrected.low <= chosen <= judgement.corrected.high)
-        last = judgement.ahead[-1]
-        if judgement.best != EPOCHS - 1:
+        several, _ = judged(truth_E, case)
+        chosen = truth_E[several.best]
+        of_best.append(several.corrected.low <= chosen <= several.corrected.high)
+        last = several.ahead[-1]
+        if several.best != EPOCHS - 1:
             of_lead.append(last.low <= chosen - truth_E[-1] <= last.high)
-        with_best_tied.append(int(np.argmax(truth_E)) in judgement.tied)
-        assert judgement.best in judgement.tied
+        with_best_tied.append(int(np.argmax(truth_E)) in several.tied)
+        assert several.best in several.tied
     assert 0.91 <= np.mean(of_best) <= 0.99
     assert 0.90 <= np.mean(of_lead) <= 0.99
     assert np.mean(with_best_tied) >= 0.93
@@ -72,26 +72,26 @@ def test_intervals_hold_the_truth_as_often_as_they_say(world: str) -> None:
 def test_a_clear_best_needs_no_correction_and_has_no_ties() -> None:
     truth_E = np.linspace(0.1, 0.4, EPOCHS)
     truth_E[9] = 0.9
-    judgement, values_E = judged(truth_E, 0)
-    assert judgement.tied == (9,)
-    assert judgement.corrected.value == pytest.approx(values_E[9], abs=0.004)
-    assert all(lead.is_above_zero for e, lead in enumerate(judgement.ahead) if e != 9)
-    assert judgement.ahead[9].value == judgement.ahead[9].standard_error == 0.0
+    several, values_E = judged(truth_E, 0)
+    assert several.tied == (9,)
+    assert several.corrected.value == pytest.approx(values_E[9], abs=0.004)
+    assert all(lead.is_above_zero for e, lead in enumerate(several.ahead) if e != 9)
+    assert several.ahead[9].value == several.ahead[9].standard_error == 0.0
 
 
 def test_what_is_hard_for_all_drops_out_of_a_lead() -> None:
-    judgement, _ = judged(np.array([0.5, 0.6]), 1)
-    assert judgement.fitness[1].standard_error == pytest.approx(np.hypot(0.02, 0.012), rel=0.2)
-    assert judgement.ahead[0].standard_error == pytest.approx(0.012 * np.sqrt(2), rel=0.2)
+    several, _ = judged(np.array([0.5, 0.6]), 1)
+    assert several.fitness[1].standard_error == pytest.approx(np.hypot(0.02, 0.012), rel=0.2)
+    assert several.ahead[0].standard_error == pytest.approx(0.012 * np.sqrt(2), rel=0.2)
 
 
 def test_equal_epochs_are_tied_and_the_first_is_best() -> None:
-    judgement = judge([0.5, 0.5, 0.5], np.full((3, 200), 0.5), IMAGES)
-    assert judgement is not None
-    assert judgement.best == 0
-    assert judgement.tied == (0, 1, 2)
-    assert judgement.corrected.value == 0.5
-    assert not any(lead.is_above_zero for lead in judgement.ahead)
+    several = best_of_several([0.5, 0.5, 0.5], np.full((3, 200), 0.5), IMAGES)
+    assert several is not None
+    assert several.best == 0
+    assert several.tied == (0, 1, 2)
+    assert several.corrected.value == 0.5
+    assert not any(lead.is_above_zero for lead in several.ahead)
 
 
 def test_resamples_without_a_fitness_are_left_out_and_too_few_say_nothing() -> None:
@@ -99,9 +99,11 @@ def test_resamples_without_a_fitness_are_left_out_and_too_few_say_nothing() -> N
     resampled_EB = 0.5 + 0.01 * rng.normal(size=(2, 2 * FEWEST_RESAMPLES))
     some_missing = resampled_EB.copy()
     some_missing[0, :FEWEST_RESAMPLES] = np.nan
-    assert judge([0.5, 0.4], some_missing, IMAGES) == judge([0.5, 0.4], resampled_EB[:, FEWEST_RESAMPLES:], IMAGES)
+    assert best_of_several([0.5, 0.4], some_missing, IMAGES) == best_of_several(
+        [0.5, 0.4], resampled_EB[:, FEWEST_RESAMPLES:], IMAGES
+    )
     some_missing[1, FEWEST_RESAMPLES] = np.nan
-    assert judge([0.5, 0.4], some_missing, IMAGES) is None
+    assert best_of_several([0.5, 0.4], some_missing, IMAGES) is None
 
 
 def test_an_interval_of_few_images_is_wider_as_student_has_it() -> None:

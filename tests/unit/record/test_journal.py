@@ -25,7 +25,7 @@ from peakmark.events import (
     ValidationProgress,
 )
 from peakmark.nouns.losses import Losses
-from peakmark.nouns.resume import Cause, ChangePlan, Observed, PlannedPart, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity, Observed, PlannedPart
 from peakmark.nouns.run import Decision, EpochRecord, Position
 from peakmark.nouns.timings import Timings
 from peakmark.record.journal import Journal, mark_superseded, read
@@ -54,7 +54,7 @@ def epoch_of(epoch: int) -> list[Event]:
         Notice(f"validating {epoch}"),
         EpochEnded(record, Decision(epoch, True, epoch, 0.5, False, False, None, "why"), 3),
         Notice(f"after {epoch}"),
-        SeamJudged(Verdict("continuous", "As before."), epoch),
+        SeamJudged(Continuity("continuous", "As before."), epoch),
     ]
 
 
@@ -182,7 +182,7 @@ def test_a_resume_and_its_seam_are_told_whole(tmp_path: Path):
     seen = Observed(6, "train/box", 1.5, 1.0, 0.05, 0.1)
     cause = Cause("rate jump", "lr0 is 10 times as high", "go back to lr0=0.01", 0.9)
     journal(ResumePlanned(tmp_path, plan, Position(5, 8, "train", 17)))
-    journal(SeamJudged(Verdict("broken", "Broken.", (seen,), (cause,)), 6))
+    journal(SeamJudged(Continuity("broken", "Broken.", (seen,), (cause,)), 6))
     planned, judged = read(path)
     assert (planned["epoch"], planned["images"], planned["phase"], planned["step"]) == (6, 8, "train", 17)
     assert planned["plan"] == {

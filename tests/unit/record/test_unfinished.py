@@ -11,8 +11,9 @@ import pytest
 from peakmark import YOLO
 from peakmark.api.runs import run_to_resume
 from peakmark.errors import ModelFileError
-from peakmark.events import Event, Notice, Outcome, RunEnded
+from peakmark.events import Event, Notice, RunEnded
 from peakmark.files.lock import RunLock
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Position
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal

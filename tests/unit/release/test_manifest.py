@@ -8,13 +8,13 @@ import pytest
 
 from peakmark.errors import MachineError
 from peakmark.nouns.run import History
-from peakmark.release.manifest import Manifest, from_bytes, identity_of, rule, to_bytes
+from peakmark.release.manifest import Manifest, copy_decision, from_bytes, identity_of, to_bytes
 
 THERE = Manifest("train", "0123456789ab", "best.pt", epoch=5, segment=1, sha256="aa", size_bytes=10)
 
 
 @pytest.mark.parametrize(
-    ("there", "new", "ruling"),
+    ("there", "new", "decision"),
     [
         (None, THERE, "copy"),
         (THERE, THERE, "same"),
@@ -32,8 +32,8 @@ THERE = Manifest("train", "0123456789ab", "best.pt", epoch=5, segment=1, sha256=
         (THERE, replace(THERE, identity="f" * 12, epoch=0, sha256=""), "another run's"),
     ],
 )
-def test_ruling(there, new, ruling):
-    assert rule(there, new) == ruling
+def test_which_file_may_take_its_place(there, new, decision):
+    assert copy_decision(there, new) == decision
 
 
 def test_a_manifest_reads_back():

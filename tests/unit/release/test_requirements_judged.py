@@ -15,7 +15,7 @@ from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.evaluate.uncertainty import RESAMPLES, estimate
 from peakmark.evaluate.validator import Validated
 from peakmark.nouns.images import Detections, Truths
-from peakmark.release.gate import At, Ruling, judge, open_requirements, verdict_of
+from peakmark.release.gate import At, Ruling, gate_result, open_requirements, rule_on
 
 NAMES = ("cat", "dog", "absent")
 
@@ -41,7 +41,7 @@ def validated():
 
 
 def rule(validated: Validated, requirement: str, at: At = "value") -> Ruling:
-    (ruling,) = judge(open_requirements([requirement], NAMES), validated, at)
+    (ruling,) = rule_on(open_requirements([requirement], NAMES), validated, at)
     return ruling
 
 
@@ -109,10 +109,10 @@ def test_a_class_that_is_none_is_named_with_those_there_are():
 def test_one_that_fails_fails_all_and_json_says_so(validated):
     asked = {"model": "best.pt", "data": "data.yaml", "split": "val"}
     both = open_requirements(["map50 >= 0", "recall[absent] >= 0"], NAMES)
-    verdict = verdict_of(both, validated, "value", asked)
-    assert not verdict.passed
-    assert [ruling.passed for ruling in verdict.rulings] == [True, False]
-    told = json.loads(verdict.to_json())
+    result = gate_result(both, validated, "value", asked)
+    assert not result.passed
+    assert [ruling.passed for ruling in result.rulings] == [True, False]
+    told = json.loads(result.to_json())
     assert told["rulings"][1]["value"] is None
     assert (told["images"], told["truths"], told["model"]) == (40, 60, "best.pt")
-    assert verdict_of(both[:1], validated, "value", asked).passed
+    assert gate_result(both[:1], validated, "value", asked).passed

@@ -26,7 +26,7 @@ from peakmark.events import (
     ValidationProgress,
 )
 from peakmark.nouns.losses import Losses
-from peakmark.nouns.resume import ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.resume import ChangePlan, Continuity, PlannedPart
 from peakmark.nouns.run import Decision, EpochRecord, Position
 from peakmark.nouns.timings import Timings
 from peakmark.report.terminal.console import ConsoleObserver
@@ -276,7 +276,7 @@ def test_who_watches_may_leave_and_the_run_goes_on(error):
     _run(watched)
 
 
-_BROKEN = Verdict("broken", "Broken: box of epoch 3 is 9.")
+_BROKEN = Continuity("broken", "Broken: box of epoch 3 is 9.")
 
 
 def test_a_verdict_clears_the_live_line_first():

@@ -18,7 +18,7 @@ from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.events import ResumePlanned, SeamJudged
-from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity, PlannedPart
 from peakmark.nouns.run import Position
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured
 from peakmark.record.journal import Journal
@@ -86,7 +86,7 @@ def run_page(folder: Path, name: str) -> str:
     tell = Journal(folder / "journal.jsonl")
     parts = (PlannedPart(name, "changed", name, name), PlannedPart(name, "changed", name, name, dangerous=True))
     tell(ResumePlanned(folder, ChangePlan((name, name), parts, (name,)), Position(4, 64)))
-    tell(SeamJudged(Verdict("broken", name, (), (Cause(name, name, name, 0.9),)), 8))
+    tell(SeamJudged(Continuity("broken", name, (), (Cause(name, name, name, 0.9),)), 8))
     judged = {"event": "SeamJudged", "verdict": {"kind": name, "text": name}}
     with (folder / "journal.jsonl").open("a") as journal:
         journal.write(json.dumps({"event": "ResumePlanned"}) + "\n" + json.dumps(judged) + "\n")

@@ -13,7 +13,7 @@ import pytest
 
 from peakmark.errors import MachineError
 from peakmark.events import Notice, ResumePlanned, SeamJudged
-from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity, PlannedPart
 from peakmark.nouns.run import Position
 from peakmark.record import results_csv, summary
 from peakmark.record.journal import Journal, mark_superseded
@@ -188,7 +188,7 @@ def test_page_of_what_the_record_room_writes(tmp_path, make_history):
 
 WEIGHTS = PlannedPart("weights", "carried over", "bit for bit")
 JUMP = PlannedPart("learning rate", "changed", "0.01 -> 0.1 <b>", "losses up & up", dangerous=True)
-FOUND = Verdict("broken", "Broken: <box> of epoch 9.", (), (Cause("rate jump", "it went <up>", "lr0=0.01", 0.9),))
+FOUND = Continuity("broken", "Broken: <box> of epoch 9.", (), (Cause("rate jump", "it went <up>", "lr0=0.01", 0.9),))
 
 
 def resumes(page: str) -> str:
@@ -198,7 +198,7 @@ def resumes(page: str) -> str:
 def test_each_resume_is_shown_with_its_changes_and_its_verdict(run):
     tell = Journal(run / "journal.jsonl")
     tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(4, 64)))
-    tell(SeamJudged(Verdict("continuous", "Epochs 5 to 7 follow."), 6))
+    tell(SeamJudged(Continuity("continuous", "Epochs 5 to 7 follow."), 6))
     tell(Notice("not for the page"))
     tell(ResumePlanned(run, ChangePlan(("lr0: 0.01 -> 0.1",), (WEIGHTS, JUMP), ("lr0 was <set>",)), Position(8)))
     tell(SeamJudged(FOUND, 8))

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from peakmark.events import ResumePlanned, SeamJudged
-from peakmark.nouns.resume import Cause, ChangePlan, PlannedPart, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity, PlannedPart
 from peakmark.nouns.run import Position
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.report.terminal.resume_table import print_causes, print_plan, print_verdict
+from peakmark.report.terminal.resume_table import print_causes, print_continuity, print_plan
 
 POSITION = Position(16, 96, "train", 400)
 WEIGHTS = PlannedPart("weights", "carried over", "raw weights and batch-norm statistics, bit for bit")
@@ -32,7 +32,7 @@ CAUSES = (
     Cause("optimizer state missing", "exp_avg of 63 of 63 tensors is 0", "resume from epoch10.pt", 0.97),
     Cause("rate jump", "0.00101 to 0.0101", "repeat it with lr0=0.001", 0.4),
 )
-BROKEN = Verdict("broken", "Broken: map50_95 of epoch 18 is 0.301, where 0.42 was expected.", (), CAUSES)
+BROKEN = Continuity("broken", "Broken: map50_95 of epoch 18 is 0.301, where 0.42 was expected.", (), CAUSES)
 
 
 class Screen:
@@ -56,7 +56,7 @@ def letters(text: str) -> str:
 def test_nothing_is_cut_at_any_width(width):
     screen = Screen(width)
     print_plan(screen.console, CHANGED, POSITION)
-    print_verdict(screen.console, BROKEN)
+    print_continuity(screen.console, BROKEN)
     assert all(len(line) <= width for line in screen.lines)
     shown = letters("".join(screen.lines))
     words = [*CHANGED.changes, *CHANGED.inexact, BROKEN.text]
@@ -139,7 +139,7 @@ def test_where_a_run_goes_on(position, words):
 def test_a_log_has_a_line_a_part_and_a_sentence_in_one_line():
     screen = Screen(40, terminal=False)
     print_plan(screen.console, CHANGED, POSITION)
-    print_verdict(screen.console, BROKEN)
+    print_continuity(screen.console, BROKEN)
     assert (
         "! learning rate: changed; 0.00101 -> 0.0101 in the next epoch, times 10 (schedule=stretch); first epochs: the"
         " losses may rise above all that was reached"
@@ -170,7 +170,7 @@ def test_causes_are_ranked_with_what_speaks_for_them_and_what_to_do():
 )
 def test_a_verdict_is_its_sentence_where_no_cause_was_looked_for_or_found(kind, style):
     screen = Screen(100, colours=True)
-    print_verdict(screen.console, Verdict(kind, "Epochs 17 to 19 follow."))
+    print_continuity(screen.console, Continuity(kind, "Epochs 17 to 19 follow."))
     assert [line.strip() for line in screen.lines] == ["Epochs 17 to 19 follow."]
     assert f"\x1b[{style}" in screen.file.getvalue()
 
@@ -178,7 +178,7 @@ def test_a_verdict_is_its_sentence_where_no_cause_was_looked_for_or_found(kind, 
 def test_who_watches_a_run_sees_the_same_as_who_asks():
     asked, watching = Screen(80), Screen(80)
     print_plan(asked.console, CHANGED, POSITION)
-    print_verdict(asked.console, BROKEN)
+    print_continuity(asked.console, BROKEN)
     observer = ConsoleObserver(watching.console)
     observer(ResumePlanned(Path("run"), CHANGED, POSITION))
     observer(SeamJudged(BROKEN, 17))

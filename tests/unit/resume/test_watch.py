@@ -12,11 +12,11 @@ import pytest
 from peakmark.events import EpochEnded, ResumePlanned, RunStarted, SeamJudged
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns.losses import Losses
-from peakmark.nouns.resume import Cause, ChangePlan, Verdict
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity
 from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal
-from peakmark.resume.health.continuity import judge
+from peakmark.resume.health.continuity import continuity_of
 from peakmark.resume.health.diagnosis import NOTHING_FOUND
 from peakmark.resume.watch import OnBreak, SeamWatch, looking_at
 from peakmark.settings.fields import Settings
@@ -49,8 +49,8 @@ class Run:
             ended = EpochEnded(records[-1], Decision(0, False, None, None, False, False, None, ""), 40)
             watch(ended, History(tuple(records), (SEGMENT,)), self.told.append, self.stop)
 
-    def _look(self, history: History) -> Verdict:
-        return judge(history, first_epoch=BEFORE, watch=3)
+    def _look(self, history: History) -> Continuity:
+        return continuity_of(history, first_epoch=BEFORE, watch=3)
 
     @property
     def verdict(self) -> Any:
@@ -79,7 +79,7 @@ def test_what_a_break_does_is_what_was_asked_for(on_break, reason):
 def test_the_last_epoch_of_a_run_ends_the_watch():
     last = dataclasses.replace(record(BEFORE, 0.0))
     told: list[Any] = []
-    watch = SeamWatch(BEFORE, 3, "warn", lambda history: judge(history, first_epoch=BEFORE))
+    watch = SeamWatch(BEFORE, 3, "warn", lambda history: continuity_of(history, first_epoch=BEFORE))
     records = (*(record(epoch, 0.0) for epoch in range(BEFORE)), last)
     ended = EpochEnded(last, Decision(0, False, None, None, False, False, None, ""), BEFORE + 1)
     watch(ended, History(records, (SEGMENT,)), told.append, StopRequest(None))
@@ -115,7 +115,7 @@ def histories(level: float) -> History:
     return History(tuple(records), (SEGMENT,))
 
 
-def looked_at(path: Path, level: float, found: tuple[Cause, ...] = ()) -> Verdict:
+def looked_at(path: Path, level: float, found: tuple[Cause, ...] = ()) -> Continuity:
     return looking_at(path, watch=3, found=found, data_changes=())(histories(level))
 
 

@@ -15,7 +15,7 @@ from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
-from peakmark.evaluate.uncertainty import Judgement, judge
+from peakmark.evaluate.uncertainty import BestOfSeveral, best_of_several
 from peakmark.events import Notice
 from peakmark.files import durable
 from peakmark.nouns.losses import Losses
@@ -110,12 +110,12 @@ def test_of_one_pair_it_is_never_said_that_it_differs_for_certain_and_that_it_ca
     """The interval looks at the pair alone, the ties at the choice among all epochs; they may disagree."""
     history = make_run(tmp_path, 0.5, 0.9, None, 0.86)
 
-    def with_both_tied(*given: Any) -> Judgement:
-        judged = judge(*given)
-        assert judged is not None
-        return dataclasses.replace(judged, tied=(0, 1))
+    def with_both_tied(*given: Any) -> BestOfSeveral:
+        several = best_of_several(*given)
+        assert several is not None
+        return dataclasses.replace(several, tied=(0, 1))
 
-    monkeypatch.setattr("peakmark.run.end.how_sure.judge", with_both_tied)
+    monkeypatch.setattr("peakmark.run.end.how_sure.best_of_several", with_both_tied)
     answer = answered(history, tmp_path)
     assert answer["epochs"][-1]["ahead"]["low"] > 0
     assert "more than chance between these two, but not with the choice among all epochs counted" in answer["text"]

@@ -12,15 +12,16 @@ import pytest
 
 from peakmark.data.loader import Microbatch
 from peakmark.errors import TrainingError
-from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, Outcome, StepSkipped
+from peakmark.events import BatchShown, EpochEnded, EpochStarted, Event, MicrobatchDone, Notice, StepSkipped
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, History, Position
 from peakmark.run.build import first_segment
 from peakmark.selection.decide import decide
 from peakmark.selection.rules import rules_of
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, recipe
+from peakmark.settings.recipe import recipe, recipe_of
 from peakmark.state.state import RunState
 from peakmark.train.loop import Loop
 from peakmark.train.schedule import Rates, rates
@@ -141,7 +142,7 @@ class World:
         return self.reason is not None
 
     def decide(self, history: History) -> Decision:
-        return decide(history, rules_of(self.settings, Recipe(**history.segments[-1].recipe)))
+        return decide(history, rules_of(self.settings, recipe_of(history.segments[-1])))
 
     def __post_init__(self) -> None:
         segment = first_segment(self.settings, recipe(self.settings, classes=2, images=IMAGES), None)

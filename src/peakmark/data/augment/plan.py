@@ -16,6 +16,7 @@ from peakmark.geometry.letterbox import STRIDE_PX, Letterbox
 from peakmark.machine.streams import stream
 from peakmark.nouns.images import IntArray
 from peakmark.settings.fields import Settings
+from peakmark.settings.recipe import Since
 
 Matrix = NDArray[np.float64]
 """3 x 3, homogeneous: from px of one image to px of another."""
@@ -23,8 +24,6 @@ Matrix = NDArray[np.float64]
 _MOST_TILT = 0.9
 """How far towards the horizon, 1, perspective may tilt a corner of the canvas."""
 _LEAST_GAIN = 0.01
-_HUE_IS_SHIFTED_FROM = 3
-"""The version of the rules of training, see `settings/recipe.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def _draw_colours(settings: Settings, rng: np.random.Generator, version: int) ->
     hue, saturation, value = (
         float(change) for change in rng.uniform(-1, 1, 3) * (settings.hsv_h, settings.hsv_s, settings.hsv_v)
     )
-    if version < _HUE_IS_SHIFTED_FROM:
+    if version < Since.HUE_IS_SHIFTED:
         return HsvChange(1 + hue, 1 + saturation, 1 + value)
     return HsvChange(saturation_gain=1 + saturation, value_gain=1 + value, hue_shift=hue)
 

@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.evidence_file import read
+from peakmark.evaluate.evidence_file import read_logged
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.resampling import ResampledMetrics, draw_resamples
@@ -27,7 +26,6 @@ from peakmark.release.comparison.runs import Run
 
 METRICS: Final = ("map50_95", "map50", "precision", "recall")
 """Beside the fitness, the numbers that runs are compared in."""
-_SAME: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,15 @@ class Resampled:
 
 def evidence_of(run: Run, best: EpochRecord) -> Evidence | str:
     """Reads the evidence of a run's best epoch, or gives a sentence that says why it can't be used."""
-    path = run.folder.evidence_file(best.epoch)
-    try:
-        evidence = read(path)
-    except DataError as error:
-        return str(error)
-    if evidence is None:
-        return f"The evidence of its best epoch, {best.epoch + 1}, is not there ({path})."
-    if not _is_of(evidence, best):
-        return f"{path} is not the evidence of what was logged for its best epoch, {best.epoch + 1}."
-    return evidence
+
+    def metrics_again(evidence: Evidence) -> Sequence[float]:
+        again = evaluation_from(evidence, [str(number) for number in range(evidence.classes)]).metrics
+        return [again[name] for name in METRICS]
+
+    path, epoch = run.folder.evidence_file(best.epoch), f"its best epoch, {best.epoch + 1}"
+    logged = [(best.metrics or {})[name] for name in METRICS]
+    missing = f"The evidence of {epoch}, is not there ({path})."
+    return read_logged(path, epoch, logged, metrics_again, missing=missing)
 
 
 def resample(evidence: Evidence, metrics: Mapping[str, float], value: float, fitness: Fitness) -> Resampled | str:
@@ -82,11 +79,6 @@ def resample(evidence: Evidence, metrics: Mapping[str, float], value: float, fit
         },
         truths=(evidence.image_G.astype(np.int64), evidence.class_G.astype(np.int64)),
     )
-
-
-def _is_of(evidence: Evidence, best: EpochRecord) -> bool:
-    again = evaluation_from(evidence, [str(number) for number in range(evidence.classes)]).metrics
-    return all(abs(again[name] - (best.metrics or {})[name]) <= _SAME for name in METRICS)
 
 
 def behind(best: Resampled, runs: Sequence[Resampled], fitness_name: str) -> list[dict[str, Measured]]:

@@ -21,7 +21,6 @@ from peakmark.report.terminal.comparison_table import (
     grouped_differences,
     seed_group_in_words,
     shows_fitness,
-    verdict_of,
     with_error,
 )
 
@@ -42,7 +41,7 @@ class RunRow:
     name: str
     best_epoch: str
     numbers: Sequence[NumberWithError]
-    verdict: str
+    standing: str
     state: str
 
 
@@ -147,7 +146,7 @@ def _run(run: ComparedRun, comparison: Comparison, keys: Sequence[str]) -> RunRo
         name=run.name,
         best_epoch="–" if run.best_epoch is None else f"{run.best_epoch} of {run.epochs}",
         numbers=[_number(run, key) for key in keys],
-        verdict=verdict_of(run, comparison),
+        standing=standing_of(run, comparison),
         state=run.state,
     )
 

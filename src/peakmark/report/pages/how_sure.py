@@ -45,8 +45,8 @@ def certainty_of(summary: Mapping[str, Any]) -> Certainty | None:
 def _row(compared: Mapping[str, Any], *, is_best: bool) -> Row:
     fitness, ahead = mapping(compared.get("fitness")), mapping(compared.get("ahead"))
     lead = ("", "", "") if is_best else (*_with_error(ahead), _interval(ahead))
-    verdict = "best" if is_best else "can't be told from it" if compared.get("tied") else ""
-    return Row((str(compared.get("epoch")), *_with_error(fitness), *lead, verdict), is_best)
+    standing = "best" if is_best else "can't be told from it" if compared.get("tied") else ""
+    return Row((str(compared.get("epoch")), *_with_error(fitness), *lead, standing), is_best)
 
 
 def _with_error(estimate: Mapping[str, Any]) -> tuple[str, str]:

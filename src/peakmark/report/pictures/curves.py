@@ -29,7 +29,7 @@ from peakmark.report.pictures.style import (
     style_axes,
 )
 from peakmark.report.position import position_in_words
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,12 +163,9 @@ def _is_closed(history: History, record: EpochRecord) -> bool:
     if record.segment >= len(history.segments):
         return False
     segment = history.segments[record.segment]
-
-    def is_open(epoch: int) -> bool:
-        return mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, epoch)
-
     # From the first epoch on it isn't closed but never was open.
-    return bool(segment.settings["mosaic"] > 0 and is_open(0) and not is_open(record.epoch))
+    was_open = segment.settings["mosaic"] > 0 and mosaic_is_open_in(segment, 0)
+    return bool(was_open and not mosaic_is_open_in(segment, record.epoch))
 
 
 def _explanation(history: History, best_epoch: int | None) -> Iterator[str]:

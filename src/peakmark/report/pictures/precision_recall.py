@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from peakmark.evaluate.average_precision import mean_of_present
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.report.pictures.style import (
     INK,
@@ -85,7 +86,7 @@ def _charts(evaluation: Evaluation) -> tuple[_Chart, ...]:
     ]
     for file, name, y_CK in by_confidence:
         at_confidence_C = _values_at(confidence, curves.confidences, y_CK)
-        mean = _mean_over_classes(at_confidence_C[:, None])[0]
+        mean = float(mean_of_present(at_confidence_C))
         charts.append(
             _Chart(
                 file=file,
@@ -118,7 +119,7 @@ def _draw(chart: _Chart, evaluation: Evaluation, path: Path) -> Path:
     else:
         _draw_point(axes, chart, evaluation.curves.best_confidence)
         if len(shown) > 1:
-            mean = _mean_over_classes(chart.y_CX)
+            mean = mean_of_present(chart.y_CX)
             axes.plot(chart.x, mean, color="black", linewidth=3, label=chart.mean, zorder=3)
         _draw_classes(axes, chart, evaluation.names, shown)
         legend = axes.legend(
@@ -174,11 +175,3 @@ def _values_at(confidence: float, confidences: NDArray[np.float32], y_CK: NDArra
     if len(confidences) == 0 or not np.isfinite(confidence):
         return np.full(len(y_CK), np.nan)
     return y_CK[:, int(np.abs(confidences - confidence).argmin())]
-
-
-def _mean_over_classes(y_CX: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over the classes that have a value; NaN where none has (np.nanmean would warn)."""
-    known = np.isfinite(y_CX)
-    total, count = np.where(known, y_CX, 0.0).sum(axis=0), known.sum(axis=0)
-    mean: NDArray[np.float64] = np.divide(total, count, out=np.full(y_CX.shape[1], np.nan), where=count > 0)
-    return mean

@@ -38,7 +38,7 @@ def shows_fitness(comparison: Comparison) -> bool:
     return comparison.fitness not in {name for name, _ in METRIC_TITLES}
 
 
-def verdict_of(run: ComparedRun, comparison: Comparison) -> str:
+def standing_of(run: ComparedRun, comparison: Comparison) -> str:
     """Says in a word how a run stands to the best one."""
     if not comparison.ranked or run.fitness is None:
         return ""
@@ -94,10 +94,10 @@ def _table(comparison: Comparison) -> Table:
         epoch = "–" if run.best_epoch is None else str(run.best_epoch)
         cells = [run.name, epoch, *(four_digits(run.metrics.get(name)) for name, _ in METRIC_TITLES)]
         cells += [four_digits(run.fitness)] if shows_fitness(comparison) else []
-        verdict = verdict_of(run, comparison)
+        standing = standing_of(run, comparison)
         if any(each.behind for each in comparison.runs):
-            cells.append("" if verdict == "best" else with_error(run.behind.get("fitness")))
-        table.add_row(*map(Text, [*cells, verdict]), style="bold" if verdict == "best" else "")
+            cells.append("" if standing == "best" else with_error(run.behind.get("fitness")))
+        table.add_row(*map(Text, [*cells, standing]), style="bold" if standing == "best" else "")
     return table
 
 

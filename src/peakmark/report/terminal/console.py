@@ -31,12 +31,13 @@ from peakmark.events import (
 )
 from peakmark.machine.notebook import in_notebook
 from peakmark.nouns.losses import Losses
+from peakmark.nouns.outcome import OVER
 from peakmark.nouns.run import Position
 from peakmark.report.pages.cell import cell_console
 from peakmark.report.position import position_in_words
 from peakmark.report.terminal.epoch_table import columns_for, header, row
 from peakmark.report.terminal.pace import Pace, as_clock
-from peakmark.report.terminal.resume_table import print_plan, print_verdict
+from peakmark.report.terminal.resume_table import print_continuity, print_plan
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.report.terminal.time_table import time_table
 
@@ -115,7 +116,7 @@ class ConsoleObserver:
             case ResumePlanned():
                 self._block(lambda console: print_plan(console, event.plan, event.position))
             case SeamJudged():
-                self._block(lambda console: print_verdict(console, event.verdict))
+                self._block(lambda console: print_continuity(console, event.verdict))
             case Notice():
                 self._note(event.text, serious=event.serious)
             case TimeMeasured():
@@ -150,7 +151,7 @@ class ConsoleObserver:
         self._print()
 
     def _run_ended(self, event: RunEnded) -> None:
-        colour = "green" if event.outcome in ("finished", "early_stopped") else "yellow"
+        colour = "green" if event.outcome in OVER else "yellow"
         self._print()
         # What was not finite is raised as an error as well, and would be read twice.
         text = "" if event.outcome == "not_finite" else event.text

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from peakmark.nouns.resume import Cause, ChangePlan, Fate, PlannedPart, Verdict, VerdictKind
+from peakmark.nouns.resume import Cause, ChangePlan, Continuity, ContinuityKind, Fate, PlannedPart
 from peakmark.nouns.run import Position
 from peakmark.report.position import position_in_words
 
@@ -30,7 +30,7 @@ _STYLES: dict[Fate, str] = {
     "refused": "red",
 }
 _DANGER = "bold red"
-_VERDICT_STYLES: dict[VerdictKind, str] = {
+_CONTINUITY_STYLES: dict[ContinuityKind, str] = {
     "continuous": "dim",
     "too early": "dim",
     "drifting": "yellow",
@@ -60,9 +60,9 @@ def print_plan(console: Console, plan: ChangePlan, position: Position) -> None:
         _print(console, EXACT.capitalize(), "green")
 
 
-def print_verdict(console: Console, verdict: Verdict) -> None:
+def print_continuity(console: Console, verdict: Continuity) -> None:
     """Draws whether the epochs after a resume follow from those before; where they don't, the causes as well."""
-    _print(console, verdict.text, _VERDICT_STYLES[verdict.kind])
+    _print(console, verdict.text, _CONTINUITY_STYLES[verdict.kind])
     if verdict.causes:
         print_causes(console, verdict.causes)
 

@@ -19,9 +19,8 @@ from peakmark.model.blocks import NORM_MOMENTUM
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import gain
 from peakmark.model.scales import SCALES
+from peakmark.train.ema import ema_decay
 
-_DECAY, _RAMP_UPDATES = 0.9999, 2000
-"""Of the average (`train/ema.py`)."""
 _LEAST_UPDATES = 3
 """Before, the rate of the warm-up was about 0 and nothing moved."""
 _LEAST_AGREEMENT = 0.1
@@ -80,7 +79,7 @@ def measure(checkpoint: Checkpoint) -> Belonging | None:
     norms = _norms(names, weights)
     counts = [f"{norm}.num_batches_tracked" for norm in norms]
     updates = checkpoint.position.step - checkpoint.counters.get("skipped_steps", 0)
-    decay = _DECAY * (1 - math.exp(-updates / _RAMP_UPDATES))
+    decay = ema_decay(updates)
     ripe = updates >= _LEAST_UPDATES and _since_change(checkpoint) >= _FRESH_PER_MEMORY / (1 - decay)
     lags = list(_lags(checkpoint, names, decay)) if ripe else []
     least_batches = min(int(weights[count]) for count in counts)

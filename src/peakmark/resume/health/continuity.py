@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from peakmark.nouns.resume import Observed, Verdict, VerdictKind
+from peakmark.nouns.resume import Continuity, ContinuityKind, Observed
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.resume.seam import MIXING
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 
 TRAIN_NAMES = ("train/box", "train/cls", "train/dfl")
 VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
@@ -57,13 +57,13 @@ class _Trend:
     """The largest of them."""
 
 
-def judge(
+def continuity_of(
     history: History,
     *,
     first_epoch: int,
     watch: int = 3,
     expected: Mapping[str, tuple[float, float]] | None = None,
-) -> Verdict:
+) -> Continuity:
     """Holds up to `watch` epochs from `first_epoch` (0-based) on against those before it. Pure.
 
     `expected` moves the band where a plan has announced a change, by name: (below, above), at most 0 and at least 0;
@@ -73,10 +73,10 @@ def judge(
     before = [record for record in history.records if record.epoch < first_epoch]
     after = [record for record in history.records if first_epoch <= record.epoch < first_epoch + watch]
     if not after:
-        return Verdict("too early", "No epoch has ended since the resume.")
+        return Continuity("too early", "No epoch has ended since the resume.")
     validated = sum(record.metrics is not None for record in before)
     if validated < LEAST_VALIDATED_EPOCHS:
-        return Verdict(
+        return Continuity(
             "too early",
             f"Only {validated} of the epochs before the resume {'was' if validated == 1 else 'were'} validated; from"
             f" {LEAST_VALIDATED_EPOCHS} on, those after it are held against them.",
@@ -85,9 +85,9 @@ def judge(
         seen for name in NAMES for seen in _observe(history, name, before, after, (expected or {}).get(name, (0, 0)))
     )
     if not observed:
-        return Verdict("too early", "Nothing before the resume can be compared with the epochs after it.")
+        return Continuity("too early", "Nothing before the resume can be compared with the epochs after it.")
     kind = _kind(observed)
-    return Verdict(kind, _sentence(kind, observed), observed)
+    return Continuity(kind, _sentence(kind, observed), observed)
 
 
 def _observe(
@@ -164,10 +164,10 @@ def _mixes_images(history: History, record: EpochRecord) -> bool:
     segment = history.segments[record.segment]
     # Segments of runs that began with an earlier version know no cutmix.
     wanted = any(segment.settings.get(name, 0) > 0 for name in MIXING)
-    return wanted and mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, record.epoch)
+    return wanted and mosaic_is_open_in(segment, record.epoch)
 
 
-def as_proven(verdict: Verdict) -> Verdict:
+def as_proven(verdict: Continuity) -> Continuity:
     """The verdict where nothing was changed and the digests agree: then nothing can be broken."""
     if verdict.kind not in ("drifting", "broken"):
         return verdict
@@ -182,7 +182,7 @@ def _widths(seen: Observed) -> float:
     return (seen.value - seen.expected) / seen.alarm if math.isfinite(seen.value) else math.inf
 
 
-def _kind(observed: Sequence[Observed]) -> VerdictKind:
+def _kind(observed: Sequence[Observed]) -> ContinuityKind:
     """One number outside for once is drifting, not broken: of twenty compared, one in a few seams is that by chance.
 
     The numbers of one validation are one witness: they stray together, with the few images that they are made of.
@@ -194,7 +194,7 @@ def _kind(observed: Sequence[Observed]) -> VerdictKind:
     return "drifting" if alarms else "continuous"
 
 
-def _sentence(kind: VerdictKind, observed: Sequence[Observed]) -> str:
+def _sentence(kind: ContinuityKind, observed: Sequence[Observed]) -> str:
     first, last = min(seen.epoch for seen in observed) + 1, max(seen.epoch for seen in observed) + 1
     epochs = f"Epoch {first} follows" if first == last else f"Epochs {first} to {last} follow"
     worst = max(observed, key=lambda seen: abs(_widths(seen)))

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from peakmark.nouns.resume import Cause, Verdict
+from peakmark.nouns.resume import Cause, Continuity
 from peakmark.nouns.run import EpochRecord, History, Segment
 from peakmark.resume.health import causes
 from peakmark.resume.health.causes import cause
-from peakmark.resume.health.continuity import TRAIN_NAMES, as_proven, judge
+from peakmark.resume.health.continuity import TRAIN_NAMES, as_proven, continuity_of
 from peakmark.resume.health.contradictions import ranked
 from peakmark.resume.seam import ADAM_PER_SGD, AUGMENTATIONS, MIXING
 from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 
 Events = Sequence[Mapping[str, Any]]
 """The lines of a journal, as `record.journal.read` gives them."""
@@ -93,7 +93,7 @@ def resumptions(events: Events) -> tuple[Resumption, ...]:
     return tuple(found)
 
 
-def look_back(history: History, events: Events, *, watch: int = 3) -> tuple[tuple[Resumption, Verdict], ...]:
+def look_back(history: History, events: Events, *, watch: int = 3) -> tuple[tuple[Resumption, Continuity], ...]:
     """Judges every resume of a run, any time later; gives each with its verdict and, where it is broken, the causes."""
     judged, all_resumes = [], resumptions(events)
     for number, resumption in enumerate(all_resumes):
@@ -102,7 +102,7 @@ def look_back(history: History, events: Events, *, watch: int = 3) -> tuple[tupl
         # not, since what breaks after it was brought along.
         later = [other.first_epoch for other in all_resumes[number + 1 :] if not other.proven]
         until = min([first + watch, *(epoch for epoch in later if epoch > first)])
-        verdict = judge(history, first_epoch=first, watch=until - first, expected=resumption.expected)
+        verdict = continuity_of(history, first_epoch=first, watch=until - first, expected=resumption.expected)
         verdict = as_proven(verdict) if resumption.proven else verdict
         judged.append((resumption, replace(verdict, causes=diagnose(history, events, verdict, resumption))))
     return tuple(judged)
@@ -111,7 +111,7 @@ def look_back(history: History, events: Events, *, watch: int = 3) -> tuple[tupl
 def diagnose(
     history: History,
     events: Events,
-    verdict: Verdict,
+    verdict: Continuity,
     resumption: Resumption,
     *,
     found: Sequence[Cause] = (),
@@ -172,7 +172,7 @@ def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
 
 
-def _weighed(suspect: Cause, verdict: Verdict) -> Cause:
+def _weighed(suspect: Cause, verdict: Continuity) -> Cause:
     """A cause counts less where the numbers that are off aren't those that it would move."""
     off = {seen.name for seen in verdict.observed if not abs(seen.value - seen.expected) <= seen.alarm}
     only_validation, only_training = not off & set(TRAIN_NAMES), off <= set(TRAIN_NAMES)
@@ -259,7 +259,7 @@ def _augmentation(last: int, first: int, was: Segment, now: Segment) -> Iterator
 
 
 def _chance(segment: Segment, name: str, epoch: int) -> float:
-    is_open = mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, epoch)
+    is_open = mosaic_is_open_in(segment, epoch)
     return float(_of(segment, name)) if is_open else 0.0
 
 
@@ -279,7 +279,7 @@ def _listed(was: Segment, now: Segment, names: Sequence[str]) -> str:
 # --- NaN ------------------------------------------------------------------------------------------------------------
 
 
-def _not_finite(history: History, events: Events, verdict: Verdict, first_epoch: int) -> Iterator[Cause]:
+def _not_finite(history: History, events: Events, verdict: Continuity, first_epoch: int) -> Iterator[Cause]:
     epochs = {seen.epoch for seen in verdict.observed}
     odd = [seen for seen in verdict.observed if not math.isfinite(seen.value)]
     if odd:

@@ -32,7 +32,7 @@ from peakmark.run.build import PreparedRun
 from peakmark.run.end.averaging import average, measure_statistics, microbatches_for_statistics
 from peakmark.run.open_data import open_images, workers_of
 from peakmark.selection.retention import kept_best
-from peakmark.settings.recipe import Recipe, mosaic_is_open
+from peakmark.settings.recipe import mosaic_is_open_in
 from peakmark.validation.validation import validate_weights
 
 Epochs = tuple[int, ...]
@@ -93,7 +93,7 @@ class Averages:
         history = self._run.state.history
         last = history.records[-1]
         segment = history.segments[last.segment]
-        mosaic = mosaic_is_open(Recipe(**segment.recipe).close_mosaic, segment.horizon, last.epoch)
+        mosaic = mosaic_is_open_in(segment, last.epoch)
         groups = microbatches_for_statistics(len(self._loader))
         for batch in self._loader.batches(last.epoch, groups, mosaic_open=mosaic):
             self._go_on(0)

@@ -16,12 +16,13 @@ from peakmark.checkpoint.reader import read
 from peakmark.errors import DataError, MachineError, ModelFileError
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import Validated
-from peakmark.events import Notice, Observer, Outcome, RunEnded, ValidationProgress
+from peakmark.events import Notice, Observer, RunEnded, ValidationProgress
 from peakmark.files.disk import bytes_in
 from peakmark.files.durable import write_text
 from peakmark.formula.text import read_formula
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.outcome import OVER, Outcome
 from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import render as render_results
@@ -78,18 +79,18 @@ def bring_to_an_end(
 
     Whoever is asked to stop here may not have the time for it: the run ends as interrupted, and a resume completes it.
     """
-    best = _read_best(run, folder, tell) if _is_over(outcome) else None
+    best = _read_best(run, folder, tell) if outcome in OVER else None
     proof, certainty, averaging, speed = None, None, None, Speed()
     try:
         if best and run.validation:
             proof = _proof(run, best, run.validation, tell, stop, speed)
-        if _is_over(outcome) and run.data.fitness:
+        if outcome in OVER and run.data.fitness:
             certainty = how_sure(run.state.history, folder, run.data.fitness, tell, partial(_heed, stop))
         if best and proof and run.data.fitness and run.settings.average:
             averaging = _averaged(run, run.data.fitness, folder, best, proof, tell, stop)
     except ValidationStopped:
         outcome = "interrupted"
-    over = _is_over(outcome)
+    over = outcome in OVER
     text = _last_words(run, folder, outcome)
     coco = proof.evaluation.coco if proof and proof.evidence.cap is None else None
     summary = summary_of(run, folder, outcome, text, certainty, averaging, coco)
@@ -103,10 +104,6 @@ def bring_to_an_end(
     pictures = over and run.settings.plots and drawn("The pictures and the page", lambda: artist.draw(whole), tell)
     tell(ended(run, folder, outcome, text, summary, pictures=pictures))
     return whole
-
-
-def _is_over(outcome: Outcome) -> bool:
-    return outcome in ("finished", "early_stopped")
 
 
 def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoint | None:
@@ -203,8 +200,8 @@ def ended(
         averaging=averaging["text"] if averaging else "",
         weights_bytes=bytes_in(folder.weights),
         best_is_gone=best is not None and not folder.best.is_file(),
-        shipping=_shipping(run, folder) if best and _is_over(outcome) else "",
-        recommended=_recommended(folder, averaging) if best and _is_over(outcome) else None,
+        shipping=_shipping(run, folder) if best and outcome in OVER else "",
+        recommended=_recommended(folder, averaging) if best and outcome in OVER else None,
     )
 
 

@@ -12,12 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from peakmark.errors import DataError
 from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.evidence_file import read
+from peakmark.evaluate.evidence_file import read_logged
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.resampling import ResampledMetrics, Weights, draw_resamples
-from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, Estimate, Judgement, estimate, judge
+from peakmark.evaluate.uncertainty import RESAMPLES, RESAMPLING_SEED, BestOfSeveral, Estimate, best_of_several, estimate
 from peakmark.events import Notice, Observer
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.record.folder import RunFolder
@@ -28,7 +27,6 @@ _METRICS = ("map50_95", "map50", "precision", "recall")
 """Of the best epoch, each gets a standard error."""
 _OUT_OF_REACH = 5.0
 """Standard errors behind the best from which on an epoch is not looked at: no resample would make it the best."""
-_SAME = 1e-9
 
 
 def how_sure(
@@ -63,9 +61,9 @@ def how_sure(
         tell(Notice(f"An epoch is not compared with the best: {left_out[0]}{more}"))
     records = [record for record in history.records if record.epoch in compared]
     resampled_EB = np.stack([compared[record.epoch] for record in records])
-    judged = judge([fitness_of(record) for record in records], resampled_EB, evidence.images)
+    several = best_of_several([fitness_of(record) for record in records], resampled_EB, evidence.images)
     confidence = fitness.confidence_of(best, evidence)
-    return None if judged is None else _in_words(judged, records, evidence, weights_BI, confidence)
+    return None if several is None else _in_words(several, records, evidence, weights_BI, confidence)
 
 
 def _contenders(history: History, best: EpochRecord, standard_error: float) -> list[EpochRecord]:
@@ -78,48 +76,43 @@ def _contenders(history: History, best: EpochRecord, standard_error: float) -> l
 
 def _evidence_of(record: EpochRecord, folder: RunFolder, fitness: Fitness) -> Evidence | str:
     """Reads an epoch's evidence, or gives a sentence that says why it can't be used."""
-    path = folder.evidence_file(record.epoch)
-    try:
-        evidence = read(path)
-    except DataError as error:
-        return str(error)
-    if evidence is None:
-        return f"the evidence of epoch {record.epoch + 1} is not there ({path})."
-    unweighted = np.ones((1, evidence.images), dtype=np.uint8)
-    (again,) = fitness.resampled(evidence, unweighted)
-    if abs(again - fitness_of(record)) <= _SAME:
-        return evidence
-    return f"{path} is not the evidence of what was logged for epoch {record.epoch + 1}."
+
+    def fitness_again(evidence: Evidence) -> Sequence[float]:
+        return list(fitness.resampled(evidence, np.ones((1, evidence.images), dtype=np.uint8)))
+
+    path, epoch = folder.evidence_file(record.epoch), f"epoch {record.epoch + 1}"
+    missing = f"the evidence of {epoch} is not there ({path})."
+    return read_logged(path, epoch, [fitness_of(record)], fitness_again, missing=missing)
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
 
 
 def _in_words(
-    judged: Judgement,
+    several: BestOfSeveral,
     records: Sequence[EpochRecord],
     evidence: Evidence,
     weights_BI: Weights,
     confidence: float | None,
 ) -> Certainty:
-    best = records[judged.best]
+    best = records[several.best]
     return {
         "images": evidence.images,
         "resamples": len(weights_BI),
-        "fitness": asdict(judged.fitness[judged.best]),
-        "corrected": asdict(judged.corrected),
+        "fitness": asdict(several.fitness[several.best]),
+        "corrected": asdict(several.corrected),
         "metrics": _metrics(best, evidence, weights_BI),
         "confidence": confidence,
         "epochs": tuple(
             {
                 "epoch": record.epoch + 1,
-                "fitness": asdict(judged.fitness[place]),
-                "ahead": asdict(judged.ahead[place]),
-                "tied": place in judged.tied,
+                "fitness": asdict(several.fitness[place]),
+                "ahead": asdict(several.ahead[place]),
+                "tied": place in several.tied,
             }
             for place, record in enumerate(records)
         ),
-        "text": _sentences(judged, records, evidence.images) + _at(confidence),
+        "text": _sentences(several, records, evidence.images) + _at(confidence),
     }
 
 
@@ -128,8 +121,8 @@ def _metrics(best: EpochRecord, evidence: Evidence, weights_BI: Weights) -> Mapp
     return {name: asdict(estimate(logged[name], resampled[name], evidence.images)) for name in _METRICS}
 
 
-def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -> str:
-    own = judged.fitness[judged.best]
+def _sentences(several: BestOfSeveral, records: Sequence[EpochRecord], images: int) -> str:
+    own = several.fitness[several.best]
     if own.standard_error == 0:
         # Nothing is found yet, or everything: other images would not have told more.
         return (
@@ -138,9 +131,9 @@ def _sentences(judged: Judgement, records: Sequence[EpochRecord], images: int) -
     said = [f"Fitness {_with_error(own)} (one standard error, {images} validation images)"]
     if len(records) == 1:
         return f"{said[0]}."
-    said[0] += f"; {judged.corrected.value:.4f} once corrected for having been chosen."
-    said.append(_lead(judged, records))
-    tied = [records[place].epoch + 1 for place in judged.tied if place != judged.best]
+    said[0] += f"; {several.corrected.value:.4f} once corrected for having been chosen."
+    said.append(_lead(several, records))
+    tied = [records[place].epoch + 1 for place in several.tied if place != several.best]
     if tied:
         said.append(f"It can't be told from {'epochs' if len(tied) > 1 else 'epoch'} {_ranges(tied)}.")
     return " ".join(said)
@@ -150,13 +143,13 @@ def _at(confidence: float | None) -> str:
     return "" if confidence is None else f" It reaches this at a confidence of {confidence:g}: predict with that conf=."
 
 
-def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
+def _lead(several: BestOfSeveral, records: Sequence[EpochRecord]) -> str:
     """Says whether the best is really ahead of the last; where it is the last itself, of the one behind it."""
-    others = [place for place in range(len(records)) if place != judged.best]
-    is_last = judged.best == len(records) - 1
-    other = max(others, key=lambda place: judged.fitness[place].value) if is_last else others[-1]
+    others = [place for place in range(len(records)) if place != several.best]
+    is_last = several.best == len(records) - 1
+    other = max(others, key=lambda place: several.fitness[place].value) if is_last else others[-1]
     whom = f"{'the next best' if is_last else 'the last'}, epoch {records[other].epoch + 1},"
-    ahead, epoch = judged.ahead[other], records[judged.best].epoch + 1
+    ahead, epoch = several.ahead[other], records[several.best].epoch + 1
     if ahead.value <= 0:
         number = _with_error(ahead)
         return f"Without what being chosen added to it, epoch {epoch} is not ahead of {whom[:-1]} ({number})."
@@ -164,7 +157,7 @@ def _lead(judged: Judgement, records: Sequence[EpochRecord]) -> str:
     if ahead.is_above_zero:
         # Two answers to two questions: of many epochs, some pair is far apart by chance alone.
         by_itself = "more than chance between these two, but not with the choice among all epochs counted"
-        meaning = by_itself if other in judged.tied else "a real difference"
+        meaning = by_itself if other in several.tied else "a real difference"
     return f"Epoch {epoch} is ahead of {whom} by {_with_error(ahead)}: {meaning}."
 
 

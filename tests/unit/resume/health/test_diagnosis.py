@@ -20,7 +20,7 @@ from peakmark.record.folder import RunFolder
 from peakmark.record.journal import Journal, mark_superseded, read
 from peakmark.resume.health import causes
 from peakmark.resume.health.causes import cause, with_command
-from peakmark.resume.health.continuity import PROVEN, judge
+from peakmark.resume.health.continuity import PROVEN, continuity_of
 from peakmark.resume.health.diagnosis import NOTHING_FOUND, diagnose, look_back, resumptions
 
 SEAM = 20
@@ -190,7 +190,7 @@ def test_what_was_wrong_in_the_file_comes_before_what_merely_differs(healthy, jo
     history = _broken(healthy(30))
     events = journal_of(history, threads=1, device="cpu (B)", precision="bfloat16")
     found = (cause(causes.OPTIMIZER_MISSING, "183 of 183 have none.", 0.95),)
-    verdict = judge(history, first_epoch=SEAM)
+    verdict = continuity_of(history, first_epoch=SEAM)
     named = diagnose(history, events, verdict, resumptions(events)[-1], found=found)
     assert [each.name for each in named][:2] == [causes.OPTIMIZER_MISSING, causes.PRECISION]
 
@@ -207,7 +207,7 @@ def test_a_cause_that_would_show_elsewhere_counts_less(healthy, journal_of):
 def test_the_files_that_changed_are_named(healthy, journal_of):
     history = _broken(healthy(30))
     events = journal_of(history, provenance=_provenance(train="c" * 64))
-    verdict = judge(history, first_epoch=SEAM)
+    verdict = continuity_of(history, first_epoch=SEAM)
     said = ("train: 1 image removed (a.png).", "val: 1 image added (b.png).")
     (named,) = diagnose(history, events, verdict, resumptions(events)[-1], data_changes=said)
     assert named.evidence == "train: 1 image removed (a.png)."

@@ -1,4 +1,6 @@
-"""Which words pass judgement, and end with an exit code that says it? On data, on runs, on a model.
+"""Which commands look at something and end with an exit code that says what they found?
+
+`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was gone on with.
 
 It must not compute anything.
 """
@@ -13,7 +15,7 @@ import typer
 import peakmark
 from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
-from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_verdict
+from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_gate
 from peakmark.errors import TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of
@@ -78,9 +80,9 @@ def gate(
     with told_plainly():
         pairs = read_pairs(context.args, flags_of(GateSettings))
         with ConsoleObserver(err()) as observer:
-            verdict = peakmark.gate(observer=observer, **pairs)
-        show_verdict(out(), verdict, as_json=json)
-        raise typer.Exit(0 if verdict.passed else EXIT_NOT_PASSED)
+            result = peakmark.gate(observer=observer, **pairs)
+        show_gate(out(), result, as_json=json)
+        raise typer.Exit(0 if result.passed else EXIT_NOT_PASSED)
 
 
 _AUDIT = f"""
