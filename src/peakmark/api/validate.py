@@ -33,6 +33,7 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import Thresholds
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections
+from peakmark.nouns.losses import Gains
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.pictures.painter import draw_evaluation
@@ -52,7 +53,7 @@ class Trained:
 
     names: tuple[str, ...]
     settings: Mapping[str, Any]
-    """Of the run: imgsz, single_cls, fitness, box, cls, dfl"""
+    """Of the run: imgsz, single_cls, fitness, the gains of its losses"""
     arithmetic: Mapping[str, Any] | None
     """That its numbers were made with; None where nobody knows."""
     data_yaml: str | None
@@ -98,7 +99,7 @@ class OpenedSplit:
                 model,
                 self.data,
                 self.arithmetic,
-                Objective((trained["box"], trained["cls"], trained["dfl"]), self.trained.version),
+                Objective(Gains.of(trained), self.trained.version),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
                 found=found,

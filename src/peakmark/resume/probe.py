@@ -9,6 +9,7 @@ from __future__ import annotations
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
 from peakmark.loss.detection import Objective
+from peakmark.nouns.losses import Gains
 from peakmark.resume.compare import Planned
 from peakmark.run.open_data import open_validation_set
 from peakmark.state.state import RunState
@@ -29,7 +30,7 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
     old, arithmetic = planned.before.settings, planned.after.arithmetic
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
     observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
-    objective = Objective((old.box, old.cls, old.dfl), planned.before.recipe.version)
+    objective = Objective(Gains.of(dict(old)), planned.before.recipe.version)
     evaluation = validate_weights(state.ema, data, arithmetic, objective).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):

@@ -35,6 +35,7 @@ from peakmark.machine.memory import keep_freed_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import Detector
 from peakmark.nouns.evaluation import PROTOCOL
+from peakmark.nouns.losses import Gains
 from peakmark.nouns.run import History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.run.disk.checkpointer import DiskKeeper
@@ -84,8 +85,7 @@ class PreparedRun:
 
     @property
     def objective(self) -> Objective:
-        settings = self.settings
-        return Objective((settings.box, settings.cls, settings.dfl), self.recipe.version)
+        return Objective(Gains.of(dict(self.settings)), self.recipe.version)
 
 
 def prepare(

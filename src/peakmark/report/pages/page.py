@@ -20,6 +20,7 @@ from peakmark.errors import MachineError
 from peakmark.files.durable import write_text
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
+from peakmark.record.results_csv import loss_columns
 from peakmark.report.pages.how_sure import certainty_section
 from peakmark.report.pages.markup import html_page, html_row, html_table, mapping
 from peakmark.report.pages.resumes import resumes_section
@@ -52,12 +53,8 @@ _NUMBERS = (
 _CLASS_COLUMNS = (("map50_95", "AP50-95"), ("map50", "AP50"), ("precision", "precision"), ("recall", "recall"))
 _EPOCH_COLUMNS = (
     ("epoch", "epoch"),
-    ("train/box_loss", "box"),
-    ("train/cls_loss", "cls"),
-    ("train/dfl_loss", "dfl"),
-    ("val/box_loss", "val box"),
-    ("val/cls_loss", "val cls"),
-    ("val/dfl_loss", "val dfl"),
+    *loss_columns("train").items(),
+    *((column, f"val {term}") for column, term in loss_columns("val").items()),
     ("metrics/precision(B)", "precision"),
     ("metrics/recall(B)", "recall"),
     ("metrics/mAP50(B)", "mAP50"),
