@@ -54,7 +54,7 @@ def shifted(history: History, first_epoch: int, train: float, val: float, score:
 
 
 def _plus(losses: Losses, by: float) -> Losses:
-    return Losses(losses.box + by, losses.cls + by, losses.dfl + by)
+    return Losses(**{term: value + by for term, value in losses.items()})
 
 
 def false_alarms(histories: dict[str, History]) -> None:

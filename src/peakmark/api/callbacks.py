@@ -6,7 +6,6 @@ nothing that they are given changes the run. It computes nothing itself.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from peakmark.events import (
 )
 from peakmark.nouns.losses import Losses
 from peakmark.record.folder import RunFolder
-from peakmark.record.results_csv import FAMILIAR_METRICS
+from peakmark.record.results_csv import FAMILIAR_METRICS, loss_columns
 from peakmark.record.settings_yaml import read
 
 NAMES = (
@@ -157,7 +156,7 @@ class RunView:
                 facts |= {"epoch": event.epoch, "epochs": event.epochs}
                 yield from self._goes_on("train", "on_train_epoch_start")
             case MicrobatchDone():
-                facts |= {"tloss": _losses(event.losses), "loss_items": _losses(event.losses)}
+                facts |= dict.fromkeys(("tloss", "loss_items"), tuple(event.losses.values()))
                 yield "on_train_batch_end"
             case ValidationProgress() if self._phase != "ended":
                 yield from self._validates()
@@ -229,7 +228,7 @@ def _epoch(event: EpochEnded) -> dict[str, Any]:
     return {
         "epoch": record.epoch,
         "epochs": event.epochs,
-        "tloss": _losses(record.train),
+        "tloss": tuple(record.train.values()),
         "metrics": {**{key: found[name] for key, name in FAMILIAR_METRICS.items() if name in found}, **losses},
         "lr": {f"lr/pg{group}": rate for group, rate in enumerate(record.lr)},
         "fitness": record.fitness,
@@ -238,15 +237,10 @@ def _epoch(event: EpochEnded) -> dict[str, Any]:
     }
 
 
-def _losses(losses: Losses) -> tuple[float, float, float]:
-    """box, cls, dfl"""
-    return (losses.box, losses.cls, losses.dfl)
-
-
 def _named_losses(prefix: str, losses: Losses) -> dict[str, float]:
-    return {f"{prefix}/{name}_loss": value for name, value in dataclasses.asdict(losses).items()}
+    return {column: losses[term] for column, term in loss_columns(prefix).items()}
 
 
-def _label_loss_items(loss_items: tuple[float, float, float], prefix: str = "train") -> Mapping[str, float]:
-    """The three losses by the names of results.csv."""
+def _label_loss_items(loss_items: tuple[float, ...], prefix: str = "train") -> Mapping[str, float]:
+    """The losses by the names of results.csv."""
     return _named_losses(prefix, Losses(*loss_items))

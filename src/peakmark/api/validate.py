@@ -34,6 +34,7 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import Thresholds
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections
+from peakmark.nouns.losses import Gains
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
 from peakmark.report.pictures.painter import draw_evaluation
@@ -54,7 +55,7 @@ class Trained:
 
     names: tuple[str, ...]
     settings: Mapping[str, Any]
-    """Of the run: imgsz, classes, single_cls, fitness, box, cls, dfl"""
+    """Of the run: imgsz, classes, single_cls, fitness, the gains of its losses"""
     arithmetic: Mapping[str, Any] | None
     """That its numbers were made with; None where nobody knows."""
     data_yaml: str | None
@@ -104,13 +105,12 @@ class OpenedSplit:
         `speed` is told what it took, `found` what was found in each image.
         """
         trained = self.trained.settings
-        gains = (trained["box"], trained["cls"], trained["dfl"])
         with self.arithmetic.in_force():
             validated = validate_weights(
                 model,
                 self.data,
                 self.arithmetic,
-                Objective(gains, self.trained.version, self.trained.class_weights),
+                Objective(Gains.of(trained), self.trained.version, self.trained.class_weights),
                 progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
                 speed=speed,
                 found=found,

@@ -25,7 +25,7 @@ from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
 from peakmark.machine.devices import settle
-from peakmark.model.detector import Detector, build_detector
+from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
@@ -109,10 +109,7 @@ class YOLO(WithoutTheRest):
 
     def _network(self) -> Detector:
         if self._model is None:
-            source = self._source
-            self._model = build_detector(source.scale, source.classes or 80, seed=0)
-            if source.weights is not None:
-                self._model.load_state_dict(source.weights)
+            self._model = self._source.detector()
         return self._model
 
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
@@ -320,9 +317,7 @@ class YOLO(WithoutTheRest):
         if self._model is None or not self._model_is_shared:
             return self._source
         now = {name: tensor.cpu() for name, tensor in self._model.state_dict().items()}
-        before = (
-            self._source.weights or build_detector(self._source.scale, self._model.head.classes, seed=0).state_dict()
-        )
+        before = self._source.detector().state_dict()
         same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
         return self._source if same else self._source.with_weights(now)
 

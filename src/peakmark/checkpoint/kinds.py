@@ -46,7 +46,13 @@ def _are_numbers(value: Any) -> bool:
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind)
+    # Losses are terms of float. Their fields are declared with a variable for that, and no value is of its type.
+    for base in getattr(kind, "__orig_bases__", ()):
+        variables = getattr(typing.get_origin(base), "__parameters__", ())
+        meant = dict(zip(variables, typing.get_args(base), strict=True))
+        hints = {name: meant.get(hint, hint) for name, hint in hints.items()}
+    return hints
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -18,7 +18,7 @@ from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns.batch import ValidationBatch
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections, Truths
-from peakmark.nouns.losses import Losses, LossSums
+from peakmark.nouns.losses import TERMS, Gains, Losses, LossSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ def validate(
     batches: Iterable[ValidationBatch],
     names: Sequence[str],
     *,
-    gains: tuple[float, float, float],
+    gains: Gains,
     otherwise: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
     found: Callable[[int, Detections], None] | None = None,
 ) -> Validated:
-    """Evaluates a predict function on a set; `gains` are those of the box, class and distribution loss.
+    """Evaluates a predict function on a set; `gains` are those of the losses.
 
     `otherwise` is for the protocol: what `predict` does in another way than by default.
 
@@ -89,9 +89,7 @@ def _in_original(found: Detections, letterbox: Letterbox) -> Detections:
 class _LossTotals:
     """The loss terms of a set, kept one by one: added up per batch, their last digits would depend on its size."""
 
-    box: list[float] = field(default_factory=list)
-    cls: list[float] = field(default_factory=list)
-    dfl: list[float] = field(default_factory=list)
+    terms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TERMS})
     target_scores: list[float] = field(default_factory=list)
     complete: bool = True
 
@@ -99,18 +97,14 @@ class _LossTotals:
         if sums is None:
             self.complete = False
             return
-        self.box += sums.box.double().reshape(-1).tolist()
-        self.cls += sums.cls.double().reshape(-1).tolist()
-        self.dfl += sums.dfl.double().reshape(-1).tolist()
+        for name, values in self.terms.items():
+            values += sums[name].double().reshape(-1).tolist()
         self.target_scores += sums.target_scores.double().reshape(-1).tolist()
 
-    def mean(self, gains: tuple[float, float, float]) -> Losses | None:
+    def mean(self, gains: Gains) -> Losses | None:
         """Divides the set's sums by its sum of target scores; None where a batch had no losses or there was none."""
-        if not self.complete or not self.box:
+        if not self.complete or not self.target_scores:
             return None
         # fsum is exact: sum's last digits depend on the order of the terms, and on the version of Python.
         divisor = max(math.fsum(self.target_scores), 1.0)
-        box, cls, dfl = (
-            gain * math.fsum(terms) / divisor for gain, terms in zip(gains, (self.box, self.cls, self.dfl), strict=True)
-        )
-        return Losses(box=box, cls=cls, dfl=dfl)
+        return Losses(**{name: gain * math.fsum(self.terms[name]) / divisor for name, gain in gains.items()})

@@ -15,7 +15,7 @@ from peakmark.geometry.anchors import AnchorGrid, boxes_from_distributions
 from peakmark.geometry.iou import complete_iou
 from peakmark.loss.assignment import Assignment, assign
 from peakmark.nouns.batch import Batch
-from peakmark.nouns.losses import HeadOutput, LossSums
+from peakmark.nouns.losses import Gains, HeadOutput, LossSums
 
 _BELOW_LAST_BIN = 0.01
 """A distance of exactly the last bin would need a bin to its right to lie between."""
@@ -23,10 +23,9 @@ _BELOW_LAST_BIN = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a run minimises: the weighted sum of its three losses, with targets by one version of the rules."""
+    """What a run minimises: the weighted sum of its losses, with targets by one version of the rules."""
 
-    gains: tuple[float, float, float]
-    """Of the box, class and distribution loss."""
+    gains: Gains
     version: int
     """See `settings/recipe.py`."""
     class_weights: tuple[float, ...] = ()
@@ -34,7 +33,7 @@ class Objective:
 
 
 def detection_loss(output: HeadOutput, batch: Batch, *, version: int, class_weights: Sequence[float] = ()) -> LossSums:
-    """Gives the sums of the three terms over the batch and the sum of target scores, as float32 scalars with gradient.
+    """Gives the sums of the terms over the batch and the sum of target scores, as float32 scalars with gradient.
 
     The loss is `gain * term / max(target scores, 1)` added over the terms; whoever adds owns the gains. `version`: of
     the rules by which anchors get their targets. `class_weights`: C of them, or none.

@@ -7,11 +7,13 @@ C classes, R bins. It knows no loss and no data.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
+from peakmark.errors import ModelFileError
 from peakmark.geometry.anchors import anchor_grid, boxes_from_distributions
 from peakmark.machine.streams import stream
 from peakmark.model.blocks import SPPF, C2f, Conv, ConvNormAct, Doubled
@@ -21,6 +23,8 @@ from peakmark.nouns.losses import HeadOutput
 STRIDES = (8, 16, 32)
 BINS = 16
 LAYERS = 23
+CLASS_BIAS = "head.cls.0.2.bias"
+"""A value for each class, in the state dict of every detector."""
 
 
 class Backbone(nn.Module):
@@ -110,7 +114,7 @@ def _by_anchor(level_BCHW: torch.Tensor) -> torch.Tensor:
 class Detector(nn.Module):
     """The whole network: images (B, 3, H, W), 0 to 1, RGB, H and W multiples of 32, to raw head outputs.
 
-    Made without values: `build_detector` fills it, or a checkpoint does.
+    Made without values: it is built by one of the functions below, which give it some.
     """
 
     def __init__(self, scale: Scale, classes: int) -> None:
@@ -144,6 +148,9 @@ def tensors_of(model: Detector) -> list[torch.Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
+# --- how one is made --------------------------------------------------------------------------------------------------
+
+
 def build_detector(scale: Scale, classes: int, seed: int) -> Detector:
     """Builds a detector with fresh weights, a pure function of scale, classes and seed."""
     model = Detector(scale, classes)
@@ -154,6 +161,37 @@ def build_detector(scale: Scale, classes: int, seed: int) -> Detector:
         model.head.bins.copy_(torch.arange(BINS, dtype=torch.float32))
         _initialise_biases(model.head)
     return model
+
+
+def detector_from_weights(scale: Scale, weights: Mapping[str, torch.Tensor]) -> Detector:
+    """Builds a detector with a copy of a state dict, for as many classes as that is for.
+
+    Raises ModelFileError where these are not the weights of this scale.
+    """
+    model = Detector(scale, classes_of(weights))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        words = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"These weights are not those of a {scale.name}: {words}") from error
+    return model
+
+
+def detector_on_meta(scale: Scale, classes: int) -> Detector:
+    """Builds a detector whose weights have names, shapes and types, but no values: it takes no memory."""
+    with torch.device("meta"):
+        return Detector(scale, classes)
+
+
+def classes_of(weights: Mapping[str, torch.Tensor]) -> int:
+    """How many classes a detector's state dict is for. Raises ModelFileError where it is no such state dict."""
+    bias = weights.get(CLASS_BIAS)
+    if not isinstance(bias, torch.Tensor):
+        raise ModelFileError(
+            f"This is no state dict of a Peakmark detector: {CLASS_BIAS} is not in it. Of what torch.load gives for"
+            ' a checkpoint, take the entry ["model"].'
+        )
+    return len(bias)
 
 
 def _initialise_convolution(conv: nn.Conv2d, name: str, seed: int) -> None:

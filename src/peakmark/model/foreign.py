@@ -17,7 +17,7 @@ import torch
 from peakmark.errors import ModelFileError
 from peakmark.files.foreign_values import ForeignObject
 from peakmark.files.torch_file import TorchFile, UnreadableError, opened
-from peakmark.model.detector import BINS, Detector
+from peakmark.model.detector import BINS, Detector, detector_on_meta
 from peakmark.model.foreign_layers import FOREIGN_PARTS, ROOT_KIND, Module, differences, modules_of
 from peakmark.model.scales import SCALES, Scale
 
@@ -189,8 +189,7 @@ def _alike(path: Path, file: TorchFile, found: Mapping[str, object], names: Sequ
             f"{path} holds a model of another architecture than {widths[stem[0]].name} for {len(names)} classes: "
             f"{_OF_CLASSES} is for {classes[0]}. {_REMEDY}"
         )
-    with torch.device("meta"):
-        return Detector(widths[stem[0]], len(names))
+    return detector_on_meta(widths[stem[0]], len(names))
 
 
 def _of_tensors(file: TorchFile, found: Mapping[str, object], model: Detector) -> list[str]:

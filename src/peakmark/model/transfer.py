@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from peakmark.model.detector import Detector
+from peakmark.model.detector import CLASS_BIAS, Detector, detector_on_meta
 from peakmark.model.scales import SCALES
 
 
@@ -44,12 +44,11 @@ def transfer(
 
 def misfit(weights: Mapping[str, torch.Tensor], architecture: str, classes: int) -> str | None:
     """Says in words why weights are not those of an architecture for so many classes; None where they are."""
-    outputs = weights.get("head.cls.0.2.bias")
+    outputs = weights.get(CLASS_BIAS)
     if outputs is None or outputs.shape != (classes,):
         # Before a detector for as many classes is made: a file may name more of them than fit into memory.
         return f"its weights are not those of a detector for the {classes:,} classes that it names"
-    with torch.device("meta"):
-        wanted = Detector(SCALES[architecture], classes).state_dict()
+    wanted = detector_on_meta(SCALES[architecture], classes).state_dict()
     if weights.keys() != wanted.keys():
         return f"its weights have other names than those of {architecture}"
     for name, tensor in wanted.items():

@@ -54,7 +54,7 @@ class Observed:
 
     epoch: int
     name: str
-    """train/box, train/cls, train/dfl, val/box, val/cls, val/dfl or map50_95."""
+    """train/ or val/ and a term of the loss, or map50_95."""
     value: float
     expected: float
     normal: float

@@ -11,10 +11,9 @@ import io
 import itertools
 from typing import Any
 
-from peakmark.nouns.losses import Losses
+from peakmark.nouns.losses import TERMS, Losses
 from peakmark.nouns.run import EpochRecord, History
 
-_LOSSES = {"box_loss": "box", "cls_loss": "cls", "dfl_loss": "dfl"}
 FAMILIAR_METRICS = {
     "metrics/precision(B)": "precision",
     "metrics/recall(B)": "recall",
@@ -70,16 +69,21 @@ def _row(record: EpochRecord, time_s: float, *, is_best: bool) -> dict[str, Any]
     }
 
 
+def loss_columns(kind: str) -> dict[str, str]:
+    """The columns of the losses of `train` or `val`, each with the name of its term."""
+    return {f"{kind}/{term}_loss": term for term in TERMS}
+
+
 def _losses(kind: str, losses: Losses | None) -> dict[str, float | None]:
-    return {f"{kind}/{column}": None if losses is None else getattr(losses, name) for column, name in _LOSSES.items()}
+    return {column: None if losses is None else losses[term] for column, term in loss_columns(kind).items()}
 
 
 COLUMNS = (
     "epoch",
     "time",
-    *_losses("train", None),
+    *loss_columns("train"),
     *FAMILIAR_METRICS,
-    *_losses("val", None),
+    *loss_columns("val"),
     *(f"lr/pg{group}" for group in range(_LR_GROUPS)),
     "fitness",
     "best",

@@ -20,7 +20,7 @@ from peakmark.record.folder import RunFolder
 from peakmark.resume.compare import Planned
 from peakmark.run.build import bearing_on_result
 from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, mend_best
-from peakmark.run.fitness import evidence_of
+from peakmark.run.fitness import value_again
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, recipe_of, window_images
 from peakmark.state.segments import better_but_gone, segment_begins
@@ -63,9 +63,7 @@ def _under_new_settings(planned: Planned, folder: RunFolder, state: RunState) ->
 def _judge_again(fitness: Fitness, folder: RunFolder, state: RunState) -> Iterator[str]:
     """Gives every epoch its value by a new fitness, and says what can't be best by it."""
     text = fitness.formula.text
-    state.history = judged_by_kept(
-        folder, state.history, lambda record: fitness.of_record(record, lambda: evidence_of(folder, record.epoch))
-    )
+    state.history = judged_by_kept(folder, state.history, lambda record: value_again(fitness, folder, record))
     if unjudged := [str(r.epoch + 1) for r in state.history.records if r.metrics is not None and r.fitness is None]:
         which = f"epoch{'s' if len(unjudged) > 1 else ''} {', '.join(unjudged)}"
         yield f"What fitness={text} needs of {which} was not kept or is no number, so they can't be best."

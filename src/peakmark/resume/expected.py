@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from peakmark.nouns.losses import TERMS
 from peakmark.resume.health.continuity import NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from peakmark.resume.seam import MIXING, Seam
 
@@ -57,7 +58,7 @@ def expected_shift(seam: Seam) -> Mapping[str, Shift]:
         allow(TRAIN_NAMES, -0.3, 0.3)
         allow(VAL_LOSSES, -0.1, 0.1)
         allow(MAP, -0.02, 0.02)
-    for name in ("box", "cls", "dfl"):
+    for name in TERMS:
         if seam.changed(name):
             shifts[f"train/{name}"] = shifts[f"val/{name}"] = NOT_COMPARED
     if seam.weighs_classes_otherwise:

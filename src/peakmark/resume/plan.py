@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from peakmark.nouns.losses import TERMS
 from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.resume.expected import expected_shift
 from peakmark.resume.health.causes import BEST_FOR_LAST, OLDER_FILE
@@ -153,7 +154,7 @@ def _step(seam: Seam) -> Iterator[PlannedPart]:
         yield PlannedPart("update", "changed", f"{_listed(changed)}: from the next update on")
     if changed := seam.changed("freeze"):
         yield PlannedPart("trained layers", "changed", f"{_listed(changed)}: from the next update on")
-    if changed := seam.changed("box", "cls", "cls_pw", "dfl"):
+    if changed := seam.changed(*TERMS, "cls_pw"):
         yield PlannedPart(
             "loss", "changed", f"{_listed(changed)}: from the next update on", "logged losses are in other units"
         )

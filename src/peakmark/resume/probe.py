@@ -11,6 +11,7 @@ from typing import Literal
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
 from peakmark.loss.detection import Objective
+from peakmark.nouns.losses import Gains
 from peakmark.resume.compare import Planned
 from peakmark.run.open_data import open_validation_set
 from peakmark.state.state import RunState
@@ -41,7 +42,7 @@ def validated_again(planned: Planned, state: RunState, observe: Observer) -> str
     data = open_validation_set(old, val_index, planned.checkpoint.names, arithmetic)
     observe(Notice(f"The restored weights are validated again, on {len(val_index):,} images."))
     recipe = planned.before.recipe
-    objective = Objective((old.box, old.cls, old.dfl), recipe.version, recipe.class_weights)
+    objective = Objective(Gains.of(dict(old)), recipe.version, recipe.class_weights)
     evaluation = validate_weights(state.ema, data, arithmetic, objective).evaluation
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.
     if all(repr(evaluation.metrics[name]) == repr(value) for name, value in logged.items()):

@@ -22,7 +22,7 @@ from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import EpochStarted, Event, MicrobatchDone, Notice, Observer
 from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import StopReason, StopRequest
-from peakmark.nouns.losses import Losses
+from peakmark.nouns.losses import NO_LOSSES, Losses
 from peakmark.nouns.outcome import OVER
 from peakmark.nouns.resume import ChangePlan
 from peakmark.nouns.run import Decision, Position
@@ -229,7 +229,7 @@ class _Side:
     """One of the two computations: a run that goes on as far as it is told to."""
 
     def __init__(self, run: PreparedRun, observe: Observer) -> None:
-        self.losses = Losses(0.0, 0.0, 0.0)
+        self.losses = NO_LOSSES
         self.over = False
         self._run = run
         self._observe = observe

@@ -9,7 +9,7 @@ from peakmark.checkpoint.difference import differing_parts
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.errors import ModelFileError
 from peakmark.machine.devices import Arithmetic
-from peakmark.model.detector import build_detector
+from peakmark.model.detector import detector_from_weights
 from peakmark.model.scales import SCALES
 from peakmark.record.folder import RunFolder
 from peakmark.resume.compare import Planned
@@ -24,7 +24,7 @@ def restored_state(checkpoint: Checkpoint, settings: Settings, arithmetic: Arith
     """Builds fresh objects for the settings that a checkpoint was saved with, and puts its state into them."""
     arithmetic.apply()
     arithmetic.check_threads()
-    model = build_detector(SCALES[checkpoint.architecture], len(checkpoint.names), settings.seed)
+    model = detector_from_weights(SCALES[checkpoint.architecture], checkpoint.training_weights)
     state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
     restore(checkpoint, state)
     return state

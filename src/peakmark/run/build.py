@@ -33,6 +33,7 @@ from peakmark.machine.memory import keep_freed_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import Detector
 from peakmark.nouns.evaluation import PROTOCOL
+from peakmark.nouns.losses import Gains
 from peakmark.nouns.run import History, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.run.disk.checkpointer import Checkpointer
@@ -88,8 +89,8 @@ class PreparedRun:
 
     @property
     def objective(self) -> Objective:
-        settings, recipe = self.settings, self.recipe
-        return Objective((settings.box, settings.cls, settings.dfl), recipe.version, recipe.class_weights)
+        recipe = self.recipe
+        return Objective(Gains.of(dict(self.settings)), recipe.version, recipe.class_weights)
 
 
 def prepare(

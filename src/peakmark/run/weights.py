@@ -23,10 +23,12 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import ForeignFileError, read
 from peakmark.errors import ModelFileError
 from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
-from peakmark.model.detector import Detector, build_detector
+from peakmark.model.detector import Detector, build_detector, classes_of, detector_from_weights
 from peakmark.model.foreign import ForeignModel, read_foreign_model
 from peakmark.model.scales import SCALES, Scale
 from peakmark.model.transfer import misfit, transfer
+
+_COCO_CLASSES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +69,22 @@ class ModelSource:
         """As they are shown: of weights that came without names, class0, class1 ..."""
         return self.names or tuple(f"class{number}" for number in range(self.classes))
 
+    def detector(self) -> Detector:
+        """Builds its network: with a copy of its weights, or fresh ones for as many classes as COCO has."""
+        if self.weights is None:
+            return build_detector(self.scale, _COCO_CLASSES, seed=0)
+        return detector_from_weights(self.scale, self.weights)
+
     def with_weights(self, weights: Mapping[str, torch.Tensor]) -> ModelSource:
         """The same source with a copy of these weights; for another number of classes nobody knows their names.
 
         Raises ModelFileError where they are not those of this architecture.
         """
-        classes = classes_of(weights)
-        try:
-            Detector(self.scale, classes).load_state_dict(weights)
-        except RuntimeError as error:
-            words = " ".join(str(error).split())[:200]
-            raise ModelFileError(f"These weights are not those of a {self.scale.name}: {words}") from error
+        classes = detector_from_weights(self.scale, weights).head.classes
         # The caller's may change later, while a training starts from them.
         own = {name: tensor.detach().clone() for name, tensor in weights.items()}
         known = self if classes == len(self.names) else ModelSource(self.name, self.scale)
         return dataclasses.replace(known, loaded=own)
-
-
-def classes_of(weights: Mapping[str, torch.Tensor]) -> int:
-    """How many classes a detector's state dict is for. Raises ModelFileError where it is no such state dict."""
-    bias = weights.get("head.cls.0.2.bias")
-    if not isinstance(bias, torch.Tensor):
-        raise ModelFileError(
-            "This is no state dict of a Peakmark detector: head.cls.0.2.bias is not in it. Of what torch.load gives for"
-            ' a checkpoint, take the entry ["model"].'
-        )
-    return len(bias)
 
 
 def find_model(name: str | Path) -> ModelSource:
@@ -198,6 +190,4 @@ def _check_weights(checkpoint: Checkpoint, said_of: str) -> None:
 def trained_model(checkpoint: Checkpoint) -> Detector:
     """Builds the model of a checkpoint with the weights that were validated. Raises ModelFileError as `find_model`."""
     _check_weights(checkpoint, "The checkpoint")
-    model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
-    model.load_state_dict(checkpoint.model, assign=True)
-    return model
+    return detector_from_weights(SCALES[checkpoint.architecture], checkpoint.model)

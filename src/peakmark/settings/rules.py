@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any
 
 from peakmark.geometry.letterbox import STRIDE_PX
+from peakmark.nouns.losses import TERMS
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
@@ -89,8 +90,11 @@ def _one_start(settings: Settings, given: Set[str]) -> Iterator[Finding]:
 
 
 def _something_to_learn(settings: Settings, given: Set[str]) -> Iterator[Finding]:
-    if settings.box == settings.cls == settings.dfl == 0:
-        yield Violation("box=0, cls=0 and dfl=0 leave no loss to learn from; give at least one a weight above 0.")
+    if not any(getattr(settings, name) for name in TERMS):
+        *others, last = (f"{name}=0" for name in TERMS)
+        yield Violation(
+            f"{', '.join(others)} and {last} leave no loss to learn from; give at least one a weight above 0."
+        )
 
 
 def _class_weights(settings: Settings, given: Set[str]) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +48,7 @@ def capture(state: RunState, facts: RunFacts) -> Checkpoint:
         scaler=snapshot(state.scaler.state_dict()) if state.scaler else None,
         ema_updates=state.ema_updates,
         position=state.position,
-        open_epoch=dataclasses.asdict(state.open_epoch),
+        open_epoch=state.open_epoch.to_plain(),
         counters={"skipped_in_a_row": state.skipped_in_a_row, "skipped_steps": state.skipped_steps},
         history=state.history,
         settings=to_plain(facts.settings),
@@ -76,7 +75,7 @@ def restore(checkpoint: Checkpoint, state: RunState) -> None:
         state.scaler.load_state_dict(checkpoint.scaler)
     state.ema_updates = checkpoint.ema_updates
     state.position = checkpoint.position
-    state.open_epoch = OpenEpoch(**checkpoint.open_epoch)  # type: ignore[arg-type]
+    state.open_epoch = OpenEpoch.from_plain(checkpoint.open_epoch)
     state.skipped_in_a_row = checkpoint.counters["skipped_in_a_row"]
     state.skipped_steps = checkpoint.counters["skipped_steps"]
     state.history = checkpoint.history

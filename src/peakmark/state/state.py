@@ -6,12 +6,14 @@ of settings, seed and position, or does not bear on the result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 
 from peakmark.model.detector import Detector
-from peakmark.nouns.losses import Losses
+from peakmark.nouns.losses import NO_LOSSES, TERMS, Losses
 from peakmark.nouns.run import History, Position
 
 
@@ -19,18 +21,33 @@ from peakmark.nouns.run import History, Position
 class OpenEpoch:
     """Running sums of the epoch that is being trained; reset when its record is written."""
 
-    box: float = 0.0
-    cls: float = 0.0
-    dfl: float = 0.0
+    sums: Losses = NO_LOSSES
     """Losses as they are logged, each times the images it was computed over."""
     images: int = 0
     skipped_steps: int = 0
     train_s: float = 0.0
     """Time spent so far, over all interruptions; bears on nothing."""
 
+    def add(self, losses: Losses, images: int) -> None:
+        """Adds the losses of a microbatch of so many images."""
+        self.sums = Losses(**{name: total + losses[name] * images for name, total in self.sums.items()})
+        self.images += images
+
     def losses(self) -> Losses:
+        """Gives their means over the images so far; 0 before the first."""
         images = max(1, self.images)
-        return Losses(self.box / images, self.cls / images, self.dfl / images)
+        return Losses(**{name: total / images for name, total in self.sums.items()})
+
+    def to_plain(self) -> dict[str, float | int]:
+        """Gives what a checkpoint holds: each sum by the name of its term, beside the counts."""
+        counts = {count.name: getattr(self, count.name) for count in fields(self) if count.name != "sums"}
+        return {**self.sums, **counts}
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, float | int]) -> OpenEpoch:
+        """Gives back what `to_plain` was given. Raises KeyError and TypeError where it is of another version."""
+        counts: dict[str, Any] = {name: value for name, value in plain.items() if name not in TERMS}
+        return OpenEpoch(Losses(**{name: plain[name] for name in TERMS}), **counts)
 
 
 @dataclass(slots=True)

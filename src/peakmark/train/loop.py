@@ -167,10 +167,7 @@ class Loop:
         """Adds an attempt to the open epoch's sums."""
         state, epoch = self.state, self.state.open_epoch
         for losses, images in attempt.losses:
-            epoch.box += losses.box * images
-            epoch.cls += losses.cls * images
-            epoch.dfl += losses.dfl * images
-            epoch.images += images
+            epoch.add(losses, images)
         if attempt.outcome == "updated":
             state.skipped_in_a_row = 0
             return
@@ -261,10 +258,7 @@ class _Watch:
 
     def __call__(self, batch: Batch, losses: Losses) -> None:
         loop, sums, count = self._loop, self._sums, len(batch)
-        sums.box += losses.box * count
-        sums.cls += losses.cls * count
-        sums.dfl += losses.dfl * count
-        sums.images += count
+        sums.add(losses, count)
         number = self._done // loop.settings.batch
         if number < BATCHES_SHOWN and self._epoch in (0, first_closed_epoch(loop.segment)):
             loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))

@@ -17,7 +17,7 @@ from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import NormStatistics
 from peakmark.nouns.batch import Batch
-from peakmark.nouns.losses import Losses, LossSums
+from peakmark.nouns.losses import Gains, Losses, LossSums
 from peakmark.state.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
@@ -28,8 +28,6 @@ from peakmark.train.windows import Window
 
 _LEAST_SCALE = 1.0
 """Of the loss in float16."""
-Gains = tuple[float, float, float]
-"""Weights of the box, class and distribution losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +184,12 @@ def _lowered(scaler: torch.amp.GradScaler) -> bool:
 
 
 def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:
-    """Gives the loss to descend and its three parts as they are logged: gain * sum / sum of target scores."""
+    """Gives the loss to descend and its terms as they are logged: gain * sum / sum of target scores."""
     share = sums.target_scores.clamp(min=1)
-    box, cls, dfl = (gain * term / share for gain, term in zip(gains, (sums.box, sums.cls, sums.dfl), strict=True))
-    values = torch.stack((box, cls, dfl)).detach().tolist()  # one transfer, not three
-    return box + cls + dfl, Losses(*values)
+    terms = [gains[name] * term / share for name, term in sums.items()]
+    values = torch.stack(terms).detach().tolist()  # one transfer, not one for each term
+    # In their order, and from the first on: another order has other last digits, a start at 0 one operation more.
+    return sum(terms[1:], terms[0]), Losses(*values)
 
 
 def freeze(model: Detector, layers: tuple[int, ...]) -> None:

@@ -16,10 +16,10 @@ from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns.batch import Batch, ValidationBatch
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections, Truths
-from peakmark.nouns.losses import Losses, LossSums
+from peakmark.nouns.losses import Gains, Losses, LossSums
 
 NAMES = ("cat", "dog")
-GAINS = (7.5, 0.5, 1.5)
+GAINS = Gains(7.5, 0.5, 1.5)
 SIDE_PX = 320
 SHAPES_PX = [(640, 480), (333, 500), (320, 320), (41, 900), (1000, 999)]
 
@@ -125,7 +125,7 @@ def test_losses_are_added_without_rounding_in_between() -> None:
         zero = torch.zeros(3)
         return BatchPrediction(predict_truths(batch).detections, LossSums(box, zero, zero, zero))
 
-    losses = validate(predict, batches_of(5), NAMES, gains=(1.0, 1.0, 1.0)).evaluation.losses
+    losses = validate(predict, batches_of(5), NAMES, gains=Gains(1.0, 1.0, 1.0)).evaluation.losses
     assert losses is not None
     assert losses.box == 2.0**53 + 2.0
 

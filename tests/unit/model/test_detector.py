@@ -8,7 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from peakmark.model.detector import BINS, LAYERS, STRIDES, Detector, build_detector, decode
+from peakmark.errors import ModelFileError
+from peakmark.model.detector import (
+    BINS,
+    LAYERS,
+    STRIDES,
+    Detector,
+    build_detector,
+    classes_of,
+    decode,
+    detector_from_weights,
+    detector_on_meta,
+)
 from peakmark.model.scales import SCALES
 
 PARAMETERS_AT_80_CLASSES = {
@@ -139,3 +150,31 @@ def test_what_the_head_says_is_float32_in_mixed_precision_too(model: Detector):
     assert inner.dtype == torch.bfloat16, "mixed precision must be on, or nothing is tested"
     assert output.box_logits_BAR4.dtype == output.class_logits_BAC.dtype == torch.float32
     assert output.grid.points_px_A2.dtype == torch.float32
+
+
+def test_a_detector_of_given_weights_has_a_copy_of_them(model: Detector):
+    weights = model.state_dict()
+    other = detector_from_weights(SCALES["yolov8n"], weights)
+    assert other.head.classes == classes_of(weights) == 3
+    assert [p.requires_grad for p in other.parameters()] == [p.requires_grad for p in model.parameters()]
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+        assert tensor.data_ptr() != weights[name].data_ptr()
+
+
+def test_weights_that_are_not_those_of_the_scale_are_refused(model: Detector):
+    weights = model.state_dict()
+    with pytest.raises(ModelFileError, match="not those of a yolov8s"):
+        detector_from_weights(SCALES["yolov8s"], weights)
+    with pytest.raises(ModelFileError, match="not those of a yolov8n"):
+        detector_from_weights(SCALES["yolov8n"], {**weights, "more": torch.zeros(1)})
+    with pytest.raises(ModelFileError, match="no state dict of a Peakmark detector"):
+        detector_from_weights(SCALES["yolov8n"], {"model": torch.zeros(1)})
+
+
+def test_a_detector_on_meta_has_shapes_without_memory(model: Detector):
+    shape = detector_on_meta(SCALES["yolov8n"], 3)
+    assert all(tensor.is_meta for tensor in shape.state_dict().values())
+    assert {n: (t.shape, t.dtype) for n, t in shape.state_dict().items()} == {
+        n: (t.shape, t.dtype) for n, t in model.state_dict().items()
+    }

@@ -72,7 +72,7 @@ def trained(optimizer: str) -> RunState:
     state = fresh(optimizer)
     advance(state, 2)
     state.position = Position(1, 8, "train", 4)
-    state.open_epoch = OpenEpoch(1.5, 2.5, 3.5, 8, 1, 0.75)
+    state.open_epoch = OpenEpoch(Losses(1.5, 2.5, 3.5), 8, 1, 0.75)
     state.skipped_in_a_row, state.skipped_steps = 1, 2
     state.history = dataclasses.replace(state.history, records=(record(0, 0.25),))
     return state
@@ -125,7 +125,7 @@ def test_a_picture_does_not_move_with_the_state(trained: RunState, optimizer: st
     before = digests(checkpoint)
     advance(trained)
     trained.position = Position(7)
-    trained.open_epoch.box = 99.0
+    trained.open_epoch.sums = Losses(99.0, 2.5, 3.5)
     assert digests(checkpoint) == before
 
 
@@ -151,7 +151,7 @@ def test_a_restored_state_shares_no_storage_with_its_picture(trained: RunState, 
     [
         lambda s: setattr(s, "position", dataclasses.replace(s.position, images=16)),
         lambda s: setattr(s, "ema_updates", 3),
-        lambda s: setattr(s.open_epoch, "box", 1.25),
+        lambda s: setattr(s.open_epoch, "sums", Losses(1.25, 2.5, 3.5)),
         lambda s: setattr(s, "skipped_in_a_row", 0),
         lambda s: setattr(s, "history", dataclasses.replace(s.history, records=(record(0, 0.5),))),
         lambda s: s.model.backbone.stem.norm.running_mean.add_(1e-6),

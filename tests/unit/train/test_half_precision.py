@@ -19,7 +19,7 @@ from peakmark.data.loader import Microbatch
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns.batch import Batch
-from peakmark.nouns.losses import HeadOutput, LossSums
+from peakmark.nouns.losses import Gains, HeadOutput, LossSums
 from peakmark.settings.recipe import VERSION
 from peakmark.state.state import RunState
 from peakmark.train import step
@@ -37,7 +37,7 @@ Spoil = Callable[[float], None]
 def attempt(state: RunState, batch: Batch, *, arithmetic: Arithmetic = FULL, clip_grad: float = 10.0) -> Attempt:
     """One update of a window of one microbatch, in which only `arithmetic` says what the network computes in."""
     return Stepper(
-        state, PlainNetwork(state.model, arithmetic), Objective((7.5, 0.5, 1.5), VERSION), clip_grad
+        state, PlainNetwork(state.model, arithmetic), Objective(Gains(7.5, 0.5, 1.5), VERSION), clip_grad
     ).attempt(
         Window((Microbatch(0, len(batch)),), 1.0),
         iter([batch]),

@@ -16,7 +16,7 @@ from peakmark.errors import DataError, SettingsError
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.nouns.batch import Batch
-from peakmark.nouns.losses import HeadOutput, Losses, LossSums
+from peakmark.nouns.losses import Gains, HeadOutput, Losses, LossSums
 from peakmark.run.open_data import check_no_lone_value
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION
@@ -27,7 +27,7 @@ from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt, Stepper, freeze, weighted
 from peakmark.train.windows import Window
 
-GAINS = (7.5, 0.5, 1.5)
+GAINS = Gains(7.5, 0.5, 1.5)
 RATES = Rates(0.01, 0.01, 0.9)
 MakeState = Callable[..., RunState]
 MakeBatch = Callable[..., Batch]
@@ -297,10 +297,10 @@ def test_the_loss_is_computed_outside_of_mixed_precision(
 
 def test_losses_are_logged_with_their_gains_per_target_score():
     one = torch.tensor(1.0)
-    loss, logged = weighted(LossSums(one * 2, one * 3, one * 4, one * 5), (7.5, 0.5, 1.5))
+    loss, logged = weighted(LossSums(one * 2, one * 3, one * 4, one * 5), GAINS)
     assert (logged.box, logged.cls, logged.dfl) == pytest.approx((3.0, 0.3, 1.2))
     assert loss.item() == pytest.approx(4.5)
-    few, _ = weighted(LossSums(one * 2, one * 3, one * 4, one * 0.25), (1, 1, 1))
+    few, _ = weighted(LossSums(one * 2, one * 3, one * 4, one * 0.25), Gains(1, 1, 1))
     assert few.item() == 9
 
 

@@ -21,6 +21,7 @@ from peakmark.report.terminal.comparison_table import (
     grouped_differences,
     seed_group_in_words,
     shows_fitness,
+    standing_of,
     with_error,
 )
 

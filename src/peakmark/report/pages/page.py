@@ -16,6 +16,7 @@ from peakmark.files.durable import write_text
 from peakmark.markup import data_url, render
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
+from peakmark.record.results_csv import loss_columns
 from peakmark.report.numbers import finite, four_digits
 from peakmark.report.pages.how_sure import Certainty, certainty_of
 from peakmark.report.pages.resumes import ShownResume, resumes_in
@@ -50,12 +51,8 @@ _NUMBERS = (
 _CLASS_COLUMNS = (("map50_95", "AP50-95"), ("map50", "AP50"), ("precision", "precision"), ("recall", "recall"))
 _EPOCH_COLUMNS = (
     ("epoch", "epoch"),
-    ("train/box_loss", "box"),
-    ("train/cls_loss", "cls"),
-    ("train/dfl_loss", "dfl"),
-    ("val/box_loss", "val box"),
-    ("val/cls_loss", "val cls"),
-    ("val/dfl_loss", "val dfl"),
+    *loss_columns("train").items(),
+    *((column, f"val {term}") for column, term in loss_columns("val").items()),
     ("metrics/precision(B)", "precision"),
     ("metrics/recall(B)", "recall"),
     ("metrics/mAP50(B)", "mAP50"),

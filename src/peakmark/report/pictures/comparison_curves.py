@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from peakmark.nouns.losses import Losses
+from peakmark.nouns.losses import TERMS, Losses
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.report.pictures.style import (
     INK,
@@ -58,8 +58,8 @@ def draw_comparison(curves: Sequence[Curve], folder: Path) -> None:
         ("mAP50", lambda record: _metric(record, "map50")),
         ("precision (IoU 0.5)", lambda record: _metric(record, "precision")),
         ("recall (IoU 0.5)", lambda record: _metric(record, "recall")),
-        ("training loss (box + cls + dfl)", lambda record: _sum(record.train)),
-        ("validation loss (box + cls + dfl)", lambda record: _sum(record.validation)),
+        (f"training loss ({' + '.join(TERMS)})", lambda record: _sum(record.train)),
+        (f"validation loss ({' + '.join(TERMS)})", lambda record: _sum(record.validation)),
     )
     for axes, (title, value) in zip(panels, shown, strict=True):
         style_axes(axes, title, "epoch")
@@ -127,4 +127,4 @@ def _metric(record: EpochRecord, name: str) -> float:
 
 
 def _sum(losses: Losses | None) -> float:
-    return float("nan") if losses is None else losses.box + losses.cls + losses.dfl
+    return float("nan") if losses is None else sum(losses.values())

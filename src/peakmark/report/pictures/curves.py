@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.nouns.losses import Losses
+from peakmark.nouns.losses import TERMS, Losses
 from peakmark.nouns.run import EpochRecord, History, Position, Segment
 from peakmark.report.pictures.style import (
     BEST_COLOUR,
@@ -51,15 +51,17 @@ def draw_results(history: History, best_epoch: int | None, path: Path) -> None:
     can't write.
     """
     figure = new_figure(16, 8, "Training")
-    panels = figure.subplots(2, 4)
+    panels = figure.subplots(2, len(TERMS) + 1)
     records = history.records
     epochs = np.array([record.epoch + 1 for record in records], dtype=np.float64)
 
-    for axes, term in zip(panels[0, :3], ("box", "cls", "dfl"), strict=True):
+    for axes in panels[1, 4:]:
+        figure.delaxes(axes)  # more terms than three widen the upper row alone
+    for axes, term in zip(panels[0, :-1], TERMS, strict=True):
         style_axes(axes, f"{term} loss", "epoch")
-        _line(axes, epochs, [getattr(record.train, term) for record in records], "train", TRAIN_COLOUR)
+        _line(axes, epochs, [record.train[term] for record in records], "train", TRAIN_COLOUR)
         _line(axes, epochs, _losses(records, term), "validation", VALIDATION_COLOUR)
-    _draw_rates(panels[0, 3], epochs, records)
+    _draw_rates(panels[0, -1], epochs, records)
 
     style_axes(panels[1, 0], "precision and recall (IoU 0.5)", "epoch")
     _line(panels[1, 0], epochs, _metric(records, "precision"), "precision", TRAIN_COLOUR)
@@ -72,7 +74,7 @@ def draw_results(history: History, best_epoch: int | None, path: Path) -> None:
     for size, colour in sizes:
         _line(panels[1, 3], epochs, _metric(records, f"map_{size}"), size, colour)
 
-    for axes in (panels[0, 3], *panels[1]):
+    for axes in (panels[0, -1], *panels[1]):
         # From nought: a metric's last wiggle isn't a fall. Losses start where they start.
         axes.set_ylim(0, max(1e-3, 1.05 * axes.dataLim.y1) if axes.has_data() else 1)
     for axes in panels.flat:
@@ -189,7 +191,7 @@ def _explanation(history: History, best_epoch: int | None) -> Iterator[str]:
 
 def _losses(records: Sequence[EpochRecord], term: str) -> list[float]:
     def of(losses: Losses | None) -> float:
-        return float("nan") if losses is None else float(getattr(losses, term))
+        return float("nan") if losses is None else float(losses[term])
 
     return [of(record.validation) for record in records]
 

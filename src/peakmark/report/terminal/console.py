@@ -302,7 +302,7 @@ class ConsoleObserver:
 
     def _losses(self, losses: Losses) -> str:
         digits = 2 if self._live and self._console.width < _ROOMY else 3
-        return f"box {losses.box:.{digits}f} cls {losses.cls:.{digits}f} dfl {losses.dfl:.{digits}f}"
+        return " ".join(f"{term} {value:.{digits}f}" for term, value in losses.items())
 
     def _note(self, text: str, *, serious: bool = False) -> None:
         label = "Warning" if serious else "Note"

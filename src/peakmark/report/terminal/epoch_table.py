@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from math import isnan
 
+from peakmark.nouns.losses import TERMS
 from peakmark.nouns.run import EpochRecord
 from peakmark.report.numbers import four_digits
 from peakmark.report.terminal.pace import as_clock
 
+_VALIDATION = {f"val {term}": term for term in TERMS}
 _WIDTHS = {
     "epoch": 9,
-    "box": 7,
-    "cls": 7,
-    "dfl": 7,
-    "val box": 9,
-    "val cls": 9,
-    "val dfl": 9,
+    **dict.fromkeys(TERMS, 7),
+    **dict.fromkeys(_VALIDATION, 9),
     "P": 8,
     "R": 8,
     "mAP50": 8,
@@ -28,7 +26,9 @@ _WIDTHS = {
 }
 """Columns with their widths in characters, the gap on the left included; the losses of training come first."""
 
-_LEFT_OUT_FIRST = ("val dfl", "val cls", "val box", "dfl", "P", "R", "cls", "box", "mAP50", "time", "best", "mAP50-95")
+_LEFT_OUT_FIRST = (
+    *reversed(_VALIDATION), TERMS[-1], "P", "R", *reversed(TERMS[:-1]), "mAP50", "time", "best", "mAP50-95"
+)  # fmt: skip
 """Where the width is too small for all."""
 
 
@@ -53,12 +53,8 @@ def row(record: EpochRecord, epochs: int, is_best: bool, columns: tuple[str, ...
     metrics, validation = record.metrics or {}, record.validation
     cells = {
         "epoch": f"{record.epoch + 1}/{epochs}",
-        "box": _loss(record.train.box),
-        "cls": _loss(record.train.cls),
-        "dfl": _loss(record.train.dfl),
-        "val box": _loss(validation.box if validation else None),
-        "val cls": _loss(validation.cls if validation else None),
-        "val dfl": _loss(validation.dfl if validation else None),
+        **{term: _loss(value) for term, value in record.train.items()},
+        **{name: _loss(validation[term] if validation else None) for name, term in _VALIDATION.items()},
         "P": four_digits(metrics.get("precision"), absent="-"),
         "R": four_digits(metrics.get("recall"), absent="-"),
         "mAP50": four_digits(metrics.get("map50"), absent="-"),

@@ -16,7 +16,7 @@ import torch
 
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.model.blocks import NORM_MOMENTUM
-from peakmark.model.detector import Detector
+from peakmark.model.detector import detector_on_meta
 from peakmark.model.norm_statistics import gain
 from peakmark.model.scales import SCALES
 from peakmark.train.ema import ema_decay
@@ -111,7 +111,7 @@ def _since_change(checkpoint: Checkpoint) -> float:
 
 def _trained(checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
     """Names of the trained tensors in the optimizer's order: weights, norms, biases (`train/optimizer.py`)."""
-    model = Detector(SCALES[checkpoint.architecture], len(checkpoint.names))
+    model = detector_on_meta(SCALES[checkpoint.architecture], len(checkpoint.names))
     by_index = model.layers()
     frozen = [by_index[layer] for layer in checkpoint.settings["freeze"] if layer in by_index]
     still = {id(parameter) for layer in frozen for parameter in layer.parameters()}

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from peakmark.nouns.losses import TERMS
 from peakmark.nouns.resume import Continuity, ContinuityKind, Observed
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.resume.seam import MIXING
 from peakmark.settings.recipe import mosaic_is_open_in
 
-TRAIN_NAMES = ("train/box", "train/cls", "train/dfl")
-VALIDATION_NAMES = ("val/box", "val/cls", "val/dfl", "map50_95")
+TRAIN_NAMES = tuple(f"train/{term}" for term in TERMS)
+VALIDATION_NAMES = (*(f"val/{term}" for term in TERMS), "map50_95")
 NAMES = TRAIN_NAMES + VALIDATION_NAMES
 LEAST_VALIDATED_EPOCHS = 5
 """Under which there is no trend to follow from."""
@@ -141,17 +142,17 @@ def _trend(points: Sequence[_Point]) -> _Trend | None:
 
 def _points(history: History, name: str, records: Sequence[EpochRecord]) -> Iterator[_Point]:
     """The values of a number; validations from before the model finds anything are left out."""
-    kind, _, loss = name.partition("/")
+    kind, _, term = name.partition("/")
     found = _first_find(history)
     for record in records:
         if kind == "train":
-            yield _Point(record.epoch, getattr(record.train, loss), _mixes_images(history, record))
+            yield _Point(record.epoch, record.train[term], _mixes_images(history, record))
         elif record.metrics is not None and record.epoch >= found:
             stage = history.segments[record.segment].comparable
             if kind == "map50_95":
                 yield _Point(record.epoch, record.metrics[kind], stage)
             elif record.validation is not None:
-                yield _Point(record.epoch, getattr(record.validation, loss), stage)
+                yield _Point(record.epoch, record.validation[term], stage)
 
 
 def _first_find(history: History) -> float:

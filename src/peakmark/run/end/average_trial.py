@@ -22,7 +22,7 @@ from peakmark.evaluate.resampling import draw_resamples
 from peakmark.evaluate.uncertainty import CONFIDENCE, RESAMPLES, RESAMPLING_SEED, Estimate, estimate
 from peakmark.evaluate.validator import Validated
 from peakmark.files import durable
-from peakmark.model.detector import Detector
+from peakmark.model.detector import detector_from_weights
 from peakmark.model.scales import SCALES
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.run import Position
@@ -79,8 +79,8 @@ class Averages:
 
     def _make(self, epochs: Epochs) -> Average:
         run = self._run
-        model = Detector(SCALES[run.facts.architecture], len(run.facts.names))
-        model.load_state_dict(average([self._kept[epoch] for epoch in epochs]), assign=True)
+        averaged = average([self._kept[epoch] for epoch in epochs])
+        model = detector_from_weights(SCALES[run.facts.architecture], averaged)
         weights = measure_statistics(model, self._train_batches(), run.facts.arithmetic, frozen=run.settings.freeze)
         model.load_state_dict(weights)
         validated = validate_weights(

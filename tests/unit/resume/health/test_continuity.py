@@ -34,7 +34,7 @@ def _shifted(
 
 
 def _plus(losses: Losses, by: float) -> Losses:
-    return Losses(losses.box + by, losses.cls + by, losses.dfl + by)
+    return Losses(**{term: value + by for term, value in losses.items()})
 
 
 def test_healthy_seams_raise_no_alarm(healthy):
