@@ -46,7 +46,7 @@ TRAIN = {
 VAL = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
-    "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "save_json": "False",
+    "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "augment": "False", "save_json": "False",
     "save_txt": "False", "save_conf": "False",
     "batch": "16", "device": "None", "workers": "None", "verify": "full", "project": "runs/detect", "name": "val",
     "exist_ok": "False", "plots": "True",
@@ -54,7 +54,8 @@ VAL = {
 PREDICT = {
     "model": NEEDED, "imgsz": "None", "max_image_pixels": "200000000", "vid_stride": "1",
     "conf": "0.25", "iou": "0.7", "max_det": "300",
-    "agnostic_nms": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True", "show_conf": "True",
+    "agnostic_nms": "False", "augment": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True",
+    "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
     "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
@@ -69,7 +70,7 @@ COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exis
 GATE = {
     "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
-    "require": NEEDED, "at": "value", "batch": "16",
+    "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
 PROMOTE = {

@@ -19,6 +19,7 @@ from peakmark.checkpoint.writer import save
 from peakmark.data.images import probe
 from peakmark.data.loader import _made_ahead
 from peakmark.errors import DataError, MachineError
+from peakmark.geometry.views import AUGMENTED
 from peakmark.model.predictor import Predictor
 from peakmark.settings.description import describe
 from peakmark.settings.fields import PredictSettings, ValSettings
@@ -116,6 +117,22 @@ def val_max_det(val, **_):
 def val_agnostic_nms(val, **_):
     assert 0 < val(agnostic_nms=True, iou=0.2).detections < val(iou=0.2).detections
     assert val(agnostic_nms=True).protocol.endswith("agnostic_nms=True")
+
+
+def val_augment(val, runs, **_):
+    """Other detections, named in the protocol wherever that stands; the losses are of the image as it is."""
+    usual, several = val(), val(augment=True)
+    # As text: NaN equals itself there.
+    assert repr(several.metrics) != repr(usual.metrics)
+    assert several.losses == usual.losses
+    assert several.protocol == f"{usual.protocol}, augment=True ({', '.join(map(str, AUGMENTED))})"
+    assert json.loads((runs / "val2/metrics.json").read_text())["protocol"] == several.protocol
+    unasked = val(augment=False)
+    assert repr(unasked.metrics) == repr(usual.metrics)
+    assert unasked.protocol == usual.protocol
+    tight = val(augment=True, max_det=2, agnostic_nms=True)
+    assert tight.detections == 2 * 19
+    assert "max_det=2, agnostic_nms=True, augment=True (" in tight.protocol
 
 
 def val_save_json(val, runs, **_):
@@ -274,6 +291,17 @@ def predict_max_det(find, **_):
 
 def predict_agnostic_nms(find, **_):
     assert 0 < _count(find(agnostic_nms=True, iou=0.2)) < _count(find(iou=0.2))
+
+
+def predict_augment(find, tiny_data, video, **_):
+    assert find(augment=False)[0].to_json() == find()[0].to_json() != find(augment=True)[0].to_json()
+    assert set(find(augment=True, classes=[1])[0].boxes.cls.tolist()) == {1}
+    assert _count(find(augment=True, max_det=1)) == 1
+    assert len(find(video, augment=True)) == 7
+    folder = tiny_data.parent / "images/val"  # of two shapes
+    together = find(folder, augment=True, batch=8)
+    alone = [find(file, augment=True, batch=8)[0] for file in sorted(folder.iterdir())]
+    assert [found.boxes.data.tolist() for found in together] == [found.boxes.data.tolist() for found in alone]
 
 
 def predict_save_crop(find, runs, **_):

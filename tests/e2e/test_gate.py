@@ -7,7 +7,7 @@ from math import nextafter
 
 import pytest
 
-from peakmark import gate
+from peakmark import YOLO, gate
 from peakmark.errors import DataError, ModelFileError, SettingsError
 
 
@@ -36,6 +36,17 @@ def test_a_pipeline_is_answered_by_the_exit_code(trained, peakmark, tmp_path):
     assert unsure.returncode == 1
     assert "FAILS" in unsure.stdout
     assert list(tmp_path.iterdir()) == [], "a gate writes nothing"
+
+
+def test_several_looks_at_each_image_are_judged_as_val_finds_them_and_named(trained, peakmark, tmp_path):
+    usual, several = (gate(trained[0].best, require="map50_95>=0", augment=augment) for augment in (False, True))
+    validated = YOLO(trained[0].best).val(augment=True, project=tmp_path / "val", plots=False)
+    assert several.rulings[0].value == validated.metrics["map50_95"] != usual.rulings[0].value
+    assert several.protocol == validated.protocol != usual.protocol
+    told = peakmark("gate", f"model={trained[0].best}", "require=map50_95>=0", "augment=True", cwd=tmp_path)
+    assert "augment=True (1," in told.stdout
+    plain = peakmark("gate", f"model={trained[0].best}", "require=map50_95>=0", cwd=tmp_path)
+    assert "augment" not in plain.stdout
 
 
 def test_mistakes_are_told_before_anything_is_loaded(peakmark, tmp_path):

@@ -15,6 +15,7 @@ from peakmark import YOLO, inspect
 from peakmark.errors import ModelFileError
 from peakmark.evaluate.evidence_file import read as read_evidence
 from peakmark.events import Notice, RunStarted
+from peakmark.geometry.views import View
 
 
 @pytest.fixture
@@ -54,6 +55,24 @@ def test_a_folder(model, tiny_data, runs):
     }
     assert json.loads((runs / "predict/predictions.json").read_text())
     assert notices[-1].text == f"Written to {runs / 'predict'}"
+
+
+def test_a_mirrored_image_gives_mirrored_boxes_where_both_sides_of_it_are_looked_at(
+    trained, model, tiny_data, monkeypatch
+):
+    monkeypatch.setattr("peakmark.geometry.views.AUGMENTED", (View(1.0), View(1.0, mirrored=True)))
+    image = cv2.imdecode(np.fromfile(tiny_data.parent / "images/val/01.png", np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+
+    def rows(pixels: np.ndarray, augment: bool) -> np.ndarray:
+        return np.array(model.predict(pixels, conf=0.02, augment=augment)[0].boxes.data)
+
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    back = rows(mirrored, augment=True)
+    back[:, [0, 2]] = image.shape[1] - back[:, [2, 0]]
+    assert len(back) > 0
+    np.testing.assert_allclose(back, rows(image, augment=True), atol=1e-3)
+    assert rows(mirrored, augment=False)[:, 4].tolist() != rows(image, augment=False)[:, 4].tolist()
 
 
 def test_a_folder_is_predicted_on_to_the_last_bit_as_it_was_validated(trained, model, tiny_data):

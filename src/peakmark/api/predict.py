@@ -14,6 +14,7 @@ from peakmark.deploy.results import Results
 from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.events import Notice, Observer
+from peakmark.geometry.views import views_for
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor, Thresholds
 from peakmark.record.folder import create_run_folder
@@ -42,7 +43,10 @@ def find_objects(
         source, vid_stride=wishes.vid_stride, max_image_pixels=wishes.max_image_pixels, observer=observe
     )
     batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
-    detect = predictor.of(model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared)
+    views = views_for(augment=wishes.augment)
+    detect = predictor.of(
+        model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
+    )
     results = predict(
         frames,
         detect,

@@ -30,6 +30,7 @@ _AS_IN_VAL = (
     "model",
     "split",
     "imgsz",
+    "augment",
     "batch",
     "device",
     "workers",

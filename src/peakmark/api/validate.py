@@ -28,6 +28,7 @@ from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
 from peakmark.files.durable import write_text
 from peakmark.formula.terms import DEFAULT
+from peakmark.geometry.views import views_for
 from peakmark.loss.detection import Objective
 from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.model.detector import Detector
@@ -283,7 +284,8 @@ def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, ar
     # United classes can't be told apart in what is detected.
     counting = None if single else classes
     workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings, counting)
-    return ValidationSet(index, cache, workers, 2 * wishes.batch, names, thresholds)
+    views = views_for(augment=wishes.augment)
+    return ValidationSet(index, cache, workers, 2 * wishes.batch, names, thresholds, views)
 
 
 def measured_classes(trained: Trained, wishes: ValSettings, spec: DatasetSpec) -> tuple[int, ...] | None:

@@ -183,6 +183,8 @@ def show_gate(console: Console, result: GateResult, *, as_json: bool) -> None:
     console.print(table)
     judged = {"value": "the values", "lower": "the end of each interval that speaks against the model"}[result.at]
     _line(console, Text(f"{result.images} images of {result.split}, {result.truths} truths; judged by {judged}."))
+    # A figure of several looks at each image, or without COCO's cap, would be read as one like the log's.
+    _line(console, Text(f"{result.protocol}."))
     if any(ruling.value is None for ruling in result.rulings):
         _line(console, Text("What has no value can't be measured on these data, so it fails."))
     _line(console, Text("Passed.", style="bold green") if result.passed else Text("Not passed.", style="bold red"))

@@ -16,12 +16,11 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
-from peakmark.data.augment.apply import BACKGROUND
 from peakmark.data.images import decode_with_remark
 from peakmark.data.source.index import Index
 from peakmark.data.source.split_notes import remarks_note
 from peakmark.errors import DataError, MachineError
-from peakmark.geometry.letterbox import Letterbox
+from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.machine.memory import available_bytes
 from peakmark.nouns.images import ImageArray

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from peakmark.data.augment.apply import BACKGROUND
 from peakmark.data.cache import ImageCache
 from peakmark.data.source.index import Index
-from peakmark.geometry.letterbox import Letterbox
+from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.machine.memory import available_bytes_on
 from peakmark.nouns.images import ImageArray
 

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 STRIDE_PX = 32
 """Of a detector's coarsest level: sides that it doesn't divide have no whole number of cells."""
 
+BACKGROUND = 114
+"""The grey of padding, everywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
     """Where an image of `width_px` x `height_px` lies when it is scaled to fit `side_px` and padded.
 
-    `side_px` is a multiple of `STRIDE_PX`.
+    Where `side_px` is no multiple of `STRIDE_PX`, the longer side is padded as well.
     """
 
     width_px: int

@@ -140,7 +140,10 @@ class Detector(nn.Module):
 
 def decode(output: HeadOutput) -> tuple[torch.Tensor, torch.Tensor]:
     """Gives boxes (B, A, 4) xyxy in px of the input and scores (B, A, C), 0 to 1, in float32."""
-    return boxes_from_distributions(output.box_logits_BAR4, output.grid), output.class_logits_BAC.sigmoid()
+    # Image by image: torch rounds the last numbers of a tensor otherwise than the rest, and which of an image's are the
+    # last would depend on what follows it in the batch.
+    scores_BAC = torch.stack([logits_AC.sigmoid() for logits_AC in output.class_logits_BAC])
+    return boxes_from_distributions(output.box_logits_BAR4, output.grid), scores_BAC
 
 
 def tensors_of(model: Detector) -> list[torch.Tensor]:

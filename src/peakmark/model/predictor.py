@@ -6,13 +6,14 @@ how images were grouped. Decoding and suppression are float32 in every mode. It 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from peakmark.geometry.suppression import suppress
+from peakmark.geometry.views import ONCE, View, Views
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector, decode, tensors_of
 from peakmark.model.fuse import fused, packed
@@ -65,6 +66,30 @@ def of_counting_classes(output: HeadOutput, thresholds: Thresholds) -> HeadOutpu
     return HeadOutput(output.box_logits_BAR4, logits_BAC.masked_fill(~counts_C, _SURE_OF_NOTHING), output.grid)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes whose scores lie above the confidence, of a chunk, before suppression."""
+
+    boxes_xyxy_px: torch.Tensor
+    """(N, 4) float32, in px of the images as they were given"""
+    scores: torch.Tensor
+    """(N,)"""
+    classes: torch.Tensor
+    """(N,)"""
+    image: torch.Tensor
+    """(N,) which of the chunk"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the network says of a chunk."""
+
+    first: HeadOutput
+    """Of the images as they were given."""
+    others: tuple[Candidates, ...] = ()
+    """Of each further view."""
+
+
 class Predictor:
     """A fused copy of a model with fixed thresholds."""
 
@@ -76,9 +101,11 @@ class Predictor:
         *,
         chunk: int,
         one_class_per_box: bool,
+        views: Views = ONCE,
     ) -> None:
         """`chunk`: images computed together; fewer are padded. `one_class_per_box`: as a person wants to see it, where
-        the metric (False) takes every class of a box above the confidence as a detection of its own."""
+        the metric (False) takes every class of a box above the confidence as a detection of its own. `views`: how each
+        image is looked at; what is found in all of them goes through one suppression."""
         with arithmetic.in_force():
             placed = arithmetic.round_weights(arithmetic.place(fused(model)))
             self._model = placed if arithmetic.on_gpu else packed(placed)
@@ -86,14 +113,15 @@ class Predictor:
         self._thresholds = thresholds
         self._chunk = chunk
         self._one_class_per_box = one_class_per_box
+        self._views = views
 
     def __call__(self, images_BCHW: torch.Tensor) -> list[Detections]:
         """Finds objects in letterboxed images of one shape (B, 3, H, W) uint8 RGB; boxes in px of these."""
-        return [detections for output in self.outputs(images_BCHW) for detections in self.detections(output)]
+        return [detections for seen in self.outputs(images_BCHW) for detections in self.detections(seen)]
 
     @torch.inference_mode()
-    def outputs(self, images_BCHW: torch.Tensor) -> Iterator[HeadOutput]:
-        """Yields the raw head outputs chunk by chunk, the padding cut off again."""
+    def outputs(self, images_BCHW: torch.Tensor) -> Iterator[Seen]:
+        """Yields what the network says chunk by chunk, the padding cut off again."""
         for start in range(0, len(images_BCHW), self._chunk):
             images = images_BCHW[start : start + self._chunk]
             count = len(images)
@@ -102,52 +130,85 @@ class Predictor:
                 # set would come out differently from the same images in another place.
                 images = torch.cat((images, images.new_zeros((self._chunk - count, *images.shape[1:]))))
             # Not over the `yield`: what the caller does in between is computed as the caller wants it.
-            with self._arithmetic.in_force(), self._arithmetic.autocast():
-                output = self._model(self._arithmetic.prepare(images))
-            yield HeadOutput(output.box_logits_BAR4[:count], output.class_logits_BAC[:count], output.grid)
+            with self._arithmetic.in_force():
+                seen = self._seen(images, count)
+            yield seen
+
+    def _seen(self, images_BCHW: torch.Tensor, count: int) -> Seen:
+        _, *others = self._views
+        first = self._output(images_BCHW, count)
+        # Only candidates are kept of the others: whole outputs of all views would take as many times the memory.
+        return Seen(first, tuple(self._candidates_in(view, images_BCHW, count) for view in others))
+
+    def _output(self, images_BCHW: torch.Tensor, count: int) -> HeadOutput:
+        with self._arithmetic.autocast():
+            output = self._model(self._arithmetic.prepare(images_BCHW))
+        return HeadOutput(output.box_logits_BAR4[:count], output.class_logits_BAC[:count], output.grid)
+
+    def _candidates_in(self, view: View, images_BCHW: torch.Tensor, count: int) -> Candidates:
+        found = self._candidates(self._output(view.pixels(images_BCHW.cpu()), count))
+        height_px, width_px = images_BCHW.shape[2:]
+        return replace(found, boxes_xyxy_px=view.to_image(found.boxes_xyxy_px, width_px, height_px))
 
     @torch.inference_mode()
-    def detections(self, output: HeadOutput) -> list[Detections]:
-        """Decodes, thresholds and suppresses one chunk's outputs."""
+    def detections(self, seen: Seen) -> list[Detections]:
+        """Decodes, thresholds and suppresses what was seen of one chunk."""
         with self._arithmetic.in_force():
-            return self._detections(output)
+            found = _joined((self._candidates(seen.first), *seen.others))
+            return self._suppressed(found, images=len(seen.first.class_logits_BAC))
 
-    def _detections(self, output: HeadOutput) -> list[Detections]:
-        limits = self._thresholds
+    def _candidates(self, output: HeadOutput) -> Candidates:
+        confidence = self._thresholds.confidence
         boxes_BA4, scores_BAC = decode(output)
-        counts_C = limits.counting(scores_BAC.shape[2], scores_BAC.device)
+        counts_C = self._thresholds.counting(scores_BAC.shape[2], scores_BAC.device)
         if self._one_class_per_box:
             best_BA, class_BA = scores_BAC.max(dim=2)
-            counts_BA = best_BA > limits.confidence
+            counts_BA = best_BA > confidence
             image, anchor = (counts_BA if counts_C is None else counts_BA & counts_C[class_BA]).nonzero(as_tuple=True)
             scores, classes = best_BA[image, anchor], class_BA[image, anchor]
         else:
-            counts_BAC = scores_BAC > limits.confidence
+            counts_BAC = scores_BAC > confidence
             counts_BAC = counts_BAC if counts_C is None else counts_BAC & counts_C
             image, anchor, classes = counts_BAC.nonzero(as_tuple=True)
             scores = scores_BAC[image, anchor, classes]
-        boxes = boxes_BA4[image, anchor]
+        return Candidates(boxes_BA4[image, anchor], scores, classes, image)
+
+    def _suppressed(self, found: Candidates, images: int) -> list[Detections]:
+        limits = self._thresholds
         kept_by_image = suppress(
-            boxes,
-            scores,
-            torch.zeros_like(classes) if limits.agnostic else classes,
-            image,
-            images=len(boxes_BA4),
+            found.boxes_xyxy_px,
+            found.scores,
+            torch.zeros_like(found.classes) if limits.agnostic else found.classes,
+            found.image,
+            images=images,
             iou_threshold=limits.iou,
             max_kept=limits.max_detections,
         )
         # To the host in one go: each copy from a GPU is a wait.
         kept = torch.cat(kept_by_image)
         ends = np.cumsum([len(each) for each in kept_by_image])[:-1]
-        columns = (np.split(column[kept].cpu().numpy(), ends) for column in (boxes, scores, classes))
+        of_all = (found.boxes_xyxy_px, found.scores, found.classes)
+        columns = (np.split(column[kept].cpu().numpy(), ends) for column in of_all)
         return [Detections(*of_image) for of_image in zip(*columns, strict=True)]
+
+
+def _joined(parts: Sequence[Candidates]) -> Candidates:
+    """All candidates, those of the first view first: of equal scores the one that comes first stays."""
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        torch.cat([part.boxes_xyxy_px for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        torch.cat([part.classes for part in parts]),
+        torch.cat([part.image for part in parts]),
+    )
 
 
 class ReadyPredictor:
     """Keeps the predictor of the last call: to fuse a model takes as long as to look at several images."""
 
     def __init__(self) -> None:
-        self._made_for: tuple[Arithmetic, Thresholds, int, bool] | None = None
+        self._made_for: tuple[Arithmetic, Thresholds, int, bool, Views] | None = None
         self._model: Detector | None = None
         self._weights: list[torch.Tensor] = []
         self._predictor: Predictor | None = None
@@ -161,16 +222,19 @@ class ReadyPredictor:
         chunk: int,
         one_class_per_box: bool,
         shared: bool,
+        views: Views = ONCE,
     ) -> Predictor:
         """Gives a predictor as `Predictor(...)` would, made anew only where the model or anything else differs.
 
         `shared`: others hold the model, so its weights may have been changed since the last call.
         """
-        asked = (arithmetic, thresholds, chunk, one_class_per_box)
+        asked = (arithmetic, thresholds, chunk, one_class_per_box, views)
         # By value only where it must be: to read all weights takes as long as a quarter of the network's own work.
         same = model is self._model and (not shared or self._has_same_weights(model))
         if self._predictor is None or asked != self._made_for or not same:
-            self._predictor = Predictor(model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box)
+            self._predictor = Predictor(
+                model, arithmetic, thresholds, chunk=chunk, one_class_per_box=one_class_per_box, views=views
+            )
             self._made_for, self._model = asked, model
             self._weights = [tensor.detach().clone() for tensor in tensors_of(model)] if shared else []
         return self._predictor

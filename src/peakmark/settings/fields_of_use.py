@@ -49,6 +49,7 @@ class ValSettings(_OnASplit):
     iou: Real | None = shared.iou(None, unset=AS_IN_ITS_TRAINING)
     max_det: Whole | None = shared.max_det(None, unset=AS_IN_ITS_TRAINING)
     agnostic_nms: bool = shared.agnostic_nms()
+    augment: bool = shared.augment()
 
     batch: Whole = shared.batch()
     device: Device | None = shared.device()
@@ -76,6 +77,7 @@ class PredictSettings(SettingsModel):
     iou: Real = shared.iou(0.7)
     max_det: Whole = shared.max_det(300)
     agnostic_nms: bool = shared.agnostic_nms()
+    augment: bool = shared.augment()
     classes: Classes = setting(
         None, "keep only these, by number or name, e.g. [0,2]", DETECTION, "result", unset="all classes"
     )
@@ -120,6 +122,7 @@ class GateSettings(_OnASplit):
         REQUIREMENTS,
         "result",
     )
+    augment: bool = shared.augment()
 
     batch: Whole = shared.batch()
     device: Device | None = shared.device()

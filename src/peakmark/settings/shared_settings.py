@@ -87,6 +87,17 @@ def agnostic_nms() -> Any:
     return setting(False, "drop the weaker of two overlapping boxes whatever their classes are", DETECTION, "result")
 
 
+def augment() -> Any:
+    """Test-time augmentation."""
+    return setting(
+        False,
+        "look at each image four times, also mirrored and at 0.83 of its size, and drop the weaker of two boxes among"
+        " all that is found; takes about 3 times as long",
+        DETECTION,
+        "result",
+    )
+
+
 def batch() -> Any:
     """The images that a validation looks at together."""
     return setting(16, "images at a time", MACHINE, "execution", unit="images", ge=1)

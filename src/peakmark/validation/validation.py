@@ -13,6 +13,7 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import BatchPrediction, Validated, validate
 from peakmark.events import Observer, ValidationProgress
+from peakmark.geometry.views import ONCE, Views, in_words
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import Detector
@@ -40,6 +41,8 @@ class ValidationSet:
     images_ahead: int
     names: tuple[str, ...]
     thresholds: Thresholds
+    views: Views = ONCE
+    """How each image is looked at: in a training always once."""
 
     def batches(self, first: int | None = None) -> Iterator[ValidationBatch]:
         """Gives all images, or the `first` so many of them."""
@@ -84,19 +87,19 @@ def validate_weights(
 
     `speed` is told how long it took, `found` at the end what was found in each image.
     """
-    predictor = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=False)
+    predictor = _predictor(model, data, arithmetic, one_class_per_box=False)
     clock = speed or Speed()
 
     def predict(batch: ValidationBatch) -> BatchPrediction:
         clock.count("preprocess")
-        (output,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
+        (seen,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
         if speed is not None:
             arithmetic.wait()  # a GPU's work would be counted as that of whoever first needs its outcome
         clock.count("inference")
-        detections = tuple(predictor.detections(output))
+        detections = tuple(predictor.detections(seen))
         clock.count("postprocess")
         losses = detection_loss(
-            of_counting_classes(output, data.thresholds),
+            of_counting_classes(seen.first, data.thresholds),
             batch.batch,
             version=objective.version,
             class_weights=objective.class_weights,
@@ -106,7 +109,7 @@ def validate_weights(
 
     clock.start()
 
-    otherwise = data.thresholds.unusual()
+    otherwise = (*data.thresholds.unusual(), *in_words(data.views))
     batches = data.batches()
     return validate(
         predict, batches, data.names, gains=objective.gains, otherwise=otherwise, progress=progress, found=found
@@ -115,7 +118,7 @@ def validate_weights(
 
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
     """Detects in the first images of a set, for a picture; everything in px of the letterboxed images."""
-    detect = Predictor(model, arithmetic, data.thresholds, chunk=VALIDATION_CHUNK, one_class_per_box=True)
+    detect = _predictor(model, data, arithmetic, one_class_per_box=True)
     found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
     for batch in data.batches(first=_SAMPLES):
         pixels = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]
@@ -128,6 +131,17 @@ def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmet
         found.update(zip(batch.numbers, parts, strict=True))
     images, truths, detections, titles = zip(*(found[number] for number in sorted(found)), strict=True)
     return Samples(images=images, truths=truths, detections=detections, titles=titles)
+
+
+def _predictor(model: Detector, data: ValidationSet, arithmetic: Arithmetic, *, one_class_per_box: bool) -> Predictor:
+    return Predictor(
+        model,
+        arithmetic,
+        data.thresholds,
+        chunk=VALIDATION_CHUNK,
+        one_class_per_box=one_class_per_box,
+        views=data.views,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from peakmark.data import cache as cache_module
-from peakmark.data.augment.apply import BACKGROUND
 from peakmark.data.cache import ImageCache
 from peakmark.data.loader import Microbatch, TrainLoader, validation_batches
 from peakmark.data.order import epoch_order
 from peakmark.data.source.dataset import DatasetSpec
 from peakmark.data.source.index import Index, build_index
 from peakmark.errors import DataError
+from peakmark.geometry.letterbox import BACKGROUND
 from peakmark.nouns.batch import Batch
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION

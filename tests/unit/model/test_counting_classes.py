@@ -9,7 +9,7 @@ from peakmark.geometry.anchors import anchor_grid
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model.detector import build_detector
-from peakmark.model.predictor import Predictor, Thresholds, of_counting_classes
+from peakmark.model.predictor import Predictor, Seen, Thresholds, of_counting_classes
 from peakmark.model.scales import SCALES
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.images import Detections
@@ -37,7 +37,7 @@ def found(
     model = build_detector(SCALES["yolov8n"], CLASSES, seed=0)
     thresholds = Thresholds(0.3, iou, most, **limits)  # type: ignore[arg-type]
     detect = Predictor(model, ARITHMETIC, thresholds, chunk=2, one_class_per_box=one)
-    return [_rows(each) for each in detect.detections(output)]
+    return [_rows(each) for each in detect.detections(Seen(output))]
 
 
 def _rows(each: Detections) -> list[Row]:

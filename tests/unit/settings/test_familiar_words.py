@@ -33,6 +33,7 @@ DOCUMENTED: dict[type[SettingsModel], dict[str, Any]] = {
         "perspective": 0.0, "flipud": 0.0, "fliplr": 0.5, "bgr": 0.0, "mosaic": 1.0, "mixup": 0.0, "cutmix": 0.0,
         "copy_paste": 0.0, "copy_paste_mode": "flip", "auto_augment": "randaugment", "erasing": 0.4,
         "conf": None, "iou": 0.7, "max_det": 300, "half": False, "label_smoothing": 0.0, "crop_fraction": 1.0,
+        "augment": False,
     },
     ValSettings: {
         "task": "detect", "mode": "val", "imgsz": 640, "batch": 16, "save_json": False, "conf": 0.001, "iou": 0.7,
@@ -96,6 +97,7 @@ ASKED = [
     (Settings, "copy_paste", 0.3, "Peakmark has no copy-paste"),
     (Settings, "bgr", 0.5, "Peakmark has no swapping"),
     (Settings, "label_smoothing", 0.1, "Peakmark has no label smoothing"),
+    (Settings, "augment", True, "val, predict and gate have augment=True"),
     (Settings, "hyp", "hyp.yaml", "cfg=args.yaml reads settings"),
     (Settings, "names", ["a"], "stand in data.yaml"),
     (Settings, "nms", False, "need suppression"),

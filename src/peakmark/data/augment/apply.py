@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from peakmark.data.augment.outlines import bounds, cut_to, mapped
 from peakmark.data.augment.plan import AugmentPlan, HsvChange, Matrix, TilePlan
+from peakmark.geometry.letterbox import BACKGROUND
 from peakmark.nouns.images import ImageArray, Sample, Truths
 
-BACKGROUND = 114
-"""The grey of padding, everywhere."""
 _LEAST_SIDE_PX = 2.0
 _LEAST_AREA_LEFT = 0.1
 _MOST_ASPECT = 100.0

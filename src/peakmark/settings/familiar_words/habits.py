@@ -169,7 +169,13 @@ HABITS: Final[Mapping[str, Habit]] = {
     "copy_paste_mode": Habit((_ANY,), "nothing is pasted", "", _TRAIN),
     "bgr": _off("swapping of colour channels", 0.0, "hsv_h= changes colours", *_TRAIN),
     "augmentations": _off("list of other augmentations", None, "the settings of the help say what there is", *_TRAIN),
-    "augment": _off("test-time augmentation", False, "leave it out", *_USE),
+    "augment": Habit(
+        (False, None),
+        "a training's validations look at each image once",
+        "a training's own validations look at each image once; val, predict and gate have augment=True, and what"
+        " changes training images is set one by one: mosaic=, fliplr=, scale= and others",
+        _TRAIN,
+    ),
     "visualize": _off("picture of features", False, "leave it out", *_USE),
     "embed": _off("embedding", None, "the network is model.model, a torch.nn.Module", "predict"),
     "show": _off("window", False, "save=True writes the pictures", "predict"),

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from peakmark.data.augment.apply import BACKGROUND, apply_plan, truths_of_result
+from peakmark.data.augment.apply import apply_plan, truths_of_result
 from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
-from peakmark.geometry.letterbox import Letterbox
+from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.nouns.images import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peakmark.data.augment import apply_on_device as on_device
-from peakmark.data.augment.apply import BACKGROUND, apply_plan
+from peakmark.data.augment.apply import apply_plan
 from peakmark.data.augment.apply_on_device import apply_on_device
 from peakmark.data.augment.device_plan import DrawnSample, drawn_sample
 from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
@@ -26,7 +26,7 @@ from peakmark.data.cache import ImageCache
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.source.dataset import read_dataset
 from peakmark.data.source.index import Index, build_index
-from peakmark.geometry.letterbox import Letterbox
+from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.nouns.images import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION
