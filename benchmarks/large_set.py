@@ -24,7 +24,7 @@ from peakmark.data.cache import ImageCache
 from peakmark.data.loader import Microbatch, TrainLoader
 from peakmark.data.order import epoch_order
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import build_index
+from peakmark.data.source.split import build_index
 from peakmark.record.data_listing import render
 from peakmark.run.open_data import open_cache
 from peakmark.settings.fields import Settings

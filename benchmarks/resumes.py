@@ -3,7 +3,7 @@
 usage: python benchmarks/resumes.py DATA_YAML PROJECT [--epochs 30] [key=value ...]
 
 Four stories, each told in a line of the table:
-1. killed inside an epoch in the middle, gone on with: equal to the uninterrupted run?
+1. killed inside an epoch in the middle, resumed: equal to the uninterrupted run?
 2. finished, made half as long again with the rate and phase it ended with: inside the band?
 3. optimizer=SGD, in its last third turned to AdamW with lr0=0.001 cos_lr=True: inside the band?
 4. the same with ten times the rate, and with its optimizer state lost: found?
@@ -128,7 +128,7 @@ def main() -> None:
     known, pairs = parser.parse_known_args()
     stories = Stories(known.data, known.project, known.epochs, dict(pair.split("=", 1) for pair in pairs))
     rows = [
-        ("killed inside an epoch in the middle, gone on with", stories.interrupted()),
+        ("killed inside an epoch in the middle, resumed", stories.interrupted()),
         ("made half as long again (schedule=hold)", stories.made_longer()),
         ("SGD to AdamW lr0=0.001 cos_lr=True", stories.changed("adamw", optimizer="AdamW", lr0=0.001, cos_lr=True)),
         ("the same with lr0=0.01", stories.changed("adamw-x10", optimizer="AdamW", lr0=0.01, cos_lr=True)),

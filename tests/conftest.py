@@ -98,7 +98,9 @@ def all_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _a_narrow_network() -> Iterator[None]:
     """Lets every process that a test starts know yolov8t, as this one does; see `narrow/sitecustomize.py`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(narrow.__file__).parent))
+        # The package of this checkout beside it: an environment may have another one's installed.
+        source = Path(__file__).resolve().parents[1] / "src"
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (Path(narrow.__file__).parent, source))))
         yield
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class PeakmarkError(Exception):
-    """Something the user can mend. The message names the file, line or setting, the value, and the remedy."""
+    """Something the user can fix. The message names the file, line or setting, the value, and the remedy."""
 
     exit_code = 2
 
@@ -39,13 +39,13 @@ class MachineError(PeakmarkError):
 
 
 class TrainingError(PeakmarkError):
-    """A run had to end before its time; what stood on disk still stands and the run can be gone on with."""
+    """A run had to end before its time; what stood on disk still stands and the run can be resumed."""
 
     exit_code = 4
 
 
 class Mistakes:
-    """Gathers what a user has to mend, so that all of it is told at once."""
+    """Gathers what a user has to fix, so that all of it is told at once."""
 
     def __init__(self, found_before: Iterable[str] = ()) -> None:
         texts = tuple(found_before)

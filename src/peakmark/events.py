@@ -72,7 +72,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class ResumePlanned:
-    """A run is about to be gone on with; told before anything is changed."""
+    """A run is about to be resumed; told before anything is changed."""
 
     folder: Path
     plan: ChangePlan

@@ -40,7 +40,7 @@ def test_settings_model_and_data_are_told_at_once(capsys, tmp_path, monkeypatch)
     code, err = _command(capsys, "train", "model=nope.pt", "data=nope.yaml", "epoch=3", "batch=0")
     assert code == 2
     first, *lines = err.splitlines()
-    assert first == "Error: 4 things to mend"
+    assert first == "Error: 4 things to fix"
     assert lines[0] == "  - epoch is no setting; the nearest one is epochs: write epochs=3."
     assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen")
     assert lines[2].startswith("  - model=nope.pt: there is no such file. Nothing is downloaded: give the path of")
@@ -219,7 +219,7 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
         assert said.endswith(f"Go on from the last save with: peakmark resume {folder}")
     else:
         assert (position.epoch, position.images) == (1, 4)
-        assert said == f"All that was trained is saved. Go on with: peakmark resume {folder}"
+        assert said == f"All that was trained is saved. Resume with: peakmark resume {folder}"
 
 
 def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):

@@ -178,7 +178,7 @@ def test_all_mistakes_at_once_with_the_nearest_name_and_no_traceback(tmp_path):
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.splitlines() == [
-        "Error: 4 things to mend",
+        "Error: 4 things to fix",
         "  - epoch is no setting; the nearest one is epochs: write epochs=3.",
         "  - data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
         "  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen by free memory, or the"

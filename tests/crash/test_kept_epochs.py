@@ -19,7 +19,7 @@ from peakmark.checkpoint.writer import save
 from peakmark.files import durable
 from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
-from peakmark.run.disk.kept_weights import keep_epochs, mend_best, remove_surpassed
+from peakmark.run.disk.kept_weights import keep_epochs, remove_surpassed, repair_best
 from peakmark.selection.retention import kept_best
 
 PROGRAM = Path(__file__).with_name("kept_epochs_that_are_killed.py")
@@ -62,7 +62,7 @@ def test_killed_at_any_call_the_best_epochs_are_there(killed):
         assert set(kept) <= set(kept_epochs(run.weights, history)), case
         assert len(run.best_epoch_files()) <= KEEP + 2, case
         durable.clean_leftovers(run.weights)
-        mend_best(run, history)
+        repair_best(run, history)
         keep_epochs(run, history, keep=KEEP, save_period=0)
         assert set(run.best_epoch_files()) == set(kept), case
         for epoch, path in run.best_epoch_files().items():

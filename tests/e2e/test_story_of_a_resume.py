@@ -1,4 +1,4 @@
-"""What a run's folder tells after it was killed, gone on with and changed: nothing is lost and nothing told twice."""
+"""What a run's folder tells after it was killed, resumed and changed: nothing is lost and nothing told twice."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What does a change of settings at a resume do, and is the run after it as exact as the one before?
 
-Whatever was changed: a run that is stopped once more after the change and gone on with is the run that was not.
+Whatever was changed: a run that is stopped once more after the change and resumed is the run that was not.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def test_other_classes_are_refused_with_the_remedy(inside, copy_of, write_set, t
     [
         ({"model": "yolov8s.yaml"}, r"the run is a yolov8t, and yolov8s has other shapes"),
         ({"single_cls": True}, r"Fine-tune instead"),
-        ({"name": "elsewhere"}, r"gone on with in its own folder"),
+        ({"name": "elsewhere"}, r"resumed in its own folder"),
         ({"lr0": 5}, r"lr0=5 is out of range"),
         ({"schedul": "hold"}, r"schedul is no setting.*schedule"),
         ({"learning_rate": 5}, r"lr0=5 is out of range"),
@@ -292,7 +292,7 @@ def test_a_danger_needs_a_yes(whole, copy_of, changes):
 
 
 def test_a_file_of_the_same_epoch_is_an_older_one_where_the_run_is_further(inside, copy_of):
-    """Compared by the epoch alone, best.pt would pass for the newest, and last.pt be gone on with in its place."""
+    """Compared by the epoch alone, best.pt would pass for the newest, and last.pt be resumed in its place."""
     run = copy_of(inside)
     newest = read(run / "weights/last.pt").position
     assert read(run / "weights/best.pt").position.epoch == newest.epoch

@@ -1,4 +1,4 @@
-"""Is a run with its images on the device a run like any other? Stopped, killed, gone on with, changed to it.
+"""Is a run with its images on the device a run like any other? Stopped, killed, resumed, changed to it.
 
 On the processor, where every line of it runs but the copies to a GPU.
 """

@@ -1,4 +1,4 @@
-"""Is a run that was stopped and gone on with the same run? Bit for bit, wherever it was stopped and however often.
+"""Is a run that was stopped and resumed the same run? Bit for bit, wherever it was stopped and however often.
 
 Each test is worth only as much as its opposite: where a part of the state is spoilt, the same comparison must fail.
 """

@@ -208,7 +208,7 @@ def test_every_truth_has_a_target_near_its_best_overlap_however_small_that_is(
 
 
 def test_version_1_gives_a_small_object_next_to_nothing():
-    """What the rule mends: one of 8 px, seen by a network that has learnt nothing yet."""
+    """What the rule fixes: one of 8 px, seen by a network that has learnt nothing yet."""
     case, grid = place((24.5, 24.5, 32.5, 32.5)), grid_of()
     points, reach = grid.points_px_A2.double(), 7.5 * grid.strides_A[:, None].double()
     case["boxes"] = torch.cat((points - reach, points + reach), dim=1)[None]

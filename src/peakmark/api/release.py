@@ -112,7 +112,7 @@ def check_backup(settings: SettingsModel) -> None:
 
 
 def check_backup_of_resume(folder: RunFolder, changes: Mapping[str, Any]) -> None:
-    """Does the same for a run that is gone on with: `backup=` stays what it was where it is not changed."""
+    """Does the same for a resumed run: `backup=` stays what it was where it is not changed."""
     kept = None
     with suppress(DataError):
         # A settings.yaml that is lost or damaged is no reason to refuse a resume; the checkpoint has the settings.

@@ -198,7 +198,7 @@ class YOLO(WithoutTheRest):
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
 
-        `observer` is called with what happens; None draws it on the terminal. `resume=True` goes on with the run that
+        `observer` is called with what happens; None draws it on the terminal. `resume=True` resumes the run that
         this object trained last, however that ended, else with the run of its checkpoint, else with the newest that was
         stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
         stands on disk then still stands.
@@ -221,7 +221,7 @@ class YOLO(WithoutTheRest):
         yes: bool | Callable[[ChangePlan], bool] = False,
         **changes: Any,
     ) -> TrainResults:
-        """Goes on with a stopped or ended run, in place: with nothing changed bit for bit as if it had never stopped.
+        """Resumes a stopped or ended run, in place: with nothing changed bit for bit as if it had never stopped.
 
         `run`: its folder, or a checkpoint in it; None as for `train(resume=True)`. A checkpoint that is another state
         than the run's newest branches into a new folder; one that lies in no run's folder gets one beside it.

@@ -55,7 +55,7 @@ def newest_good(folder: Path) -> Found:
             continue
         return Found(path, checkpoint, tuple(refused))
     what = "\n".join(refused) or "There is no last.pt, best.pt or epochN.pt."
-    raise ModelFileError(f"No checkpoint in {folder} can be gone on with.\n{what}")
+    raise ModelFileError(f"No checkpoint in {folder} can be resumed.\n{what}")
 
 
 def read_to_go_on(path: Path) -> Checkpoint:

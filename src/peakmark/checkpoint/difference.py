@@ -31,7 +31,7 @@ def first_difference(a: Checkpoint, b: Checkpoint) -> str | None:
 def differing_parts(a: Checkpoint, b: Checkpoint) -> list[str]:
     """Names the parts of the state that aren't the same, bit for bit: those whose `part_digests` differ.
 
-    Without hashing anything, so that it costs a run no time when it is gone on with.
+    Without hashing anything, so that it costs a run no time when it is resumed.
     """
     of_a, of_b = parts(a), parts(b)
     return [part for part, value in of_a.items() if any(_differences(value, of_b[part], ""))]

@@ -87,7 +87,7 @@ def digest_of_file(stream: BinaryIO) -> tuple[str, bytes]:
 def check_finite(checkpoint: Checkpoint) -> None:
     """Raises `TrainingError`, naming the first tensor, if the state holds a NaN or an infinity.
 
-    A state that was saved with one can never be gone on with, and it would have replaced one that could.
+    A state that was saved with one can never be resumed, and it would have replaced one that could.
     """
     state = {
         "model": checkpoint.model,

@@ -1,6 +1,6 @@
 """Which commands look at something and end with an exit code that says what they found?
 
-`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was gone on with.
+`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was resumed.
 
 It must not compute anything.
 """
@@ -33,7 +33,7 @@ EXIT_NOT_RANKED = 7
 
 
 def diagnose(run: Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/detect/train")]) -> None:
-    """Say whether a run was gone on with soundly, and what may have broken it."""
+    """Say whether a run was resumed soundly, and what may have broken it."""
     with told_plainly():
         found = peakmark.diagnose(run)
         show_diagnosis(out(), found)

@@ -56,7 +56,7 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "resume": _Word(
             "training",
-            "Go on with a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train",
+            "Resume a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train",
             True,
         ),
         "val": _Word("training", "Validate a checkpoint: peakmark val model=best.pt data=data.yaml", True),
@@ -72,7 +72,7 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "gate": _Word(
             "checks", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
         ),
-        "diagnose": _Word("checks", "Say whether a run was gone on with soundly, and what may have broken it."),
+        "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },
     "Weights and files": {
         "inspect": _Word("weights", "Say what a checkpoint is: epoch, fitness, settings, where it came from."),

@@ -46,7 +46,7 @@ def show_error(console: Console, error: PeakmarkError) -> None:
         for line in lines[1:]:
             _line(console, Text(line))
         return
-    _line(console, Text(f"Error: {mistakes} things to mend", style="bold red"))
+    _line(console, Text(f"Error: {mistakes} things to fix", style="bold red"))
     for line in lines:
         _line(console, Text(f"    {line}" if line.startswith(" ") else f"  - {line}"))
 
@@ -135,7 +135,7 @@ def show_diagnosis(console: Console, found: Diagnosis) -> None:
         _line(console, Text(f"Resume in epoch {resumption.first_epoch + 1}:", style="bold"))
         print_continuity(console, verdict)
     if not found.resumes:
-        _line(console, Text("It was never gone on with."))
+        _line(console, Text("It was never resumed."))
 
 
 def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:

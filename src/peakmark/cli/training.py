@@ -51,7 +51,7 @@ def resume(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Agree to what is called dangerous.")] = False,
 ) -> None:
-    """Go on with a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
+    """Resume a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
     if help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
         return
     with told_plainly():

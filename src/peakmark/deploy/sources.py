@@ -166,7 +166,7 @@ def _listed(list_file: Path) -> list[_File]:
         if not candidates and (is_special(list_file.parent / path) or is_special(path)):
             raise DataError(f"{list_file}, line {number}: {line!r}: {NO_FILE_WORDS}.")
         if not candidates:
-            raise DataError(f"{list_file}, line {number}: there is no file {line!r}. Mend or remove the line.")
+            raise DataError(f"{list_file}, line {number}: there is no file {line!r}. Fix or remove the line.")
         files.append(_File(candidates[0], named=False))
     if not files:
         raise DataError(f"{list_file}: the list is empty. Write one path a line.")

@@ -6,7 +6,7 @@ began with, and the rest is of weights that are gone; validated with these, a ne
 So they are an average over the last tenth of the microbatches that the norm has seen, until that is the 33.
 
 A norm says itself how many it has seen, so weights that are fine-tuned keep the statistics that they bring, and a run
-that is gone on with needs nothing more. It must not know what a microbatch is made of.
+that is resumed needs nothing more. It must not know what a microbatch is made of.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which run was stopped before its end? Read from what the runs left in their folders, for a resume that names none.
 
-It must not know how a run is gone on with.
+It must not know how a run is resumed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _written_at(run: RunFolder) -> int:
 def _was_stopped(run: RunFolder) -> bool:
     """Whether a run can go on: its summary says so, or it was ended before it could write one that is whole.
 
-    Where a run was gone on with after its end, the summary that lies there is of that end: the journal knows better.
+    Where a run was resumed after its end, the summary that lies there is of that end: the journal knows better.
     """
     try:
         told = [line for line in journal.read(run.journal) if line["event"] in ("RunStarted", "RunEnded")]

@@ -87,7 +87,7 @@ class Backup:
             return
         self._courier = Courier(store, self._pauses_s)
         tell(Notice(f"Each new best.pt is copied to {store.place}"))
-        # A best.pt is there where a run is gone on with, and its copy may be missing; else only the place is tried.
+        # A best.pt is there where a run is resumed, and its copy may be missing; else only the place is tried.
         self._hand_in(history, tell)
 
     def _hand_in(self, history: History, tell: Observer) -> None:

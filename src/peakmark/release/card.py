@@ -127,7 +127,7 @@ def _origin(subject: Subject) -> Iterator[str]:
     for stretch in summary["segments"]:
         yield f"- From epoch {stretch['epoch']} on: {_text(stretch['reason'])}."
     for entry in provenance["lineage"]:
-        how = "branched off" if entry["branch"] else "gone on with"
+        how = "branched off" if entry["branch"] else "resumed"
         changes = f", with {_text('; '.join(entry['changes']))}" if entry["changes"] else ""
         yield f"- {entry['at']}: {how} in epoch {entry['epoch'] + 1}{changes}. State before: `{entry['parent']}`."
     yield f"- Libraries: {', '.join(f'{name} {version}' for name, version in provenance['versions'].items())}."

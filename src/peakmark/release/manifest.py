@@ -38,7 +38,7 @@ class Manifest:
 
 
 def identity_of(provenance: Mapping[str, Any], history: History) -> str:
-    """Gives what tells a run, or a branch of it, from all others, and stays the same when it is gone on with or moved.
+    """Gives what tells a run, or a branch of it, from all others, and stays the same when it is resumed or moved.
 
     Runs that agree in it began at the same moment with the same settings and validation data: they are the same fold.
     """

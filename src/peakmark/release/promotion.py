@@ -83,7 +83,7 @@ def candidate_of(folder: RunFolder, *, unfinished: bool) -> Candidate:
         )
     if summary["outcome"] not in OVER and not unfinished:
         raise ModelFileError(
-            f"{folder.path} is not over ({summary['outcome']}): go on with it (peakmark resume {folder.path}), or write"
+            f"{folder.path} is not over ({summary['outcome']}): resume it (peakmark resume {folder.path}), or write"
             " unfinished=True to release its best epoch so far."
         )
     checkpoint = read(folder.best)

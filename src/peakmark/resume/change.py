@@ -19,7 +19,7 @@ from peakmark.nouns.run import History, Position, Segment
 from peakmark.record.folder import RunFolder
 from peakmark.resume.compare import Planned
 from peakmark.run.build import bearing_on_result
-from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, mend_best
+from peakmark.run.disk.kept_weights import judged_by_kept, keep_best_by_its_epoch, repair_best
 from peakmark.run.fitness import value_again
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, recipe_of, window_images
@@ -39,8 +39,8 @@ def change(planned: Planned, folder: RunFolder, state: RunState) -> tuple[str, .
     said: list[str] = []
     if planned.seam.changes_the_run:
         said += _under_new_settings(planned, folder, state)
-    mended = mend_best(folder, state.history)
-    return (*said, mended) if mended is not None else tuple(said)
+    repaired = repair_best(folder, state.history)
+    return (*said, repaired) if repaired is not None else tuple(said)
 
 
 def _under_new_settings(planned: Planned, folder: RunFolder, state: RunState) -> Iterator[str]:

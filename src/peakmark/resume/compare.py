@@ -46,7 +46,7 @@ _ARITHMETIC_SETTINGS = ("device", "amp", "threads", "deterministic", "compile")
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How somebody wants to go on with a run."""
+    """How somebody wants to resume a run."""
 
     settings: ResumeSettings
     changes: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What will become of each part of a run if it is gone on with like this? Decided and said before anything is done.
+"""What will become of each part of a run if it is resumed like this? Decided and said before anything is done.
 
 A pure function of what lies on the two sides of the seam. It must not know files, nor how any of it is carried out.
 """
@@ -287,7 +287,7 @@ def _files(seam: Seam) -> Iterator[PlannedPart]:
     if seam.elsewhere:
         yield PlannedPart("folder", "changed", seam.elsewhere)
     if not seam.elsewhere and moved:
-        why = f"{_listed(moved)}: a run is gone on with in its own folder. Move the folder, or leave this out"
+        why = f"{_listed(moved)}: a run is resumed in its own folder. Move the folder, or leave this out"
         yield PlannedPart("folder", "refused", why)
     elif changed := [change for change in seam.changes if _bears_on_nothing(seam, change)]:
         yield PlannedPart("machine and files", "changed", f"{_listed(changed)}: the result stays the same")

@@ -43,13 +43,13 @@ def save_what_stands(state: RunState, keeper: Saves) -> str:
 
 
 def tell_what_stands(error: BaseException, not_saved: str, folder: RunFolder, tell: Observer) -> None:
-    """Tells what of a run is on the disk and how to go on with it. Raises `error` where telling fails as well."""
+    """Tells what of a run is on the disk and how to resume it. Raises `error` where telling fails as well."""
     if not_saved:
         text = f"{not_saved} Go on from the last save with: peakmark resume"
     elif isinstance(error, DataError):
-        text = "All that was trained is saved. With the data as it was, go on with: peakmark resume"
+        text = "All that was trained is saved. With the data as it was, resume with: peakmark resume"
     else:
-        text = "All that was trained is saved. Go on with: peakmark resume"
+        text = "All that was trained is saved. Resume with: peakmark resume"
     try:
         tell(Notice(f"{text} {folder.path}", serious=True))
     except Exception:  # noqa: BLE001 - whoever watches may be what failed in the first place

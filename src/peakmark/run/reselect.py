@@ -37,7 +37,7 @@ from peakmark.record.settings_yaml import render as render_settings
 from peakmark.record.summary import render as render_summary
 from peakmark.record.summary import summarise
 from peakmark.run.build import bearing_on_result
-from peakmark.run.disk.kept_weights import mend_best
+from peakmark.run.disk.kept_weights import repair_best
 from peakmark.run.end.how_sure import how_sure
 from peakmark.run.fitness import evidence_of, value_again
 from peakmark.selection.best import best_record, by_fitness, fitness_of
@@ -152,8 +152,8 @@ def _carry_out(choice: Choice, tell: Observer) -> None:
     folder, old, settings = choice.folder, choice.checkpoint, choice.settings
     summary_before = _read_summary(folder)
     changed = _with_other_fitness(choice)
-    mend_best(folder, changed.history)
-    # Killed before this, the run is as it was, and its next resume mends best.pt again.
+    repair_best(folder, changed.history)
+    # Killed before this, the run is as it was, and its next resume repairs best.pt again.
     save(changed, folder.last)
     changes = f"fitness: {old.settings['fitness']} -> {settings.fitness}"
     why = "chosen again by another fitness; nothing was trained"

@@ -18,7 +18,7 @@ def left_s(settings: Settings, state: RunState) -> float | None:
 
 
 def time_notes(folder: RunFolder, settings: Settings, state: RunState) -> tuple[str, ...]:
-    """Says of a run that is gone on with what is left of its limit, and how it gets more."""
+    """Says of a resumed run what is left of its limit, and how it gets more."""
     left, is_over = left_s(settings, state), state.position.epoch >= settings.epochs
     if settings.time is None or left is None or not state.trained_s or is_over:
         return ()

@@ -5,7 +5,7 @@
    Both also take a YOLOv8 .pt file of another program: its weights and class names, read without running it.
 3. `model=yolov8n.yaml` and its like: fresh weights, a pure function of the seed.
 
-Going on with a run is another thing: it restores the whole state, not only weights.
+Resuming a run is another thing: it restores the whole state, not only weights.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _place(value: Any) -> Any:
     text = _text(value)
     if not isinstance(text, str) or not text or "://" in text or "::" in text:
         return text
-    # A run that is gone on with from another folder must not go on to another place.
+    # A run that is resumed from another folder must not go on to another place.
     return os.path.abspath(os.path.expanduser(text))
 
 

@@ -250,7 +250,7 @@ class Settings(SettingsModel):
 
 
 class ResumeSettings(SettingsModel):
-    """How a run is gone on with. Every setting of the run itself may be given beside these, and is changed then."""
+    """How a run is resumed. Every setting of the run itself may be given beside these, and is changed then."""
 
     schedule: Literal["hold", "stretch"] | None = setting(
         None,

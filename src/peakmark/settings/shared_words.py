@@ -21,7 +21,7 @@ LOSS = "Weights of the loss"
 MACHINE = "Machine"
 OUTPUT = "What is kept"
 DETECTION = "Detections"
-SEAM = "How the run is gone on with"
+SEAM = "How the run is resumed"
 REQUIREMENTS = "What is required"
 
 Fitness = Annotated[str, BeforeValidator(as_setting)]

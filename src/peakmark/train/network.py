@@ -51,7 +51,7 @@ class CompiledNetwork:
     """Computes whole microbatches by code made for their shape; a shorter one, at an epoch's end, as it is written.
 
     To compile for the few short ones of a run would take longer than they gain. Which is which follows from the shape
-    alone, so a run that is gone on with computes the same.
+    alone, so a resumed run computes the same.
     """
 
     def __init__(

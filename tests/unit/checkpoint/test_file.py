@@ -270,7 +270,7 @@ class TestNewestGood:
         assert found.path.name == "best.pt"
         assert [("last.pt is stripped" in sentence) for sentence in found.refused] == [True]
         (tmp_path / "best.pt").unlink()
-        with pytest.raises(ModelFileError, match=r"(?s)can be gone on with.*peakmark train model=.*last\.pt"):
+        with pytest.raises(ModelFileError, match=r"(?s)can be resumed.*peakmark train model=.*last\.pt"):
             newest_good(tmp_path)
 
     def test_nothing_good_is_a_sentence(self, put, tmp_path):
@@ -278,5 +278,5 @@ class TestNewestGood:
             newest_good(tmp_path)
         put("last.pt", 3)
         self.flip(tmp_path / "last.pt")
-        with pytest.raises(ModelFileError, match=r"(?s)can be gone on with.*last\.pt is damaged"):
+        with pytest.raises(ModelFileError, match=r"(?s)can be resumed.*last\.pt is damaged"):
             newest_good(tmp_path)

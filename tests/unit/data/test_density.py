@@ -11,7 +11,8 @@ import numpy as np
 
 from peakmark.data.audit.density import check_density, density_notes
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index, build_index
+from peakmark.data.source.index import Index
+from peakmark.data.source.split import build_index
 
 
 def index_of(write_set: Any, folder: Path, *images: dict[int, int]) -> Index:

@@ -15,8 +15,9 @@ import pytest
 
 from peakmark.api import runs
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index, build_index
+from peakmark.data.source.index import Index
 from peakmark.data.source.listing import list_images
+from peakmark.data.source.split import build_index
 from peakmark.deploy.sources import open_source
 from peakmark.errors import PeakmarkError
 from peakmark.files.given_path import given_path, is_special

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import build_index
+from peakmark.data.source.split import build_index
 from peakmark.errors import MachineError
 from peakmark.record.data_listing import differences, read, render
 

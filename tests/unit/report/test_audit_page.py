@@ -40,10 +40,10 @@ def sheet_in(page: str) -> np.ndarray:
 def test_every_finding_is_on_the_page_and_nothing_is_taken_for_html(tmp_path: Path):
     page = page_of(
         tmp_path,
-        finding("bad label line", "high", "2 <lines>.", "Mend them.", [Example("x & y")], 9),
+        finding("bad label line", "high", "2 <lines>.", "Fix them.", [Example("x & y")], 9),
         finding("few objects", "low", "Few.", "More.", ()),
     )
-    for text in ("a &lt;set&gt;.yaml", "bad label line", "2 &lt;lines&gt;.", "Mend them.", "x &amp; y", "and 8 more"):
+    for text in ("a &lt;set&gt;.yaml", "bad label line", "2 &lt;lines&gt;.", "Fix them.", "x &amp; y", "and 8 more"):
         assert text in page
     assert page.index("bad label line") < page.index("few objects")
     assert "<script" not in page

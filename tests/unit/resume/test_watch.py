@@ -91,7 +91,7 @@ def test_the_last_epoch_of_a_run_ends_the_watch():
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a journal of a run that was started, and gone on with as the plans say."""
+    """Writes a journal of a run that was started, and resumed as the plans say."""
 
     def write(*plans: ChangePlan) -> Path:
         path = tmp_path / "journal.jsonl"

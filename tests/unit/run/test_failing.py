@@ -72,11 +72,11 @@ def test_a_save_that_fails_as_well_is_put_into_words(fails_at: str, error: Excep
 @pytest.mark.parametrize(
     ("error", "not_saved", "said"),
     [
-        (ValueError(), "", "All that was trained is saved. Go on with: peakmark resume runs/train"),
+        (ValueError(), "", "All that was trained is saved. Resume with: peakmark resume runs/train"),
         (
             DataError(),
             "",
-            "All that was trained is saved. With the data as it was, go on with: peakmark resume runs/train",
+            "All that was trained is saved. With the data as it was, resume with: peakmark resume runs/train",
         ),
         (ValueError(), "Not saved.", "Not saved. Go on from the last save with: peakmark resume runs/train"),
     ],

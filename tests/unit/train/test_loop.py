@@ -450,7 +450,7 @@ def test_an_update_is_whole_once_the_position_has_followed():
 
 @pytest.mark.parametrize("where", ["validate", "decide"])
 def test_an_epoch_that_can_not_be_closed_stays_open_and_is_closed_by_the_resume(where: str):
-    """Whatever fails there, a fitness in Python for instance, the state that is left can be saved and gone on with."""
+    """Whatever fails there, a fitness in Python for instance, the state that is left can be saved and resumed."""
     whole, run = world(), world()
     whole.run()
     working = getattr(run, where)

@@ -28,7 +28,7 @@ _SECONDS_APART = 10
 
 _FEWEST_NEIGHBOURS = 8
 _NEIGHBOURS_ALIKE = 0.85
-"""Chance that two neighbours are more alike than two images by lot; 0.5 where the order means nothing. The numbered
+"""Chance that two neighbours are more alike than two images at random; 0.5 where the order means nothing. The numbered
 images of BCCD have 0.45."""
 
 _BY_LOT = 2000

@@ -1,7 +1,7 @@
 """Do training and validation images come from the same world? How far apart they are, and whether that can be chance.
 
 A difference is told where it is large and can't be chance: with enough images everything differs significantly. Images
-are what is drawn by lot, not objects: those of one image are no independent witnesses.
+are what is drawn at random, not objects: those of one image are no independent witnesses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ difference of the cumulative shares (Kolmogorov, Smirnov)."""
 _BY_CHANCE = 1.95
 """A Kolmogorov-Smirnov distance above this, times the root of 1/n + 1/m, comes up by chance once in a thousand."""
 
-_REMEDY = "Draw the validation images by lot from all images (whole sequences), or from the world the model is for."
+_REMEDY = "Draw the validation images at random from all images (whole sequences), or from the world the model is for."
 
 _SPLIT_NAME = re.compile(r"train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?", re.IGNORECASE)
 _SHUFFLES = 200

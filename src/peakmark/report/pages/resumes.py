@@ -1,4 +1,4 @@
-"""Where was a run gone on with, what was changed there, and did it go well? A section of the page, from the journal.
+"""Where was a run resumed, what was changed there, and did it go well? A section of the page, from the journal.
 
 It must not judge anything: it shows what was planned and what the verdict was.
 """
@@ -59,7 +59,7 @@ class ShownResume:
 
 
 def resumes_in(journal: Sequence[Mapping[str, Any]]) -> list[ShownResume]:
-    """Gives the resumes in their order; none for a run that was never gone on with."""
+    """Gives the resumes in their order; none for a run that was never resumed."""
     planned: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
     for told in journal:
         if told.get("event") == "ResumePlanned":

@@ -75,7 +75,7 @@ def draw_results(history: History, best_epoch: int | None, path: Path) -> None:
         _line(panels[1, 3], epochs, _metric(records, f"map_{size}"), size, colour)
 
     for axes in (panels[0, -1], *panels[1]):
-        # From nought: a metric's last wiggle isn't a fall. Losses start where they start.
+        # From zero: a metric's last wiggle isn't a fall. Losses start where they start.
         axes.set_ylim(0, max(1e-3, 1.05 * axes.dataLim.y1) if axes.has_data() else 1)
     for axes in panels.flat:
         _finish(axes, epochs, best_epoch)

@@ -97,7 +97,7 @@ def _draw_class_counts(axes: Axes, counts: Mapping[str, NDArray[np.intp]], names
         axes.bar(places, heights, width * 0.94, color=colours, alpha=_SHADES[number])
         for place, height in zip(places.tolist(), heights.tolist(), strict=True):
             if with_numbers or height == 0:
-                # A class without a single object is what one looks for here, so its nought is always written.
+                # A class without a single object is what one looks for here, so its zero is always written.
                 colour = VALIDATION_COLOUR if height == 0 else INK
                 axes.text(place, height, f"{height}", ha="center", va="bottom", fontsize=8, color=colour)
     size = float(np.clip(500 / max(len(shown), 1), 6, 10))

@@ -1,4 +1,4 @@
-"""What can break a run that is gone on with, and what helps? The names that findings, documents and tests share.
+"""What can break a resumed run, and what helps? The names that findings, documents and tests share.
 
 It must not know how any of it is found.
 """
@@ -50,7 +50,7 @@ _REMEDIES = {
     AUGMENTATION: f"Switch it on in steps, or leave it. {_UNDO}",
     OPTIMIZER_NEW: f"Its moments need an epoch to gather; a lower lr0 makes the way gentler. {_UNDO}",
     NOT_FINITE: "Look at the images that were named, lower lr0, or set amp=False.",
-    PRECISION: "Go on with the precision that the run was trained in (amp).",
+    PRECISION: "Resume with the precision that the run was trained in (amp).",
     THREADS: "It moves last digits only; look for another cause first.",
     DEVICE: "It moves last digits only; look for another cause first.",
     OTHER_SETTINGS: _UNDO,

@@ -189,7 +189,7 @@ def _of_the_journal(resumption: Resumption, data_changes: Sequence[str]) -> Iter
     until = resumption.went_back_to
     if until is not None and until - first >= _OLDER_EPOCHS:
         name = causes.BEST_FOR_LAST if resumption.was_best else causes.OLDER_FILE
-        yield cause(name, f"The run had come to epoch {until}, and was gone on with after epoch {first}.", 0.6)
+        yield cause(name, f"The run had come to epoch {until}, and was resumed after epoch {first}.", 0.6)
     for field, name, certainty in (
         ("precision", causes.PRECISION, 0.5),
         ("device", causes.DEVICE, 0.3),

@@ -1,4 +1,4 @@
-"""Which files hold the best epochs' weights, as the run goes on, is gone on with, or is judged by something else?
+"""Which files hold the best epochs' weights, as the run goes on, is resumed, or is judged by something else?
 
 best.pt is the best epoch's. With keep=3 the three best have files of their own as well, best_epochN.pt, of which
 best.pt is a copy. It must not know why another epoch is best.
@@ -66,7 +66,7 @@ def keep_best_by_its_epoch(folder: RunFolder) -> None:
         durable.copy(folder.best, folder.epoch_file(epoch))
 
 
-def mend_best(folder: RunFolder, history: History) -> str | None:
+def repair_best(folder: RunFolder, history: History) -> str | None:
     """Makes best.pt the best epoch's, and says so where it was another's; what it was stays under its epoch's name.
 
     Where that epoch's weights are nowhere, best.pt stays as it is and the sentence says that.

@@ -221,7 +221,7 @@ def _shipping(run: PreparedRun, folder: RunFolder) -> str:
 
 
 def _last_words(run: PreparedRun, folder: RunFolder, outcome: Outcome) -> str:
-    go_on = f"Go on with: peakmark resume {folder.path}"
+    go_on = f"Resume with: peakmark resume {folder.path}"
     match outcome:
         case "interrupted":
             return f"Stopped as asked, and saved. {go_on}"

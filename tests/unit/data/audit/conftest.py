@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.pool import Pool
 from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index, SurveyedSplit, survey_split
+from peakmark.data.source.index import Index
+from peakmark.data.source.split import SurveyedSplit, survey_split
 
 
 @pytest.fixture

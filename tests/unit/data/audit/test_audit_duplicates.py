@@ -14,7 +14,7 @@ from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.pool import look_at
 from peakmark.data.shapes.shapes import sample_picture
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import survey_split
+from peakmark.data.source.split import survey_split
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.labels import check_labels
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import SurveyedSplit, survey_split
+from peakmark.data.source.split import SurveyedSplit, survey_split
 
 NAMES = ("cat", "dog")
 Surveyed = Callable[..., SurveyedSplit]

@@ -13,7 +13,8 @@ from peakmark.data.audit.pool import Pool
 from peakmark.data.audit.repair import repair_split, write_split
 from peakmark.data.audit.sequences import Torn
 from peakmark.data.source.dataset import DatasetSpec, read_dataset
-from peakmark.data.source.index import Index, build_index
+from peakmark.data.source.index import Index
+from peakmark.data.source.split import build_index
 
 MakePool = Callable[..., Pool]
 MakeIndex = Callable[..., Index]

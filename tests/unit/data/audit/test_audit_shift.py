@@ -1,4 +1,4 @@
-"""Is a validation set of another world told from one that was drawn by lot?"""
+"""Is a validation set of another world told from one that was drawn at random?"""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_pl
 from peakmark.data.cache import ImageCache
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index, build_index
+from peakmark.data.source.index import Index
+from peakmark.data.source.split import build_index
 from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.nouns.images import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings

@@ -13,7 +13,7 @@ import pytest
 from peakmark.data.images import probe
 from peakmark.data.source import survey as survey_module
 from peakmark.data.source.dataset import DatasetSpec, read_dataset
-from peakmark.data.source.index import build_index
+from peakmark.data.source.split import build_index
 from peakmark.errors import DataError
 
 MakeDataset = Callable[..., DatasetSpec]

@@ -32,7 +32,7 @@ PROVENANCE = {
 
 @pytest.fixture
 def journal_of(tmp_path):
-    """Writes the journal of a run that was gone on with at an epoch, and reads it back."""
+    """Writes the journal of a run that was resumed at an epoch, and reads it back."""
 
     def write(
         history: History,
