@@ -22,7 +22,7 @@ from peakmark.nouns.losses import HeadOutput
 from peakmark.settings.fields import Settings
 
 _SURE_OF_NOTHING = -1e4
-"""A logit whose score and whose loss are 0 in every precision, bit for bit."""
+"""A logit whose score and whose loss are 0, bit for bit."""
 
 
 @dataclass(frozen=True, slots=True)
