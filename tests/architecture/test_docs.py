@@ -1,4 +1,4 @@
-"""Can the documentation be read as text? Lines fit a window, and the words are those of the table of terms."""
+"""Can the documentation be read as text? Lines fit, links lead somewhere, words are those of the table of terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+CHANGELOG = ROOT / "CHANGELOG.md"
 WIDTH = 120
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 LEFT_BEHIND = re.compile(r"\b(gone on with|by lot|nought)\b", re.IGNORECASE)
 
 
@@ -37,3 +39,35 @@ def test_the_words_are_those_of_the_table_of_terms(page: Path):
         return  # it has the table
     found = [line for line in page.read_text(encoding="utf-8").splitlines() if LEFT_BEHIND.search(line)]
     assert not found, "\n".join(found)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings: small letters, no punctuation, dashes for spaces."""
+    headings = [
+        line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    ]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    broken = []
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_an_entry_of_the_changelog_is_one_line_with_a_link():
+    lines = [line for line in CHANGELOG.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    entries = lines[1:]  # after what the version is
+    odd = [
+        line
+        for line in entries
+        if not line.startswith("- ") or len(LINK.sub("", line)) > WIDTH or not LINK.search(line)
+    ]
+    assert not odd, "\n".join(odd)
