@@ -21,7 +21,7 @@ class BoxMetrics:
     """Numbers of an evaluation by their familiar names; NaN where nothing was validated."""
 
     metrics: Mapping[str, float]
-    """By the names in `settings.formula.METRIC_NAMES`"""
+    """By the names in `formula.terms.METRIC_NAMES`"""
     per_class: Mapping[str, tuple[float, ...]]
 
     @property

@@ -68,7 +68,7 @@ class EpochRecord:
     lr: tuple[float, ...]
     """Per parameter group (weights, norms, biases), at the last update of the epoch."""
     metrics: Mapping[str, float] | None = None
-    """By the names in `settings.formula.METRIC_NAMES`; None where the epoch was not validated."""
+    """By the names in `formula.terms.METRIC_NAMES`; None where the epoch was not validated."""
     per_class: Mapping[str, tuple[float, ...]] | None = None
     """For map50_95, map50, precision, recall: a value per class, NaN for a class without truths."""
     validation: Losses | None = None
