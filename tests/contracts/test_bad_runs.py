@@ -293,7 +293,7 @@ def test_an_image_that_is_gone_during_a_run_stops_it_and_nothing_is_lost(train, 
     with pytest.raises(DataError, match=str(image)):
         train(**wishes, observer=lose_it)
     folder = events[0].folder
-    assert events[-1].text.endswith(f"go on with: peakmark resume {folder}")
+    assert events[-1].text.endswith(f"resume with: peakmark resume {folder}")
     position = read(folder / "weights/last.pt").position
     where = (1, 6, "train") if split == "train" else (1, 10, "validate")
     assert (position.epoch, position.images, position.phase) == where

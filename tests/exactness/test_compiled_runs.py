@@ -142,7 +142,7 @@ def test_a_signal_does_not_wait_for_the_compiler(start, words, runs, number):
     printed, _ = process.communicate(timeout=60)
     assert time.monotonic() - began_at < 20
     assert process.returncode == 130, printed
-    assert "Go on with: peakmark resume" in printed
+    assert "Resume with: peakmark resume" in printed
     assert read(runs / "stopped/weights/last.pt").position.images == 0
 
 

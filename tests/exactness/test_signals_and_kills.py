@@ -47,7 +47,7 @@ def stop_and_check(stopped_by, words, runs):
         for number, kind, count in stops:
             code, printed = stopped_by(number, kind, count, ["resume"] if where else words, runs)
             assert code == 130, printed
-            assert "Go on with: peakmark resume runs/detect/train" in printed
+            assert "Resume with: peakmark resume runs/detect/train" in printed
             assert "Traceback" not in printed
             position = read(runs / "runs/detect/train/weights/last.pt").position
             where.append((position.epoch, position.images, position.phase))

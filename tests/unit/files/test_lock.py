@@ -18,7 +18,7 @@ from peakmark.files.lock import RunLock, is_held
 HOLD = """
 import sys, time
 from pathlib import Path
-from peakmark.machine.lock import RunLock
+from peakmark.files.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

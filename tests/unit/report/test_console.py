@@ -286,7 +286,7 @@ def test_a_verdict_clears_the_live_line_first():
 
 @pytest.mark.parametrize(("outcome", "word"), [("paused", "Paused, because"), ("broken", "Stopped, because")])
 def test_a_run_that_broke_says_so_at_its_end(outcome, word):
-    ended = RunEnded(Path("runs"), outcome, Position(), 0, 0.4, METRICS, "Go on with: peakmark resume runs", False)
+    ended = RunEnded(Path("runs"), outcome, Position(), 0, 0.4, METRICS, "Resume with: peakmark resume runs", False)
     text = _Watched(terminal=False).tell(ended).text
     assert word in text
     assert "use it" not in text

@@ -118,20 +118,27 @@ def single(image: int, matrix: Any = None, *, side_px: int = BASE_PX, gains: Hsv
 
 
 def edges(plan: AugmentPlan, load: Callable[[int], ImageArray]) -> NDArray[np.bool_]:
-    """Pixels of the result within one of an edge that is not upright: of a tile, or between two of them."""
+    """Pixels of the result within one of an edge that is not upright: of a tile, or between two of them.
+
+    Looked for on a canvas that is one pixel larger all around: an edge just outside is near the pixels inside, too.
+    """
+    by_one = np.array([[1.0, 0, 1], [0, 1, 1], [0, 0, 1]])
     found = np.zeros((plan.side_px, plan.side_px), dtype=np.bool_)
     for layer in plan.layers:
         if all(tile.to_result[0, 1] == 0 == tile.to_result[2, 0] for tile in layer):
             continue
-        painted = tuple(dataclasses.replace(tile, image=number) for number, tile in enumerate(layer))
+        painted = tuple(
+            dataclasses.replace(tile, image=number, to_result=by_one @ tile.to_result)
+            for number, tile in enumerate(layer)
+        )
 
         def solid(number: int, layer: tuple[TilePlan, ...] = layer) -> ImageArray:
             return np.full_like(load(layer[number].image), 30 * (number + 4))
 
-        flat = AugmentPlan(plan.side_px, (painted,), 1.0, SAME)
+        flat = AugmentPlan(plan.side_px + 2, (painted,), 1.0, SAME)
         shown = apply_plan(flat, solid, lambda _: Truths(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))).image
         square = np.ones((3, 3), np.uint8)
-        found |= (cv2.dilate(shown, square) != cv2.erode(shown, square)).any(axis=2)
+        found |= (cv2.dilate(shown, square) != cv2.erode(shown, square)).any(axis=2)[1:-1, 1:-1]
     return found
 
 
