@@ -30,12 +30,23 @@ def make_it_of_format_5(file: Path, *left_out: str) -> None:
     plain = to_plain(read(file))
     for segment in plain["history"]["segments"]:
         segment["recipe"] = {key: value for key, value in segment["recipe"].items() if key not in left_out}
+    if "cutmix" in left_out:
+        plain["settings"].pop("cutmix")
+        plain["result_settings"].remove("cutmix")
+        for segment in plain["history"]["segments"]:
+            segment["settings"].pop("cutmix")
     with open(file, "wb") as stream:
         write({**plain, "format_version": 5}, stream)
 
 
 @pytest.mark.parametrize(
-    ("version", "left_out"), [(1, ("nbs", "close_mosaic", "version")), (1, ()), (2, ("nbs", "close_mosaic"))]
+    ("version", "left_out"),
+    [
+        (1, ("nbs", "close_mosaic", "version")),
+        (1, ("nbs", "close_mosaic", "version", "cutmix")),
+        (1, ()),
+        (2, ("nbs", "close_mosaic")),
+    ],
 )
 def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeypatch, version, left_out):
     now = facts(train(**WISHES, name="now").save_dir)

@@ -71,7 +71,10 @@ def _from_4(plain: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _from_5(plain: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Version 5 chose no nominal batch and no closing; its first files know no version of the rules of training."""
+    """Version 5 chose no nominal batch and no closing; its first files know no cutmix and no version of the rules."""
+    if "cutmix" not in plain["settings"]:
+        # A run without it would otherwise be restored to other settings than its file has, and refused for it.
+        plain = _with_settings(plain, {"cutmix": 0.0})
     history = plain["history"]
     segments = [
         {**segment, "recipe": {"version": 1, **segment["recipe"]} | _always_the_same(segment["settings"])}
