@@ -22,9 +22,9 @@ import numpy as np
 from peakmark import audit
 from peakmark.data.audit.duplicates import find_duplicates
 from peakmark.data.audit.pool import look_at
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
 from peakmark.data.shapes.shapes import sample_picture
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import build_index
 from peakmark.geometry.boxes import cxcywh_from_xyxy
 
 PLANTED = 50

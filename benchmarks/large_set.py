@@ -21,10 +21,10 @@ import numpy as np
 
 from peakmark.data.audit.quick import quick_notes
 from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
 from peakmark.data.loader import Microbatch, TrainLoader
 from peakmark.data.order import epoch_order
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import build_index
 from peakmark.record.data_listing import render
 from peakmark.run.open_data import open_cache
 from peakmark.settings.fields import Settings

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.errors import DataError
 
 YAML = "train: images/train\nval: images/val\nnames: [cat, dog]\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import Mistakes
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import AuditSettings, Settings

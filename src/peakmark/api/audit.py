@@ -19,8 +19,8 @@ from peakmark.data.audit.sequences import check_torn, find_torn
 from peakmark.data.audit.shift import check_shift
 from peakmark.data.audit.size import check_size
 from peakmark.data.choice import choice_notes
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.split import SurveyedSplit, survey_split
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import SurveyedSplit, survey_split
 from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.durable import write_text
 from peakmark.machine.cores import granted_cores

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.report.pictures.painter import SplitLabels, TrainBatchPainter, draw_evaluation, draw_run, write_page
 from peakmark.run.end.end import Artist, EndedRun
 from peakmark.run.weights import trained_model

@@ -13,7 +13,7 @@ from typing import Any
 from peakmark.api.asking import checked_with_data
 from peakmark.api.runs import run_to_resume
 from peakmark.api.validate import Trained, checkpoint_of, measured_classes, open_split
-from peakmark.data.source.dataset import read_dataset
+from peakmark.data.dataset import read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
 from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.stores import open_store

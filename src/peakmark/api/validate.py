@@ -18,8 +18,8 @@ from peakmark.api.results import ValResults
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.choice import choice_notes
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.source.indexed_split import Index
 from peakmark.deploy.found_files import CocoResults, FoundLabels
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.evaluate.evidence import Evidence

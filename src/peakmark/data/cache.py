@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from peakmark.data.images import decode_with_remark
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.split_notes import remarks_note
 from peakmark.errors import DataError, MachineError
 from peakmark.geometry.letterbox import BACKGROUND, Letterbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.settings.chosen_classes import in_words
 
 

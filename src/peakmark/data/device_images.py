@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from peakmark.data.cache import ImageCache
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.machine.memory import available_bytes_on
 from peakmark.nouns.images import ImageArray

@@ -23,7 +23,7 @@ from peakmark.data.augment.plan import AugmentPlan, draw_plan, draw_side
 from peakmark.data.cache import ImageCache, padded
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.order import epoch_order
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.nouns.batch import Batch, ValidationBatch
 from peakmark.nouns.images import ImageArray, Truths

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.deploy.boxes import Boxes, label_lines
 from peakmark.files import durable
 from peakmark.nouns.images import Detections

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from peakmark.checkpoint.writer import save
-from peakmark.data.source.dataset import read_dataset
+from peakmark.data.dataset import read_dataset
 from peakmark.errors import MachineError, SettingsError
 from peakmark.events import Observer, ResumePlanned
 from peakmark.files.durable import clean_leftovers

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from peakmark.data.augment.plan import greatest_side
-from peakmark.data.source.dataset import DatasetSpec
+from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import MachineError, TrainingError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Event, Observer, RunStarted

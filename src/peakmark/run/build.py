@@ -22,8 +22,8 @@ import torch
 
 from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import comparable
+from peakmark.data.dataset import DatasetSpec
 from peakmark.data.loader import Images, TrainLoader
-from peakmark.data.source.dataset import DatasetSpec
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
 from peakmark.loss.detection import Objective

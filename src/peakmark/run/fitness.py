@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.errors import DataError, SettingsError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.evidence_file import read

@@ -12,11 +12,11 @@ from peakmark.data.audit.quick import quick_notes
 from peakmark.data.augment.plan import least_side
 from peakmark.data.cache import CacheMode, ImageCache
 from peakmark.data.choice import choice_notes
+from peakmark.data.dataset import DatasetSpec
 from peakmark.data.device_images import DeviceImages
+from peakmark.data.index import build_index
 from peakmark.data.loader import Images
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.split_notes import BadLabels, rows_of_other_kinds
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.source.indexed_split import Index
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from peakmark.data.loader import VALIDATION_CHUNK, Images, validation_batches
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import Fitness
 from peakmark.evaluate.validator import BatchPrediction, Validated, validate

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.dataset import DatasetSpec, read_dataset
 
 
 @pytest.fixture(autouse=True)

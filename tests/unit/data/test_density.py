@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from peakmark.data.audit.density import check_density, density_notes
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 
 
 def index_of(write_set: Any, folder: Path, *images: dict[int, int]) -> Index:

@@ -13,10 +13,10 @@ import pytest
 
 from peakmark.data import cache as cache_module
 from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify, decode, decode_with_remark
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.errors import DataError, MachineError
 from peakmark.nouns.images import ImageArray
 

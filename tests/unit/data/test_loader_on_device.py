@@ -12,13 +12,13 @@ import torch
 
 from peakmark.data import cache as cache_module
 from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import DatasetSpec
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.images import decode_with_remark
+from peakmark.data.index import build_index
 from peakmark.data.loader import Microbatch, TrainLoader, validation_batches
 from peakmark.data.order import epoch_order
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.errors import DataError
 from peakmark.nouns.batch import Batch
 from peakmark.settings.fields import Settings

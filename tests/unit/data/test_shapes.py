@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peakmark.data.dataset import read_dataset
 from peakmark.data.images import decode
+from peakmark.data.index import build_index
 from peakmark.data.shapes import shapes
 from peakmark.data.shapes.drawn_shapes import NAMES, SIDE_PX, Picture
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import build_index
 from peakmark.errors import DataError
 
 

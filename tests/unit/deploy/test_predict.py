@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakmark.data.cache import ImageCache, padded, resize_into
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Frame, Origin
 from peakmark.deploy.predict import Detect, predict

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from peakmark.api import runs
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.listing import list_images
-from peakmark.data.source.split import build_index
 from peakmark.deploy.sources import open_source
 from peakmark.errors import PeakmarkError
 from peakmark.files.given_path import given_path, is_special

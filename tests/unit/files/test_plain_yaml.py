@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
 from peakmark.deploy.sources import open_source
 from peakmark.errors import PeakmarkError
 from peakmark.files.plain_yaml import read_plain_yaml

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
 from peakmark.errors import MachineError
 from peakmark.record.data_listing import differences, read, render
 

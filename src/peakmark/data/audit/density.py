@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, counted, finding, worst_first
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.nouns.evaluation import MAX_DETECTIONS
 from peakmark.settings.fields import Settings
 

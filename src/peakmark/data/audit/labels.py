@@ -13,8 +13,8 @@ import numpy as np
 from peakmark.data.audit.density import check_density
 from peakmark.data.audit.findings import MOST_EXAMPLES, Box, Example, Finding, Severity, Shown, counted, finding
 from peakmark.data.audit.object_size import check_object_sizes
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import SurveyedSplit
+from peakmark.data.index import SurveyedSplit
+from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.split_notes import MANY_UNLABELLED, unlabelled
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.nouns.images import FloatArray, IntArray

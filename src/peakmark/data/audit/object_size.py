@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from peakmark.data.audit.findings import MOST_EXAMPLES, Example, Finding, Severity, counted, finding
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.nouns.images import FloatArray
 from peakmark.settings.fields import Settings
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from peakmark.data.audit.findings import Shown
 from peakmark.data.audit.labels import show
 from peakmark.data.images import decode_with_time
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.survey import Progress
 from peakmark.nouns.images import IntArray
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS

@@ -18,7 +18,7 @@ from peakmark.data.audit.duplicates import MANY_REPEATED, label_bytes
 from peakmark.data.audit.findings import counted, worst_first
 from peakmark.data.audit.labels import check_boxes
 from peakmark.data.audit.size import check_size
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.errors import MachineError
 from peakmark.files.durable import write_text
 from peakmark.machine.cache_folder import cache_folder

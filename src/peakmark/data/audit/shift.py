@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, Severity, finding
 from peakmark.data.audit.pool import Pool
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.machine.streams import stream
 
 _NOTABLE = 0.25

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.nouns.images import IntArray
 
 FEW_TRUTHS = 10

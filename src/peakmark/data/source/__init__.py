@@ -1,4 +1,4 @@
-"""Which images and labels are there? From a data.yaml to an index that is checked line by line.
+"""Which images and labels are there? Files are listed, looked at and remembered, and labels read line by line.
 
-Knows settings and files. Begin with dataset.py (the data.yaml), split.py and index.py (what it comes to).
+Knows settings and files. Begin with survey.py (what is looked at) and indexed_split.py (what it comes to).
 """

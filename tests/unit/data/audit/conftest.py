@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from peakmark.data.audit.pool import Pool
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import SurveyedSplit, survey_split
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import SurveyedSplit, survey_split
+from peakmark.data.source.indexed_split import Index
 
 
 @pytest.fixture

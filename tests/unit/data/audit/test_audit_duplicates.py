@@ -12,9 +12,9 @@ import pytest
 from peakmark.data.audit.duplicates import check_duplicates, find_duplicates, groups_of
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.pool import look_at
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import survey_split
 from peakmark.data.shapes.shapes import sample_picture
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import survey_split
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.labels import check_labels
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.split import SurveyedSplit, survey_split
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import SurveyedSplit, survey_split
 
 NAMES = ("cat", "dog")
 Surveyed = Callable[..., SurveyedSplit]

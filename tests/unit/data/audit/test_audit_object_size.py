@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peakmark.data.audit.object_size import check_object_sizes, sizes_px, small_objects_notes
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import read_dataset
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 
 
 @pytest.fixture

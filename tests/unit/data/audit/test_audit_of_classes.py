@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from peakmark.data.audit.labels import check_labels
 from peakmark.data.audit.size import check_size
-from peakmark.data.source.split import survey_split
+from peakmark.data.index import survey_split
 
 NAMES = ("cat", "dog")
 

@@ -12,7 +12,7 @@ from peakmark.data.audit import quick
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.labels import check_boxes
 from peakmark.data.audit.quick import quick_notes
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 
 MakeIndex = Callable[..., Index]
 NAMES = ("cat", "dog")

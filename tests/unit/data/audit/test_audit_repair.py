@@ -12,9 +12,9 @@ from peakmark.data.audit.duplicates import Duplicates
 from peakmark.data.audit.pool import Pool
 from peakmark.data.audit.repair import repair_split, write_split
 from peakmark.data.audit.sequences import Torn
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 
 MakePool = Callable[..., Pool]
 MakeIndex = Callable[..., Index]

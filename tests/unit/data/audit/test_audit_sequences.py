@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.pool import Pool
 from peakmark.data.audit.sequences import check_torn, find_torn
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 
 MakePool = Callable[..., Pool]
 MakeIndex = Callable[..., Index]

@@ -11,7 +11,7 @@ import pytest
 from peakmark.data.audit.findings import Finding
 from peakmark.data.audit.pool import Pool
 from peakmark.data.audit.shift import check_shift
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 
 NAMES = ("cat", "dog")
 MakePool = Callable[..., Pool]

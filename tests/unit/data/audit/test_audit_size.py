@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peakmark.data.audit.size import check_size, expected_standard_error
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 
 MakeIndex = Callable[..., Index]
 NAMES = ("cat", "dog", "owl")

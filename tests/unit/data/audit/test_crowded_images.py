@@ -10,7 +10,7 @@ import pytest
 
 from peakmark.data.audit.findings import MOST_EXAMPLES
 from peakmark.data.audit.labels import boxes_in_one_place, check_boxes
-from peakmark.data.source.index import Index
+from peakmark.data.source.indexed_split import Index
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.nouns.images import FloatArray
 

@@ -23,10 +23,10 @@ from peakmark.data.augment.apply_on_device import apply_on_device
 from peakmark.data.augment.device_plan import DrawnSample, drawn_sample
 from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
 from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import read_dataset
 from peakmark.data.device_images import DeviceImages
-from peakmark.data.source.dataset import read_dataset
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.nouns.images import ImageArray, Sample, Truths
 from peakmark.settings.fields import Settings

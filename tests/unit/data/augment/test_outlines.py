@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from peakmark.data.augment.apply import apply_plan, truths_of_result
 from peakmark.data.augment.outlines import Outlines, bounds, cut_to, hull_of, outlines_of
 from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.index import Index
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import build_index
+from peakmark.data.source.indexed_split import Index
 from peakmark.nouns.images import ImageArray, Truths
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import VERSION

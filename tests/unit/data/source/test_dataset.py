@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import DataError
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.images import probe
+from peakmark.data.index import build_index
 from peakmark.data.source import survey as survey_module
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
-from peakmark.data.source.split import build_index
 from peakmark.errors import DataError
 
 MakeDataset = Callable[..., DatasetSpec]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from peakmark.data.choice import choice_notes
-from peakmark.data.source.dataset import DatasetSpec
-from peakmark.data.source.split import build_index
+from peakmark.data.dataset import DatasetSpec
+from peakmark.data.index import build_index
 from peakmark.errors import DataError
 from peakmark.events import SplitContents
 

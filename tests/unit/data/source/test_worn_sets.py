@@ -12,11 +12,11 @@ import pytest
 
 from peakmark.data.audit.pool import look_at
 from peakmark.data.cache import ImageCache
+from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.images import ImageFacts, Verify, probe
+from peakmark.data.index import build_index
 from peakmark.data.source import survey as survey_module
-from peakmark.data.source.dataset import DatasetSpec, read_dataset
 from peakmark.data.source.labels import ParsedLabels, read_labels
-from peakmark.data.source.split import build_index
 from peakmark.data.source.split_notes import rows_of_other_kinds
 from peakmark.errors import DataError
 from peakmark.events import SplitContents
