@@ -80,7 +80,7 @@ def measure(package: Path) -> House:
         lines[room] = lines.get(room, 0) + len(text.splitlines())
         files[room] = files.get(room, 0) + 1
         for other in _imported(ast.parse(text), package.name):
-            if other != room and (package / other).exists() | (package / f"{other}.py").exists():
+            if other != room and ((package / other).is_dir() or (package / f"{other}.py").is_file()):
                 imports[room, other] = imports.get((room, other), 0) + 1
     return House(lines, files, imports)
 

@@ -139,10 +139,13 @@ class Detector(nn.Module):
 
 
 def decode(output: HeadOutput) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gives boxes (B, A, 4) xyxy in px of the input and scores (B, A, C), 0 to 1, in float32."""
+    """Gives boxes (B, A, 4) xyxy in px of the input and scores (B, A, C), 0 to 1, without gradient; in float32."""
     # Image by image: torch rounds the last numbers of a tensor otherwise than the rest, and which of an image's are the
-    # last would depend on what follows it in the batch.
-    scores_BAC = torch.stack([logits_AC.sigmoid() for logits_AC in output.class_logits_BAC])
+    # last would depend on what follows it in the batch. Into one tensor: to stack them takes as long again.
+    logits_BAC = output.class_logits_BAC.detach()
+    scores_BAC = torch.empty_like(logits_BAC)
+    for logits_AC, scores_AC in zip(logits_BAC, scores_BAC, strict=True):
+        torch.sigmoid(logits_AC, out=scores_AC)
     return boxes_from_distributions(output.box_logits_BAR4, output.grid), scores_BAC
 
 

@@ -137,6 +137,9 @@ class Predictor:
     def _seen(self, images_BCHW: torch.Tensor, count: int) -> Seen:
         _, *others = self._views
         first = self._output(images_BCHW, count)
+        if not others:
+            return Seen(first)
+        images_BCHW = images_BCHW.cpu()  # views are made on the processor; once for all of them
         # Only candidates are kept of the others: whole outputs of all views would take as many times the memory.
         return Seen(first, tuple(self._candidates_in(view, images_BCHW, count) for view in others))
 
@@ -146,7 +149,7 @@ class Predictor:
         return HeadOutput(output.box_logits_BAR4[:count], output.class_logits_BAC[:count], output.grid)
 
     def _candidates_in(self, view: View, images_BCHW: torch.Tensor, count: int) -> Candidates:
-        found = self._candidates(self._output(view.pixels(images_BCHW.cpu()), count))
+        found = self._candidates(self._output(view.pixels(images_BCHW), count))
         height_px, width_px = images_BCHW.shape[2:]
         return replace(found, boxes_xyxy_px=view.to_image(found.boxes_xyxy_px, width_px, height_px))
 

@@ -78,8 +78,8 @@ class OpenData:
             dense = density_notes(self.val_index, self.thresholds.max_detections)
             found = (*self.val_index.warnings, *rows, *found, *dense)
         small = small_objects_notes(self.train_index, self.side_px)
-        splits = (self.train_index, *((self.val_index,) if self.val_index is not None else ()))
-        chosen = [note for index in splits for note in choice_notes(index, self.classes, self.spec.names)]
+        choices = (choice_notes(index, self.classes, self.spec.names) for index in self.splits.values())
+        chosen = [note for notes in choices for note in notes]
         return (*self.spec.notes, *chosen, *self.train_index.warnings, *found, *small)
 
     @property
