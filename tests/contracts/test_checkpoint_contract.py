@@ -26,9 +26,9 @@ ADDED_SETTINGS: dict[int, dict[str, object]] = {
     3: {"min_delta": 0.0, "stop_phase": "now"},
     4: {"compile": False},
     5: {"conf": 0.001, "iou": 0.7, "max_det": 300},
-    6: {},
+    6: {"cutmix": 0.0},
 }
-"""Those that a version brought, as every run before was."""
+"""Those that a version brought, as every run before was; some runs of version 5 have cutmix already."""
 ADDED_ARITHMETIC = {"compiled": False, "augmentation": "opencv"}
 """What version 4 says of it that none before it did."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
