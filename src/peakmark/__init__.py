@@ -15,11 +15,11 @@ from peakmark.machine.waiting import wait_briefly
 if TYPE_CHECKING:
     from peakmark.api.audit import audit
     from peakmark.api.compare import compare
+    from peakmark.api.model.results import TrainResults
+    from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
-    from peakmark.api.results import TrainResults
     from peakmark.api.runs import diagnose, inspect, replay, strip
     from peakmark.api.select import select
-    from peakmark.api.yolo import YOLO
 
 __all__ = [
     "YOLO",
@@ -37,8 +37,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _PLACES = {
-    "YOLO": "api.yolo",
-    "TrainResults": "api.results",
+    "YOLO": "api.model.yolo",
+    "TrainResults": "api.model.results",
     "audit": "api.audit",
     "compare": "api.compare",
     **dict.fromkeys(("gate", "promote"), "api.release"),

@@ -224,7 +224,7 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
 
 def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
     monkeypatch.setattr("peakmark.report.pictures.painter.draw_train_batch", _fails)
-    monkeypatch.setattr("peakmark.api.pictures.write_page", _fails)
+    monkeypatch.setattr("peakmark.api.model.pictures.write_page", _fails)
     events: list[Any] = []
     results = train(plots=True, epochs=1, observer=events.append)
     assert results.outcome == "finished"
@@ -237,7 +237,7 @@ def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):
 
 
 def test_a_validation_whose_pictures_can_not_be_drawn_still_gives_its_numbers(trained, runs, monkeypatch):
-    monkeypatch.setattr("peakmark.api.validate.draw_evaluation", _fails)
+    monkeypatch.setattr("peakmark.api.model.validate.draw_evaluation", _fails)
     told: list[Any] = []
     evaluation = YOLO(trained[0].best).val(project=runs, observer=told.append)
     assert evaluation.metrics["map50_95"] == trained[0].metrics["map50_95"]

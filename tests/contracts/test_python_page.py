@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import CHEAP
 
 from peakmark import YOLO
-from peakmark.api.callbacks import NAMES, Callbacks, RunView
-from peakmark.api.results import TrainResults, ValResults
+from peakmark.api.model.callbacks import NAMES, Callbacks, RunView
+from peakmark.api.model.results import TrainResults, ValResults
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.results import Results
 from peakmark.evaluate.familiar import BoxMetrics

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from peakmark import YOLO
-from peakmark.api.lacking import INSTEAD
+from peakmark.api.model.lacking import INSTEAD
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError, ModelFileError, PeakmarkError, SettingsError
 from peakmark.events import Event, Notice, RunStarted
@@ -67,7 +67,7 @@ def test_the_device_that_is_chosen_once_is_taken_from_then_on(model, trained, im
         asked.append(wish["device"])
         return settle(**wish)
 
-    monkeypatch.setattr("peakmark.api.validate.settle", noted)
+    monkeypatch.setattr("peakmark.api.model.validate.settle", noted)
     model.predict(image)
     YOLO(trained[0].best).predict(image)
     assert asked == ["cpu", None]

@@ -1,4 +1,4 @@
 """What does `import peakmark` offer? Composes what the rooms below do, and computes nothing.
 
-Knows every room but the command line. Begin with yolo.py.
+Knows every room but the command line. Begin with model/yolo.py.
 """

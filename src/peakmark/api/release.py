@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.api.asking import checked_with_data
+from peakmark.api.model.validate import Trained, checkpoint_of, measured_classes, open_split
 from peakmark.api.runs import run_to_resume
-from peakmark.api.validate import Trained, checkpoint_of, measured_classes, open_split
 from peakmark.data.dataset import read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
 from peakmark.events import Notice, Observer, unwatched

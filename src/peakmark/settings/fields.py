@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
+from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
@@ -26,7 +27,6 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
-from peakmark.settings.fields_of_use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     CACHE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from peakmark.api.callbacks import NAMES, Callbacks
+from peakmark.api.model.callbacks import NAMES, Callbacks
 from peakmark.errors import SettingsError
 from peakmark.events import (
     CheckpointSaved,

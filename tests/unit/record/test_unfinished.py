@@ -91,7 +91,7 @@ def test_a_resume_that_names_no_run_says_which_it_left_out(tmp_path: Path, monke
     def goes_on_with(folder: RunFolder, *_: object) -> None:
         raise ModelFileError(str(folder.path))
 
-    monkeypatch.setattr("peakmark.api.yolo.resume_run", goes_on_with)
+    monkeypatch.setattr("peakmark.api.model.yolo.resume_run", goes_on_with)
     for run, said in ((None, 1), (stopped.path, 0)):
         told.clear()
         with RunLock(busy.path), pytest.raises(ModelFileError, match=f"^{stopped.path}$"):

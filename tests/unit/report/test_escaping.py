@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from peakmark.api.results import ValResults
+from peakmark.api.model.results import ValResults
 from peakmark.data.audit.findings import Example, Shown, finding
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin

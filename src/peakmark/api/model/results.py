@@ -18,6 +18,7 @@ from peakmark.nouns.images import IntArray
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import Outcome
 from peakmark.record.results_csv import FAMILIAR_METRICS
+from peakmark.run.end.end import EndedRun
 
 _CLASSES_SHOWN = 20
 _SHORT = {"mAP50-95": "map50_95", "mAP50": "map50", "P": "precision", "R": "recall"}
@@ -197,3 +198,21 @@ def _picture_url(file: Path) -> str:
         return data_url(file.read_bytes(), file.suffix)
     except OSError:
         return ""
+
+
+def train_results(ended: EndedRun, best: Path | None) -> TrainResults:
+    """What is known of an ended run, whose best weights lie in `best`; None where nothing was validated."""
+    summary = ended.summary["best"]
+    return TrainResults(
+        save_dir=ended.folder.path,
+        outcome=ended.outcome,
+        best=best,
+        last=ended.folder.last,
+        metrics=summary["metrics"] if summary else {},
+        fitness=summary["fitness"] if summary else None,
+        summary=ended.summary,
+        names=dict(enumerate(ended.run.facts.names)),
+        per_class=summary["per_class"] if summary else {},
+        evaluation=ended.evaluation,
+        speed=ended.speed,
+    )

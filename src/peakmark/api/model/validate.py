@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from peakmark.api.results import ValResults
+from peakmark.api.model.results import ValResults
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.choice import choice_notes
@@ -201,6 +201,12 @@ def trained_of(source: ModelSource, purpose: str) -> Trained:
         f" imgsz={defaults['imgsz']} is taken; the {len(names)} classes are called {', '.join(names[:3])} ..."
     )
     return Trained(names, defaults, None, None, note)
+
+
+def say_what_is_guessed(trained: Trained, observe: Observer) -> None:
+    """Tells what is taken for granted of weights that came without their settings."""
+    if trained.note:
+        observe(Notice(trained.note))
 
 
 def _false_alarms(evidence: Evidence, split: str) -> str:

@@ -13,14 +13,15 @@ from typing import Any, Literal, overload
 import torch
 
 from peakmark.api.asking import checked, read_data
-from peakmark.api.callbacks import Callback, Callbacks, Watch
-from peakmark.api.lacking import WithoutTheRest
-from peakmark.api.pictures import artist
-from peakmark.api.predict import find_objects
+from peakmark.api.model.callbacks import Callback, Callbacks, Watch
+from peakmark.api.model.lacking import WithoutTheRest
+from peakmark.api.model.pictures import artist
+from peakmark.api.model.predict import find_objects
+from peakmark.api.model.results import TrainResults, ValResults, train_results
+from peakmark.api.model.validate import data_of, run_validation, say_what_is_guessed, trained_of
+from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
-from peakmark.api.results import TrainResults, ValResults
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
-from peakmark.api.validate import Trained, data_of, run_validation, trained_of
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
@@ -30,7 +31,6 @@ from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
 from peakmark.release.backup import Backup
-from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
@@ -143,7 +143,7 @@ class YOLO(WithoutTheRest):
         """
         size = size_of(self._network(), imgsz)
         if verbose or detailed:
-            with _watching(None) as observe:
+            with watching(None) as observe:
                 lines = parameters_by_layer(self._network()) if detailed else ()
                 observe(Notice("\n".join([f"{self._source.scale.name}: {size}", *lines])))
         return size
@@ -180,9 +180,10 @@ class YOLO(WithoutTheRest):
     def add_callback(self, event: str | type, function: Callback) -> None:
         """Has a function called when something happens in a training or validation of this model.
 
-        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.callbacks.NAMES`), whose functions
-        get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get the event.
-        Raises SettingsError for a name that no run calls. An error in a function ends the run, which saves first.
+        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.model.callbacks.NAMES`), whose
+        functions get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get
+        the event. Raises SettingsError for a name that no run calls. An error in a function ends the run, which saves
+        first.
         """
         self._callbacks.add(event, function)
 
@@ -203,7 +204,7 @@ class YOLO(WithoutTheRest):
         stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
         stands on disk then still stands.
         """
-        observer = _heeding_verbose(observer, settings)
+        observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
         parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
@@ -228,7 +229,7 @@ class YOLO(WithoutTheRest):
         `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
         with dangers in it, or is asked. Raises as `train` does.
         """
-        observer, run = _heeding_verbose(observer, changes), self._own_run if run is None else run
+        observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
         folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
@@ -249,13 +250,13 @@ class YOLO(WithoutTheRest):
 
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
-        observer = _heeding_verbose(observer, settings)
+        observer = heeding_verbose(observer, settings)
         trained = trained_of(self._source, "validated")
         given = with_file(ValSettings, self._placed(settings))
         given |= {"data": data_of(trained, given.get("data")), "model": self._source.name}
         parsed, spec = checked(ValSettings, given)
         with self._watched(observer) as observe:
-            _say_what_is_guessed(trained, observe)
+            say_what_is_guessed(trained, observe)
             results = run_validation(self._network(), trained, parsed, spec, observe)
             observe.validated(results.results_dict, results.save_dir)
         return results
@@ -276,12 +277,12 @@ class YOLO(WithoutTheRest):
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
-        observer = _heeding_verbose(observer, settings, quiet=self._tell)
+        observer = heeding_verbose(observer, settings, quiet=self._tell)
         trained = trained_of(self._source, "used for prediction")
         given = with_file(PredictSettings, self._placed(settings))
         parsed = parse(PredictSettings, {**given, "model": self._source.name})
         observe = observer or self._tell
-        _say_what_is_guessed(trained, observe)
+        say_what_is_guessed(trained, observe)
         for note in parsed.notes:
             observe(Notice(note))
         results = find_objects(
@@ -297,7 +298,7 @@ class YOLO(WithoutTheRest):
 
     @contextmanager
     def _watched(self, observer: Observer | None) -> Iterator[Watch]:
-        with _watching(observer) as observe:
+        with watching(observer) as observe:
 
             def remembering(event: Event) -> None:
                 if isinstance(event, RunStarted):
@@ -335,50 +336,4 @@ class YOLO(WithoutTheRest):
         if file.exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
-        return TrainResults(
-            save_dir=folder.path,
-            outcome=ended.outcome,
-            best=best_file,
-            last=folder.last,
-            metrics=best["metrics"] if best else {},
-            fitness=best["fitness"] if best else None,
-            summary=ended.summary,
-            names=dict(enumerate(ended.run.facts.names)),
-            per_class=best["per_class"] if best else {},
-            evaluation=ended.evaluation,
-            speed=ended.speed,
-        )
-
-
-# --- parts of the above ---------------------------------------------------------------------------------------------
-
-
-def _heeding_verbose(
-    observer: Observer | None, settings: dict[str, Any], quiet: Observer | None = None
-) -> Observer | None:
-    """Takes `verbose=False` out of the settings: without an observer only what is serious is told then."""
-    if settings.get("verbose") is not False:
-        return observer
-    del settings["verbose"]
-    return observer or quiet or _tell_what_is_serious
-
-
-def _tell_what_is_serious(event: Event) -> None:
-    if isinstance(event, Notice) and event.serious:
-        with _watching(None) as observe:
-            observe(event)
-
-
-@contextmanager
-def _watching(observer: Observer | None) -> Iterator[Observer]:
-    """The caller's observer, or a console for as long as it is needed."""
-    if observer is not None:
-        yield observer
-        return
-    with ConsoleObserver() as console:
-        yield console
-
-
-def _say_what_is_guessed(trained: Trained, observe: Observer) -> None:
-    if trained.note:
-        observe(Notice(trained.note))
+        return train_results(ended, best_file)
