@@ -46,13 +46,23 @@ class _Store(Protocol):
 class ImageCache:
     """Loads the images of an index, resized for the letterbox of `side_px`."""
 
-    def __init__(self, index: Index, side_px: int, mode: CacheMode = "off", budget_bytes: int | None = None) -> None:
-        """`budget_bytes`: how much is kept at most; None: a third of the memory or disk that is free.
+    def __init__(
+        self,
+        index: Index,
+        side_px: int,
+        mode: CacheMode = "off",
+        budget_bytes: int | None = None,
+        *,
+        square: bool = False,
+    ) -> None:
+        """`budget_bytes`: how much is kept at most; None: a third of the memory or disk that is free. `square`: as of a
+        letterbox.
 
         Raises `MachineError` if the scratch file of mode `disk` can't be made.
         """
         self._index = index
         self._side_px = side_px
+        self._square = square
         self._store = _make_store(mode, budget_bytes)
         self._remarks: dict[int, str] = {}
         """Of each image about which something was odd when it was read. Kept, so that each is told once."""
@@ -80,7 +90,8 @@ class ImageCache:
 
     def letterbox(self, number: int) -> Letterbox:
         """Gives where the image lies in its rectangle."""
-        return Letterbox(int(self._index.widths_px[number]), int(self._index.heights_px[number]), self._side_px)
+        width_px, height_px = int(self._index.widths_px[number]), int(self._index.heights_px[number])
+        return Letterbox(width_px, height_px, self._side_px, self._square)
 
     def new_remarks(self) -> list[str]:
         """Says what was odd about images that were read since this was last asked, a sentence if there are any.

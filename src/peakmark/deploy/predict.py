@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,10 +22,7 @@ from peakmark.deploy.frames import Frame
 from peakmark.deploy.results import Results
 from peakmark.errors import PeakmarkError
 from peakmark.geometry.letterbox import Letterbox
-from peakmark.nouns.images import Detections, ImageArray, IntArray
-
-Detect = Callable[[torch.Tensor], list[Detections]]
-"""Images of one shape (B, 3, H, W) uint8 RGB to what is in each of them, in their px: thresholded and suppressed."""
+from peakmark.nouns.images import Detect, Detections, ImageArray, IntArray
 
 _MOST_BATCHES_HELD = 4
 _MOST_BYTES_BEYOND_A_BATCH = 192_000_000
@@ -40,6 +37,7 @@ def predict(
     *,
     names: Sequence[str],
     side_px: int,
+    square: bool = False,
     batch: int = 1,
     classes: Collection[int] | None = None,
 ) -> Iterator[Results]:
@@ -47,7 +45,8 @@ def predict(
 
     `batch` frames of one letterboxed shape are looked at together. Frames of one shape are in memory a batch at a
     time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. Large
-    pictures don't wait: above 512 MiB a batch goes that isn't full. `classes` keeps these classes only. An error of
+    pictures don't wait: above 512 MiB a batch goes that isn't full. `square`: as of a letterbox. `classes` keeps these
+    classes only. An error of
     `frames` is raised once all frames before it have their results.
     """
     names_by_class = dict(enumerate(names))
@@ -56,7 +55,7 @@ def predict(
     done: dict[int, Results] = {}
     following = 0
     for number, frame in enumerate(_with_its_end(frames)):
-        groups = waiting.add(_prepared(number, frame, side_px)) if isinstance(frame, Frame) else waiting.rest()
+        groups = waiting.add(_prepared(number, frame, side_px, square)) if isinstance(frame, Frame) else waiting.rest()
         failure = frame if isinstance(frame, PeakmarkError) else None
         del frame  # only the caller's hold keeps a picture alive
         for group in groups:
@@ -142,9 +141,9 @@ class _Waiting:
         return held >= self._batch and held_bytes > _MOST_BYTES_BEYOND_A_BATCH
 
 
-def _prepared(number: int, frame: Frame, side_px: int) -> _Prepared:
+def _prepared(number: int, frame: Frame, side_px: int, square: bool) -> _Prepared:
     began_at = time.perf_counter()
-    letterbox = Letterbox(frame.image.shape[1], frame.image.shape[0], side_px)
+    letterbox = Letterbox(frame.image.shape[1], frame.image.shape[0], side_px, square)
     image = padded(resize_into(frame.image, letterbox), letterbox)
     return _Prepared(number, frame, letterbox, image, 1000 * (time.perf_counter() - began_at))
 

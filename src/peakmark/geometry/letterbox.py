@@ -29,6 +29,8 @@ class Letterbox:
     width_px: int
     height_px: int
     side_px: int
+    square: bool = False
+    """Whether both sides are padded to `side_px`: for a network that takes images of one shape only."""
 
     @property
     def inner_width_px(self) -> int:
@@ -40,11 +42,11 @@ class Letterbox:
 
     @property
     def padded_width_px(self) -> int:
-        return _whole_strides(self.inner_width_px)
+        return _whole_strides(self.side_px if self.square else self.inner_width_px)
 
     @property
     def padded_height_px(self) -> int:
-        return _whole_strides(self.inner_height_px)
+        return _whole_strides(self.side_px if self.square else self.inner_height_px)
 
     @property
     def left_px(self) -> int:

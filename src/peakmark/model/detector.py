@@ -91,7 +91,7 @@ class Head(nn.Module):
     def forward(self, levels: tuple[torch.Tensor, ...]) -> HeadOutput:
         box = [_by_anchor(branch(level)) for branch, level in zip(self.box, levels, strict=True)]
         cls = [_by_anchor(branch(level)) for branch, level in zip(self.cls, levels, strict=True)]
-        sizes = [(int(level.shape[2]), int(level.shape[3])) for level in levels]
+        sizes = [(level.shape[2], level.shape[3]) for level in levels]
         # float32 from here on in every precision: decoding, losses and suppression read these.
         return HeadOutput(
             torch.cat(box, dim=1).float(),

@@ -6,54 +6,21 @@ how images were grouped. Decoding and suppression are float32 in every mode. It 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
-from peakmark.geometry.suppression import suppress
 from peakmark.geometry.views import ONCE, View, Views
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.candidates import Candidates, Thresholds, candidates_in, joined, suppressed
 from peakmark.model.detector import Detector, decode, tensors_of
 from peakmark.model.fuse import fused, packed
 from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import HeadOutput
-from peakmark.settings.fields import Settings
 
 _SURE_OF_NOTHING = -1e4
 """A logit whose score and whose loss are 0, bit for bit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What counts as a detection."""
-
-    confidence: float
-    """Scores above it count."""
-    iou: float
-    """Overlap above which the weaker of two boxes of a class is dropped."""
-    max_detections: int
-    """Of an image."""
-    agnostic: bool = False
-    """Whether the weaker of two is dropped whatever their classes are."""
-    classes: tuple[int, ...] | None = None
-    """Of which classes detections count; None for all. The others drop nobody, and take up no place among the most."""
-
-    def unusual(self) -> tuple[str, ...]:
-        """Says what of them is another than in a usual validation, by the names of the settings."""
-        own = {"conf": self.confidence, "iou": self.iou, "max_det": self.max_detections}
-        said = [f"{name}={value:g}" for name, value in own.items() if value != Settings.model_fields[name].default]
-        chosen = () if self.classes is None else (f"classes=[{','.join(map(str, self.classes))}]",)
-        return (*said, *(("agnostic_nms=True",) if self.agnostic else ()), *chosen)
-
-    def counting(self, classes: int, device: torch.device) -> torch.Tensor | None:
-        """(C,) whether each of the model's classes counts; None where all do."""
-        if self.classes is None:
-            return None
-        counts_C = torch.zeros(classes, dtype=torch.bool, device=device)
-        counts_C[list(self.classes)] = True
-        return counts_C
 
 
 def of_counting_classes(output: HeadOutput, thresholds: Thresholds) -> HeadOutput:
@@ -64,20 +31,6 @@ def of_counting_classes(output: HeadOutput, thresholds: Thresholds) -> HeadOutpu
         return output
     # Not -inf: times a target of 0 it is no number.
     return HeadOutput(output.box_logits_BAR4, logits_BAC.masked_fill(~counts_C, _SURE_OF_NOTHING), output.grid)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Boxes whose scores lie above the confidence, of a chunk, before suppression."""
-
-    boxes_xyxy_px: torch.Tensor
-    """(N, 4) float32, in px of the images as they were given"""
-    scores: torch.Tensor
-    """(N,)"""
-    classes: torch.Tensor
-    """(N,)"""
-    image: torch.Tensor
-    """(N,) which of the chunk"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,54 +110,12 @@ class Predictor:
     def detections(self, seen: Seen) -> list[Detections]:
         """Decodes, thresholds and suppresses what was seen of one chunk."""
         with self._arithmetic.in_force():
-            found = _joined((self._candidates(seen.first), *seen.others))
-            return self._suppressed(found, images=len(seen.first.class_logits_BAC))
+            found = joined((self._candidates(seen.first), *seen.others))
+            return suppressed(found, self._thresholds, images=len(seen.first.class_logits_BAC))
 
     def _candidates(self, output: HeadOutput) -> Candidates:
-        confidence = self._thresholds.confidence
         boxes_BA4, scores_BAC = decode(output)
-        counts_C = self._thresholds.counting(scores_BAC.shape[2], scores_BAC.device)
-        if self._one_class_per_box:
-            best_BA, class_BA = scores_BAC.max(dim=2)
-            counts_BA = best_BA > confidence
-            image, anchor = (counts_BA if counts_C is None else counts_BA & counts_C[class_BA]).nonzero(as_tuple=True)
-            scores, classes = best_BA[image, anchor], class_BA[image, anchor]
-        else:
-            counts_BAC = scores_BAC > confidence
-            counts_BAC = counts_BAC if counts_C is None else counts_BAC & counts_C
-            image, anchor, classes = counts_BAC.nonzero(as_tuple=True)
-            scores = scores_BAC[image, anchor, classes]
-        return Candidates(boxes_BA4[image, anchor], scores, classes, image)
-
-    def _suppressed(self, found: Candidates, images: int) -> list[Detections]:
-        limits = self._thresholds
-        kept_by_image = suppress(
-            found.boxes_xyxy_px,
-            found.scores,
-            torch.zeros_like(found.classes) if limits.agnostic else found.classes,
-            found.image,
-            images=images,
-            iou_threshold=limits.iou,
-            max_kept=limits.max_detections,
-        )
-        # To the host in one go: each copy from a GPU is a wait.
-        kept = torch.cat(kept_by_image)
-        ends = np.cumsum([len(each) for each in kept_by_image])[:-1]
-        of_all = (found.boxes_xyxy_px, found.scores, found.classes)
-        columns = (np.split(column[kept].cpu().numpy(), ends) for column in of_all)
-        return [Detections(*of_image) for of_image in zip(*columns, strict=True)]
-
-
-def _joined(parts: Sequence[Candidates]) -> Candidates:
-    """All candidates, those of the first view first: of equal scores the one that comes first stays."""
-    if len(parts) == 1:
-        return parts[0]
-    return Candidates(
-        torch.cat([part.boxes_xyxy_px for part in parts]),
-        torch.cat([part.scores for part in parts]),
-        torch.cat([part.classes for part in parts]),
-        torch.cat([part.image for part in parts]),
-    )
+        return candidates_in(boxes_BA4, scores_BAC, self._thresholds, one_class_per_box=self._one_class_per_box)
 
 
 class ReadyPredictor:

@@ -5,11 +5,15 @@ Shape letters: G truths of an image, D detections.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -46,6 +50,10 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+
+Detect: TypeAlias = "Callable[[torch.Tensor], list[Detections]]"
+"""Images of one shape (B, 3, H, W) uint8 RGB to what is in each of them, in their px: thresholded and suppressed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from peakmark.evaluate.protocol import cap_for, most_of_a_class, protocol_in_wor
 from peakmark.machine.cores import granted_cores
 from peakmark.machine.devices import Arithmetic, Augmentation
 from peakmark.machine.memory import available_bytes
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import STRIDES
-from peakmark.model.predictor import Thresholds
 from peakmark.run.fitness import open_fitness
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
@@ -174,8 +174,11 @@ def open_images(index: Index, settings: Settings, arithmetic: Arithmetic) -> Ima
     return open_cache(index, settings.imgsz, settings.cache)
 
 
-def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
-    """Makes the image cache for one split; auto is memory where all of it fits in a quarter of what is free."""
+def open_cache(index: Index, side_px: int, mode: str, *, square: bool = False) -> ImageCache:
+    """Makes the image cache for one split; auto is memory where all of it fits in a quarter of what is free.
+
+    `square`: as of a letterbox.
+    """
     if mode == "auto":
         needed = sum(
             box.inner_width_px * box.inner_height_px * 3
@@ -183,7 +186,7 @@ def open_cache(index: Index, side_px: int, mode: str) -> ImageCache:
         )
         mode = "ram" if needed <= _CACHE_SHARE * available_bytes() else "off"
     known: dict[str, CacheMode] = {"ram": "ram", "disk": "disk", "off": "off"}
-    return ImageCache(index, side_px, known[mode])
+    return ImageCache(index, side_px, known[mode], square=square)
 
 
 def augmentation_of(settings: Settings) -> Augmentation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from peakmark.events import Observer, ValidationProgress
 from peakmark.geometry.views import ONCE, Views, in_words
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import Predictor, Thresholds, of_counting_classes
+from peakmark.model.predictor import Predictor, of_counting_classes
 from peakmark.nouns.batch import ValidationBatch
 from peakmark.nouns.evaluation import Evaluation
-from peakmark.nouns.images import Detections, ImageArray, Samples, Truths
+from peakmark.nouns.images import Detect, Detections, ImageArray, Samples, Truths
+from peakmark.nouns.losses import Gains
 from peakmark.state.state import RunState
 
 _SAMPLES = 16
@@ -116,9 +118,41 @@ def validate_weights(
     )
 
 
+def validate_detect(
+    detect: Detect,
+    data: ValidationSet,
+    gains: Gains,
+    *,
+    otherwise: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+    speed: Speed | None = None,
+    found: Callable[[int, Detections], None] | None = None,
+) -> Validated:
+    """Validates what another program's runtime finds, every class of a box above the confidence; it has no losses.
+
+    `otherwise` is for the protocol: what is done in another way than by torch. The rest is as in `validate_weights`.
+    """
+    clock = speed or Speed()
+
+    def predict(batch: ValidationBatch) -> BatchPrediction:
+        clock.count("preprocess")
+        detections = tuple(detect(batch.batch.images_BCHW))
+        clock.count("inference")
+        return BatchPrediction(detections)
+
+    clock.start()
+    otherwise = (*data.thresholds.unusual(), *otherwise)
+    batches = data.batches()
+    return validate(predict, batches, data.names, gains=gains, otherwise=otherwise, progress=progress, found=found)
+
+
 def sample_detections(model: Detector, data: ValidationSet, arithmetic: Arithmetic) -> Samples:
     """Detects in the first images of a set, for a picture; everything in px of the letterboxed images."""
-    detect = _predictor(model, data, arithmetic, one_class_per_box=True)
+    return samples_of(_predictor(model, data, arithmetic, one_class_per_box=True), data)
+
+
+def samples_of(detect: Detect, data: ValidationSet) -> Samples:
+    """Gives the same for whatever detects."""
     found: dict[int, tuple[ImageArray, Truths, Detections, str]] = {}
     for batch in data.batches(first=_SAMPLES):
         pixels = [image.permute(1, 2, 0).cpu().numpy() for image in batch.batch.images_BCHW]

@@ -20,11 +20,11 @@ from peakmark.data.cache import ImageCache, padded, resize_into
 from peakmark.data.source.indexed_split import Index
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Frame, Origin
-from peakmark.deploy.predict import Detect, predict
+from peakmark.deploy.predict import predict
 from peakmark.errors import DataError
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.machine.streams import stream
-from peakmark.nouns.images import Detections, ImageArray
+from peakmark.nouns.images import Detect, Detections, ImageArray
 
 NAMES = ("dark", "light")
 

@@ -8,8 +8,9 @@ import torch
 from peakmark.geometry.anchors import anchor_grid
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import build_detector
-from peakmark.model.predictor import Predictor, Seen, Thresholds, of_counting_classes
+from peakmark.model.predictor import Predictor, Seen, of_counting_classes
 from peakmark.model.scales import SCALES
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.images import Detections

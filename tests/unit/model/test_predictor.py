@@ -9,9 +9,10 @@ import torch
 
 from peakmark.geometry.anchors import anchor_grid
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import STRIDES, Detector, build_detector, decode
 from peakmark.model.fuse import fused
-from peakmark.model.predictor import Predictor, ReadyPredictor, Thresholds
+from peakmark.model.predictor import Predictor, ReadyPredictor
 from peakmark.model.scales import SCALES
 from peakmark.nouns.losses import HeadOutput
 

@@ -15,8 +15,9 @@ from peakmark.geometry.anchors import AnchorGrid
 from peakmark.geometry.letterbox import Letterbox
 from peakmark.geometry.views import AUGMENTED, ONCE, View, Views
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector, build_detector, decode
-from peakmark.model.predictor import Predictor, ReadyPredictor, Thresholds
+from peakmark.model.predictor import Predictor, ReadyPredictor
 from peakmark.model.scales import SCALES
 from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import HeadOutput

@@ -15,8 +15,9 @@ from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.events import Notice, Observer
 from peakmark.geometry.views import views_for
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import ReadyPredictor, Thresholds
+from peakmark.model.predictor import ReadyPredictor
 from peakmark.record.folder import create_run_folder
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import PredictSettings

@@ -31,8 +31,8 @@ from peakmark.formula.terms import DEFAULT
 from peakmark.geometry.views import views_for
 from peakmark.loss.detection import Objective
 from peakmark.machine.devices import Arithmetic, precision_here, settle
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
-from peakmark.model.predictor import Thresholds
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import Gains
