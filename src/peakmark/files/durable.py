@@ -206,6 +206,31 @@ def publish_folder(staged: Path, target: Path) -> bool:
         return True
 
 
+def replace_folder(staged: Path, target: Path) -> None:
+    """Gives a finished folder of files the name of another, which goes. Raises `MachineError`.
+
+    A crash between the two moves leaves no folder of the name: only for what can be made again.
+    """
+    with _explained(target):
+        for path in staged.iterdir():
+            with open(path, "rb") as stream:
+                os.fsync(stream.fileno())
+        _flush_folder(staged)
+        if target.exists():
+            gone = target.with_name(f".{uuid.uuid4().hex}{_STAGED_MARK}")
+            os.replace(target, gone)
+            os.replace(staged, target)
+            shutil.rmtree(gone)
+        else:
+            os.replace(staged, target)
+        _flush_folder(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Takes a folder of ours and all in it away, if it is there. An error here would hide the one that matters."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Takes a file away, if it is there. Raises `MachineError`."""
     with _explained(path):

@@ -16,6 +16,7 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    ExportSettings,
     GateSettings,
     PredictSettings,
     PromoteSettings,
@@ -61,6 +62,9 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
                 yield from rule(settings, given)
         case ValSettings() | GateSettings():
             yield from _whole_cells(settings.imgsz)
+        case ExportSettings():
+            yield from _whole_cells(settings.imgsz)
+            yield from _export_rules(settings, given)
         case PredictSettings():
             yield from _whole_cells(settings.imgsz)
             if settings.save_conf and not settings.save_txt:
@@ -72,6 +76,19 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
+
+
+def _export_rules(settings: ExportSettings, given: Set[str]) -> Iterator[Finding]:
+    if settings.half and settings.int8:
+        yield Violation("half=True and int8=True: choose one of the two.")
+    if not settings.nms:
+        yield from _no_effect({"iou", "max_det"} & given, "nms=False: what uses the file decides it")
+    if not settings.int8:
+        yield from _no_effect({"calibrate"} & given, "int8=False: nothing is calibrated")
+    if not (settings.half or settings.int8):
+        yield from _no_effect({"max_drop"} & given, "half=False and int8=False: every box and score is compared")
+    if settings.dynamic and settings.batch > 1:
+        yield from _no_effect({"batch"} & given, "dynamic=True: any number of images comes in")
 
 
 def _whole_cells(imgsz: int | None) -> Iterator[Finding]:

@@ -26,6 +26,9 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer, ValidationProgress
+from peakmark.export.about import About, in_words_of
+from peakmark.export.exported import ExportedModel, RuntimePredictor
+from peakmark.export.format import Runtime
 from peakmark.files.durable import write_text
 from peakmark.formula.terms import DEFAULT
 from peakmark.geometry.views import views_for
@@ -34,7 +37,7 @@ from peakmark.machine.devices import Arithmetic, precision_here, settle
 from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
 from peakmark.nouns.evaluation import Evaluation
-from peakmark.nouns.images import Detections
+from peakmark.nouns.images import Detect, Detections, Samples
 from peakmark.nouns.losses import Gains
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
@@ -47,7 +50,14 @@ from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.recipe import VERSION, recipe_of
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
-from peakmark.validation.validation import Speed, ValidationSet, sample_detections, validate_weights
+from peakmark.validation.validation import (
+    Speed,
+    ValidationSet,
+    sample_detections,
+    samples_of,
+    validate_detect,
+    validate_weights,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,8 @@ class Trained:
     """Of the rules of training, by which the losses of a validation are what the log says."""
     class_weights: tuple[float, ...] = ()
     """In the class loss; they are the run's, whatever the objects that are validated on."""
+    square: bool = False
+    """Whether images are padded to squares: for an exported file of one size."""
 
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
@@ -96,7 +108,7 @@ class OpenedSplit:
 
     def validate(
         self,
-        model: Detector,
+        model: Detector | ExportedModel,
         observe: Observer,
         speed: Speed | None = None,
         found: Callable[[int, Detections], None] | None = None,
@@ -105,22 +117,46 @@ class OpenedSplit:
 
         `speed` is told what it took, `found` what was found in each image.
         """
-        trained = self.trained.settings
         with self.arithmetic.in_force():
-            validated = validate_weights(
-                model,
-                self.data,
-                self.arithmetic,
-                Objective(Gains.of(trained), self.trained.version, self.trained.class_weights),
-                progress=lambda done: observe(ValidationProgress(0, done, len(self.data.index))),
-                speed=speed,
-                found=found,
-            )
+            validated = self._validated(model, observe, speed, found)
         for remark in self.data.images.new_remarks():
             observe(Notice(remark, serious=True))
         if validated.evaluation.truths == 0:
             observe(Notice(_false_alarms(validated.evidence, self.wishes.split), serious=True))
         return validated
+
+    def _validated(
+        self,
+        model: Detector | ExportedModel,
+        observe: Observer,
+        speed: Speed | None,
+        found: Callable[[int, Detections], None] | None,
+    ) -> Validated:
+        gains = Gains.of(self.trained.settings)
+
+        def progress(done: int) -> None:
+            observe(ValidationProgress(0, done, len(self.data.index)))
+
+        if isinstance(model, ExportedModel):
+            detect = self.detect_by(model.runtime, model.about, one_class_per_box=False)
+            otherwise = in_words_of(model.about)
+            return validate_detect(
+                detect, self.data, gains, otherwise=otherwise, progress=progress, speed=speed, found=found
+            )
+        objective = Objective(gains, self.trained.version, self.trained.class_weights)
+        return validate_weights(
+            model, self.data, self.arithmetic, objective, progress=progress, speed=speed, found=found
+        )
+
+    def detect_by(self, runtime: Runtime, about: About, *, one_class_per_box: bool) -> Detect:
+        """Detects by a runtime, with the thresholds of this validation. Raises SettingsError where it can't."""
+        return RuntimePredictor(runtime, about, self.data.thresholds, one_class_per_box=one_class_per_box)
+
+    def samples(self, model: Detector | ExportedModel) -> Samples:
+        """What is found in the first images, for a picture."""
+        if isinstance(model, ExportedModel):
+            return samples_of(self.detect_by(model.runtime, model.about, one_class_per_box=True), self.data)
+        return sample_detections(model, self.data, self.arithmetic)
 
 
 def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe: Observer) -> OpenedSplit:
@@ -135,7 +171,7 @@ def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe
 
 
 def run_validation(
-    model: Detector, trained: Trained, parsed: Parsed[ValSettings], spec: DatasetSpec, observe: Observer
+    model: Detector | ExportedModel, trained: Trained, parsed: Parsed[ValSettings], spec: DatasetSpec, observe: Observer
 ) -> ValResults:
     """Validates a model on a split, and writes the numbers and pictures into a folder."""
     wishes, speed = parsed.settings, Speed()
@@ -176,8 +212,8 @@ def _writers(folder: Path, wishes: ValSettings, index: Index) -> list[CocoResult
     return writers
 
 
-def _draw(folder: Path, evaluation: Evaluation, model: Detector, split: OpenedSplit) -> None:
-    draw_evaluation(folder, evaluation, sample_detections(model, split.data, split.arithmetic))
+def _draw(folder: Path, evaluation: Evaluation, model: Detector | ExportedModel, split: OpenedSplit) -> None:
+    draw_evaluation(folder, evaluation, split.samples(model))
 
 
 def data_of(trained: Trained, given: object) -> object:
@@ -190,8 +226,11 @@ def data_of(trained: Trained, given: object) -> object:
     raise SettingsError(["data is missing; nothing says what these weights were trained on: write data=data.yaml."])
 
 
-def trained_of(source: ModelSource, purpose: str) -> Trained:
+def trained_of(source: ModelSource | ExportedModel, purpose: str) -> Trained:
     """Gives what is known of a model's weights. Raises ModelFileError where they can't be `purpose`."""
+    if isinstance(source, ExportedModel):
+        about = source.about
+        return Trained(about.names, about.settings, None, None, square=about.square)
     if source.loaded is None or source.checkpoint is not None:
         return Trained.of(checkpoint_of(source, purpose))
     names = source.class_names
@@ -286,7 +325,7 @@ def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, ar
         single_class=single,
     )
     side_px = wishes.imgsz or trained.settings["imgsz"]
-    cache = open_cache(index, side_px, "off")  # every image is read once
+    cache = open_cache(index, side_px, "off", square=trained.square)  # every image is read once
     # United classes can't be told apart in what is detected.
     counting = None if single else classes
     workers, thresholds = workers_of(wishes, arithmetic), _thresholds(wishes, trained.settings, counting)

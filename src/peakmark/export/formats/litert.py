@@ -1,0 +1,18 @@
+"""What does it take to write a network for LiteRT? It was never written or run here, and says what to do instead."""
+
+from __future__ import annotations
+
+from peakmark.export.format import Format
+
+FORMAT = Format(
+    name="litert",
+    title="LiteRT",
+    ending=".tflite",
+    writes_with=(),
+    runs_with=(),
+    extra=None,
+    options=frozenset(),
+    write=None,
+    open=None,
+    needs="litert-torch, which has no release for every torch. Export format=onnx and convert it with onnx2tf",
+)
