@@ -17,6 +17,7 @@ from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
     GateSettings,
+    ImportSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -59,7 +60,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             for rule in _TRAINING_RULES:
                 yield from rule(settings, given)
-        case ValSettings() | GateSettings():
+        case ValSettings() | GateSettings() | ImportSettings():
             yield from _whole_cells(settings.imgsz)
         case PredictSettings():
             yield from _whole_cells(settings.imgsz)

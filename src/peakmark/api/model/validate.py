@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from peakmark.api.model.results import ValResults
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.checkpoint.format import IMPORTED, Checkpoint
 from peakmark.data.audit.density import density_notes
 from peakmark.data.choice import choice_notes
 from peakmark.data.dataset import DatasetSpec
@@ -41,7 +41,7 @@ from peakmark.record.plain_json import as_json
 from peakmark.report.pictures.painter import draw_evaluation
 from peakmark.run.end.pictures import drawn
 from peakmark.run.open_data import open_cache, open_index, workers_of
-from peakmark.run.weights import ModelSource
+from peakmark.run.weights import ModelSource, origin_notes
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import Settings, ValSettings
 from peakmark.settings.parse import Parsed
@@ -62,7 +62,11 @@ class Trained:
     data_yaml: str | None
     """What it was trained on, where that is known."""
     note: str = ""
-    """What is guessed, for a person."""
+    """What is guessed or should be known of them, for a person."""
+    nameless: bool = False
+    """Whether their classes have no names but those of the data."""
+    trained_on: str | None = None
+    """What its file calls the data, where they are on another machine."""
     version: int = VERSION
     """Of the rules of training, by which the losses of a validation are what the log says."""
     class_weights: tuple[float, ...] = ()
@@ -70,6 +74,10 @@ class Trained:
 
     @staticmethod
     def of(checkpoint: Checkpoint) -> Trained:
+        if checkpoint.is_imported:
+            # Whose precision nobody knows: in float32 the outputs are those of the program that trained it.
+            settings = {**checkpoint.settings, "amp": False}
+            return Trained(checkpoint.names, settings, None, None, trained_on=checkpoint.provenance[IMPORTED]["data"])
         data_yaml = checkpoint.provenance["data"]["yaml"]
         recipe = recipe_of(checkpoint.history.segments[-1])
         return Trained(
@@ -187,20 +195,32 @@ def data_of(trained: Trained, given: object) -> object:
     """
     if given or trained.data_yaml:
         return given or trained.data_yaml
-    raise SettingsError(["data is missing; nothing says what these weights were trained on: write data=data.yaml."])
+    known = "nothing says what these weights were trained on"
+    if trained.trained_on:
+        known = f"the file says that these weights were trained on {trained.trained_on}, somewhere else"
+    raise SettingsError([f"data is missing; {known}: write data=data.yaml."])
 
 
 def trained_of(source: ModelSource, purpose: str) -> Trained:
     """Gives what is known of a model's weights. Raises ModelFileError where they can't be `purpose`."""
-    if source.loaded is None or source.checkpoint is not None:
-        return Trained.of(checkpoint_of(source, purpose))
+    if source.weights is None:
+        raise ModelFileError(
+            f"model={source.name}: this is an architecture without trained weights and can't be {purpose};"
+            " give a checkpoint such as runs/detect/train/weights/best.pt."
+        )
+    if source.checkpoint is not None:
+        note = " ".join(origin_notes(source)) if source.checkpoint.is_imported else ""
+        return dataclasses.replace(Trained.of(source.checkpoint), note=note)
     names = source.class_names
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    came = "lie in this file alone" if source.bare_origin else "were given in Python"
     note = (
-        "The weights were given in Python, without the settings they were trained with. Where nothing else is said,"
+        f"The weights {came}, without the settings they were trained with. Where nothing else is said,"
         f" imgsz={defaults['imgsz']} is taken; the {len(names)} classes are called {', '.join(names[:3])} ..."
     )
-    return Trained(names, defaults, None, None, note)
+    if source.bare_origin:
+        note = " ".join((*source.bare_origin["notes"], note))
+    return Trained(names, defaults, None, None, note, nameless=True)
 
 
 def say_what_is_guessed(trained: Trained, observe: Observer) -> None:
@@ -220,21 +240,6 @@ def _false_alarms(evidence: Evidence, split: str) -> str:
         f"{split} has no objects, so precision, recall and mAP are not defined on it. Detections, all of them false"
         f" alarms: {'; '.join(counts)}."
     )
-
-
-def checkpoint_of(source: ModelSource, purpose: str) -> Checkpoint:
-    """Gives the checkpoint behind a model. Raises ModelFileError where there is none, so it can't be `purpose`."""
-    if source.foreign:
-        raise ModelFileError(
-            f"model={source.name}: this is a file of another program. Its weights can be trained further, but"
-            f" it says too little to be {purpose}; train with model={source.name} first."
-        )
-    if source.checkpoint is None:
-        raise ModelFileError(
-            f"model={source.name}: this is an architecture without trained weights and can't be {purpose};"
-            " give a checkpoint such as runs/detect/train/weights/best.pt."
-        )
-    return source.checkpoint
 
 
 def arithmetic_of(trained: Trained, device: str | int | None, observe: Observer) -> Arithmetic:
@@ -266,7 +271,7 @@ def arithmetic_of(trained: Trained, device: str | int | None, observe: Observer)
 def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic) -> ValidationSet:
     single = bool(trained.settings["single_cls"])
     # Of weights that came without names only their number is known.
-    names = spec.names if trained.note and len(spec.names) == len(trained.names) else trained.names
+    names = spec.names if trained.nameless and len(spec.names) == len(trained.names) else trained.names
     if not single and spec.names != names:
         raise ModelFileError(
             f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"
