@@ -146,7 +146,7 @@ def _foreign(name: str, attributes: Mapping[str, Any], **children: torch.nn.Modu
 
 def _foreign_detector(model: Detector, names: object) -> Any:
     """The layers of a detector as the peer's file describes them."""
-    from peakmark.model.foreign import foreign_names
+    from peakmark.model.foreign.names import foreign_names
 
     layers = dict(model.layers())
     sources = {11: [-1, 6], 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}

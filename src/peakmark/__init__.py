@@ -14,6 +14,7 @@ from peakmark.machine.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from peakmark.api.audit import audit
+    from peakmark.api.bring_in import import_model
     from peakmark.api.compare import compare
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "diagnose",
     "gate",
+    "import_model",
     "inspect",
     "promote",
     "replay",
@@ -41,6 +43,7 @@ _PLACES = {
     "TrainResults": "api.model.results",
     "audit": "api.audit",
     "compare": "api.compare",
+    "import_model": "api.bring_in",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),

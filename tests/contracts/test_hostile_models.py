@@ -19,7 +19,7 @@ import torch
 from peakmark.checkpoint.reader import read, read_position
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
-from peakmark.model.foreign import read_foreign_model
+from peakmark.model.foreign.reading import read_foreign_model
 from peakmark.run.weights import find_model
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from peakmark.model.detector import Detector, build_detector, decode
-from peakmark.model.foreign import foreign_names, read_foreign_model
+from peakmark.model.foreign.names import foreign_names
+from peakmark.model.foreign.reading import read_foreign_model
 from peakmark.model.scales import SCALES
 
 PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"

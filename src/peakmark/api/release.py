@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.api.asking import checked_with_data
-from peakmark.api.model.validate import Trained, checkpoint_of, measured_classes, open_split
+from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
+from peakmark.api.model.validate import measured_classes, open_split
 from peakmark.api.runs import run_to_resume
+from peakmark.checkpoint.format import Checkpoint
 from peakmark.data.dataset import read_dataset
 from peakmark.errors import DataError, MachineError, Mistakes, ModelFileError
 from peakmark.events import Notice, Observer, unwatched
+from peakmark.files.given_path import given_path
 from peakmark.files.stores import open_store
 from peakmark.record.folder import RunFolder
 from peakmark.record.settings_yaml import read as read_settings
 from peakmark.release.gate import GateResult, gate_result, open_requirements
-from peakmark.release.promotion import Release, Wish, candidate_of, promote_to
-from peakmark.run.weights import find_model, trained_model
+from peakmark.release.promotion import Candidate, Release, Wish, candidate_of, promote_to
+from peakmark.run.weights import find_model, with_names
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import GateSettings, PromoteSettings, Settings, ValSettings
 from peakmark.settings.parse import parse
@@ -45,6 +48,8 @@ _AS_IN_VAL = (
 def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> Release:
     """Puts the best epoch of an ended run into a versioned folder that is never changed: weights, numbers, a card.
 
+    Also a model file of another program, or one that was imported: marked as such, without numbers.
+
     `to`: a folder, or a URL that fsspec knows. `settings`: those of `peakmark promote --help`. Raises SettingsError,
     ModelFileError where the run has nothing to release, and MachineError; then there is no new version.
     """
@@ -54,13 +59,19 @@ def promote(run: str | Path, to: str | Path | None = None, **settings: Any) -> R
     with found.gathered():
         wishes = parse(PromoteSettings, given).settings
         _check_place("to", wishes.to)
-    folder = _run_to_release(run)
-    with found.gathered():
-        candidate = candidate_of(folder, unfinished=wishes is not None and wishes.unfinished)
+    imported = _imported(run)
+    named = Path(run).stem
+    if imported is not None:
+        candidate = Candidate(imported, None)
+    else:
+        folder = _run_to_release(run)
+        named = folder.path.resolve().name
+        with found.gathered():
+            candidate = candidate_of(folder, unfinished=wishes is not None and wishes.unfinished)
     found.tell()
     assert wishes is not None
     assert candidate is not None
-    name = folder.path.resolve().name if wishes.name is None else wishes.name
+    name = named if wishes.name is None else wishes.name
     wish = Wish(name, wishes.version, wishes.license, wishes.whole, wishes.unfinished)
     return promote_to(open_store(wishes.to), candidate, wish)
 
@@ -81,18 +92,30 @@ def gate(
     named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
     parsed, spec = checked_with_data(GateSettings, {**named, **settings})
     wishes = parsed.settings
-    checkpoint = checkpoint_of(find_model(wishes.model), "validated")
-    trained_on = checkpoint.provenance["data"]["yaml"]
+    source = find_model(wishes.model)
+    trained = trained_of(source, "validated")
+    say_what_is_guessed(trained, observe)
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
-    asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
-    spec, trained = spec or read_dataset(trained_on, equal_names=True), Trained.of(checkpoint)
+    asked = parse(ValSettings, {**shared, "data": data_of(trained, wishes.data)})
+    spec = spec or read_dataset(trained.data_yaml or "", equal_names=True)
     measured = None if trained.settings["single_cls"] else measured_classes(trained, asked.settings, spec)
-    requirements = open_requirements(wishes.require, checkpoint.names, measured)
+    requirements = open_requirements(wishes.require, trained.names, measured)
     opened = open_split(trained, asked.settings, spec, observe)
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
-    validated = opened.validate(trained_model(checkpoint), observe)
+    validated = opened.validate(source.detector(), observe)
     return gate_result(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
+
+
+def _imported(file: str | Path) -> Checkpoint | None:
+    """The checkpoint of a file of another program, or one that was imported from it; None for all else."""
+    path = given_path(str(file), "run")
+    if not path.is_file() or path.parent.name == RunFolder.WEIGHTS:
+        return None
+    source = find_model(path)
+    if source.is_foreign:
+        return with_names(source, None)
+    return source.checkpoint if source.checkpoint is not None and source.checkpoint.is_imported else None
 
 
 def _run_to_release(run: str | Path) -> RunFolder:

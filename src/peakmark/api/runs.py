@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.catalogue import newest_good
-from peakmark.checkpoint.reader import describe, read
+from peakmark.checkpoint.format import IMPORTED, Checkpoint
+from peakmark.checkpoint.reader import ForeignFileError, describe, read
 from peakmark.checkpoint.strip import strip_file
 from peakmark.errors import Mistakes, ModelFileError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer, unwatched
 from peakmark.files.given_path import given_path
+from peakmark.files.safetensors_file import SUFFIX
 from peakmark.nouns.resume import Cause, ChangePlan, Continuity
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
@@ -27,6 +29,8 @@ from peakmark.resume.health.causes import with_command
 from peakmark.resume.health.diagnosis import Resumption, look_back
 from peakmark.resume.replay import Replayed
 from peakmark.resume.replay import replay as run_again
+from peakmark.run.imported import describe_foreign, described_origin
+from peakmark.run.weights import find_model, with_names
 from peakmark.selection.best import best_record
 from peakmark.settings.familiar_words.translation import in_our_names
 from peakmark.settings.fields import ResumeSettings, Settings
@@ -37,10 +41,27 @@ from peakmark.settings.settings_file import with_file
 def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
     path = given_path(file, "file")
-    checkpoint = read(path)
+    checkpoint = _readable(path)
+    if checkpoint is None:
+        source = find_model(path)
+        names = tuple(f"class{number}" for number in range(source.classes))
+        return describe_foreign(path, with_names(source, None if source.names else names))
     # A stripped file remembers its own epoch only.
     best = best_record(checkpoint.history) if checkpoint.complete else None
-    return describe(path, checkpoint) | {"best_epoch": best.epoch + 1 if best else None}
+    origin = checkpoint.provenance.get(IMPORTED)
+    return {
+        **describe(path, checkpoint),
+        "best_epoch": best.epoch + 1 if best else None,
+        **({} if origin is None else {"origin": described_origin(origin)}),
+    }
+
+
+def _readable(path: Path) -> Checkpoint | None:
+    """A checkpoint of ours; None for a file of another kind."""
+    try:
+        return None if path.suffix == SUFFIX else read(path)
+    except ForeignFileError:
+        return None
 
 
 def strip(file: str | Path, target: str | Path | None = None) -> tuple[Path, int, int]:

@@ -61,6 +61,11 @@ def newest_good(folder: Path) -> Found:
 def read_to_go_on(path: Path) -> Checkpoint:
     """Reads a checkpoint that a run can go on from. Raises `ModelFileError` as `read` does, and for a stripped one."""
     checkpoint = read(path)
+    if checkpoint.is_imported:
+        raise ModelFileError(
+            f"{path} was imported from another program: it holds weights, but no state that a run goes on from. Start a"
+            f" new run from these weights: peakmark train model={path} data=..."
+        )
     if not checkpoint.complete:
         raise ModelFileError(
             f"{path} is stripped: it holds the weights that are used, but not the state that a run goes on from. Resume"

@@ -20,6 +20,8 @@ from peakmark.nouns.run import EpochRecord, History, Phase, Position, Segment
 
 FORMAT = "peakmark"
 FORMAT_VERSION = 6
+IMPORTED = "imported"
+"""The key of a provenance that tells of the other program whose weights these are, or were trained from."""
 TIME_COLUMNS = ("train_s", "validation_s")
 """The parts of a record, or of the open epoch's sums, that differ between two runs of the same fold."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -75,6 +77,11 @@ class Checkpoint:
     def complete(self) -> bool:
         """Whether a run can go on from it; a stripped one has only the weights that are used."""
         return bool(self.training_weights)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another program trained these weights; it has no history then, and nothing was measured."""
+        return IMPORTED in self.provenance and not self.history.segments
 
 
 def snapshot(state: Any) -> Any:

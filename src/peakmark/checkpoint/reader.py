@@ -35,7 +35,7 @@ _RESTORE = "Restore it from a copy, or take another file of the run's weights fo
 
 
 class ForeignFileError(ModelFileError):
-    """A PyTorch file of another program: whole, but what it holds can't be had without running code of its own."""
+    """A PyTorch file that Peakmark didn't write: whole, but no checkpoint of ours."""
 
 
 def read(path: Path, *, verify: bool = True) -> Checkpoint:
@@ -113,10 +113,12 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "complete": checkpoint.complete,
         "architecture": checkpoint.architecture,
         "names": list(checkpoint.names),
-        "parameters": _count_parameters(checkpoint),
+        "parameters": count_parameters(checkpoint),
         "weights": _describe_weights(checkpoint),
-        "epoch": (position.epoch if ended is None else ended) + 1,
-        "next": {"epoch": position.epoch + 1, "phase": position.phase, "images_done": position.images},
+        "epoch": None if checkpoint.is_imported else (position.epoch if ended is None else ended) + 1,
+        "next": None
+        if checkpoint.is_imported
+        else {"epoch": position.epoch + 1, "phase": position.phase, "images_done": position.images},
         "step": position.step,
         "validated": checkpoint.validated,
         "fitness": checkpoint.fitness,
@@ -130,12 +132,14 @@ def describe(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _count_parameters(checkpoint: Checkpoint) -> int:
+def count_parameters(checkpoint: Checkpoint) -> int:
     """Weights and biases; the statistics of batch norms are buffers and don't count as anyone counts."""
     return sum(tensor.numel() for name, tensor in checkpoint.model.items() if not name.endswith(STATISTICS))
 
 
 def _describe_weights(checkpoint: Checkpoint) -> str:
+    if checkpoint.is_imported:
+        return "of another program, not validated here: they carry no metrics; no run can go on from this file"
     stripped = "" if checkpoint.complete else "; stripped for shipping: no run can go on from this file"
     return _describe_moment(checkpoint) + stripped
 
@@ -189,7 +193,7 @@ def _said_in(path: Path, file: TorchFile) -> Mapping[str, Any]:
     if not isinstance(said, Mapping) or said.get("format") != FORMAT:
         if file.classes:
             raise ForeignFileError(_foreign_pickle(path, file.classes))
-        raise ModelFileError(
+        raise ForeignFileError(
             f"{path} is a PyTorch file, but no checkpoint of Peakmark: it doesn't say format: {FORMAT}. "
             f"Give a .pt file that Peakmark wrote."
         )

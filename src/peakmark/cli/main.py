@@ -47,6 +47,8 @@ class _Word:
     """The first line of the function's docstring."""
     reads_pairs: bool = False
     """Its arguments are read by read_pairs, --help included: it has more settings than options could show."""
+    function: str = ""
+    """Where it has another name than the command: `import` is a word of Python's."""
 
 
 _PANELS: dict[str, dict[str, _Word]] = {
@@ -75,6 +77,9 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },
     "Weights and files": {
+        "import": _Word(
+            "weights", "Bring a model of another program in, as a checkpoint: peakmark import FILE", True, "import_"
+        ),
         "inspect": _Word("weights", "Say what a checkpoint is: epoch, fitness, settings, where it came from."),
         "select": _Word(
             "weights",
@@ -139,7 +144,7 @@ def _top(
 def _load(name: str, word: _Word) -> Any:
     """The command itself, with its arguments and options."""
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    function = getattr(importlib.import_module(f"peakmark.cli.{word.module}"), name)
+    function = getattr(importlib.import_module(f"peakmark.cli.{word.module}"), word.function or name)
     if word.reads_pairs:
         settings = {"allow_extra_args": True, "ignore_unknown_options": True}
         alone.command(name=name, context_settings=settings, add_help_option=False)(function)

@@ -26,6 +26,7 @@ from peakmark.report.terminal.resume_table import print_causes, print_continuity
 
 if TYPE_CHECKING:
     from peakmark.api.audit import Audit, RepairedSplit
+    from peakmark.api.bring_in import Imported
     from peakmark.api.runs import Diagnosis
     from peakmark.api.select import Selection
     from peakmark.release.gate import GateResult
@@ -162,8 +163,23 @@ def show_release(console: Console, released: Release) -> None:
     """Prints where a release is, and how it is verified."""
     for note in released.notes:
         _line(console, Text(f"Note: {note}", style="yellow"))
-    _line(console, Text(f"{released.name} {released.version} (epoch {released.epoch}) is released: {released.place}"))
+    which = "imported" if released.epoch is None else f"epoch {released.epoch}"
+    _line(console, Text(f"{released.name} {released.version} ({which}) is released: {released.place}"))
     _line(console, Text(f"It holds {', '.join(released.files)}; verify it with: sha256sum -c SHA256SUMS"))
+
+
+def show_imported(console: Console, found: Imported) -> None:
+    """Prints what was brought in, where from, under which licence, and what is to be known of it."""
+    classes = ", ".join(found.names[:8]) + (", ..." if len(found.names) > 8 else "")
+    for note in found.notes:
+        _line(console, Text(f"Note: {note}", style="yellow"))
+    if found.origin["metrics"]:
+        said = ", ".join(f"{name} {value:.4f}" for name, value in found.origin["metrics"].items())
+        _line(console, Text(f"Its file claims, by its own evaluation: {said}. Here nothing was measured yet."))
+    _line(
+        console, Text(f"{found.path}: {found.architecture}, {len(found.names)} classes ({classes}), {found.imgsz} px")
+    )
+    _line(console, Text(f"Measure it with: peakmark val model={found.path} data=data.yaml"))
 
 
 def show_gate(console: Console, result: GateResult, *, as_json: bool) -> None:

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 import peakmark
-from peakmark.cli.answering import help_wanted, out, run_and_pairs, say, told_plainly
+from peakmark.cli.answering import help_wanted, out, run_and_pairs, runs_and_pairs, say, told_plainly
 from peakmark.cli.pairs import read_pairs
-from peakmark.cli.show import show_description, show_release, show_replayed, show_selection
+from peakmark.cli.show import show_description, show_imported, show_release, show_replayed, show_selection
 from peakmark.errors import SettingsError, TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.fields import PromoteSettings
+from peakmark.settings.fields import ImportSettings, PromoteSettings
 
 
 def inspect(
@@ -67,6 +67,25 @@ def replay(
             done = peakmark.replay(run, steps=steps, observer=observer)
         show_replayed(out(), done)
         raise typer.Exit(0 if done.equal else TrainingError.exit_code)
+
+
+def import_(context: typer.Context) -> None:
+    """Bring a model of another program in, as a checkpoint: peakmark import FILE"""
+    if help_wanted(context, ImportSettings, "peakmark import theirs.pt to=ours.pt", _IMPORT):
+        return
+    with told_plainly():
+        files, pairs = runs_and_pairs(context.args, ImportSettings)
+        if len(files) != 1:
+            raise SettingsError(["import takes one file: peakmark import theirs.pt to=ours.pt"])
+        with ConsoleObserver(out()) as observer:
+            found = peakmark.import_model(files[0], observer=observer, **pairs)
+        show_imported(out(), found)
+
+
+_IMPORT = """
+Takes a YOLOv8 .pt file of another program, a state dict or a .safetensors
+file; nothing in it is executed. Also known names, with download=True:
+yolov8n.pt, yolov8s.pt, yolov8m.pt, yolov8l.pt, yolov8x.pt."""
 
 
 def promote(context: typer.Context) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peakmark.checkpoint.format import IMPORTED
 from peakmark.settings.description import as_written, describe
 from peakmark.settings.fields import Settings
 
@@ -43,22 +44,86 @@ def card(subject: Subject) -> str:
     return "\n".join(line for part in parts for line in (*part(subject), "")).rstrip("\n") + "\n"
 
 
+def card_of_imported(subject: Subject) -> str:
+    """Writes the card of weights that another program trained: marked as such, without numbers of ours."""
+    parts = (_head_of_imported, _numbers_of_imported, _origin_of_imported, _use, _licence)
+    return "\n".join(line for part in parts for line in (*part(subject), "")).rstrip("\n") + "\n"
+
+
 def _head(subject: Subject) -> Iterator[str]:
     best, names = subject.summary["best"], subject.summary["names"]
-    yield "---"
-    if subject.license is not None:
-        yield f"license: {_quoted(subject.license)}"
-    yield "pipeline_tag: object-detection"
-    yield "tags: [object-detection, yolov8, peakmark]"
-    yield "---"
-    yield f"# {_text(subject.name)} {subject.version}"
-    yield ""
+    yield from _title(subject, "yolov8, peakmark")
     yield (
         f"A {_model(subject.architecture)} detector of {len(names)} {'class' if len(names) == 1 else 'classes'}"
         f" ({', '.join(map(_text, names))}) for images of {subject.settings['imgsz']} px, trained with Peakmark"
         f" {subject.provenance['versions'].get('peakmark', '')}. Epoch {best['epoch']} of {subject.summary['epochs']},"
         f" the best by {_text(subject.summary['fitness'])}."
     )
+
+
+def _title(subject: Subject, tags: str) -> Iterator[str]:
+    yield "---"
+    named = subject.license or _licence_there(subject)
+    if named is not None:
+        yield f"license: {_quoted(named)}"
+    yield "pipeline_tag: object-detection"
+    yield f"tags: [object-detection, {tags}]"
+    yield "---"
+    yield f"# {_text(subject.name)} {subject.version}"
+    yield ""
+
+
+def _head_of_imported(subject: Subject) -> Iterator[str]:
+    names, origin = subject.summary["names"], subject.provenance[IMPORTED]
+    yield from _title(subject, "yolov8, peakmark, imported")
+    yield (
+        f"**Imported**: a {_model(subject.architecture)} detector of {len(names)}"
+        f" {'class' if len(names) == 1 else 'classes'} ({', '.join(map(_text, names))}) for images of"
+        f" {subject.settings['imgsz']} px, trained by {_program(origin)} and imported with Peakmark"
+        f" {subject.provenance['versions'].get('peakmark', '')}."
+    )
+
+
+def _numbers_of_imported(subject: Subject) -> Iterator[str]:
+    there = subject.provenance[IMPORTED]["metrics"]
+    yield "## Numbers"
+    yield "None: Peakmark measured nothing of it. `peakmark val model=best.pt data=data.yaml` does, by COCO's protocol."
+    if there:
+        yield ""
+        yield "What its file claims, by the evaluation of the program that trained it, which counts otherwise:"
+        yield ""
+        yield from _header("metric", "claimed")
+        for key, title in _SHOWN.items():
+            if key in there:
+                yield _row(title, _number(there[key]))
+
+
+def _origin_of_imported(subject: Subject) -> Iterator[str]:
+    yield "## Where it comes from"
+    yield from _imported_lines(subject, "Its weights are those of")
+    yield f"- Imported {subject.provenance['created_at']}; nothing in that file was executed."
+    for note in subject.provenance[IMPORTED]["notes"]:
+        yield f"- {_text(note)}"
+    yield f"- Digest of the weights (`peakmark inspect best.pt`): `{subject.model_digest}`."
+
+
+def _imported_lines(subject: Subject, begin: str) -> Iterator[str]:
+    origin = subject.provenance.get(IMPORTED)
+    if origin is None:
+        return
+    done = f", {origin['epochs_done']} epochs" if origin["epochs_done"] else ""
+    on = f", on {_text(origin['data'])}" if origin["data"] else ""
+    yield f"- {begin} {_text(origin['file'])}, SHA-256 `{origin['sha256']}`: {_program(origin)}{done}{on}."
+
+
+def _program(origin: Mapping[str, Any]) -> str:
+    return _text(" ".join(filter(None, (origin["program"] or "another program", origin["version"]))))
+
+
+def _licence_there(subject: Subject) -> str | None:
+    """What the file of another program names, whose weights these are or were trained from."""
+    found = (subject.provenance.get(IMPORTED) or {}).get("license")
+    return found if isinstance(found, str) else None
 
 
 def _model(architecture: str) -> str:
@@ -124,6 +189,7 @@ def _origin(subject: Subject) -> Iterator[str]:
     model = str(subject.settings["model"])
     source = pretrained or (model if model.endswith(".pt") else None)
     yield f"- Begun {provenance['created_at']} from {'random weights' if source is None else _text(str(source))}."
+    yield from _imported_lines(subject, "Its first weights were imported from")
     for stretch in summary["segments"]:
         yield f"- From epoch {stretch['epoch']} on: {_text(stretch['reason'])}."
     for entry in provenance["lineage"]:
@@ -141,14 +207,24 @@ def _use(subject: Subject) -> Iterator[str]:
     yield "peakmark val model=best.pt data=data.yaml"
     yield from ("```", "```python", "from peakmark import YOLO", "")
     yield from ('results = YOLO("best.pt").predict("image.jpg")', "```")
-    yield "Files: `best.pt` (weights as tensors and plain values, no code), `summary.json` (all numbers), this card."
+    numbers = "`summary.json` (all numbers), " if "best" in subject.summary else ""
+    yield f"Files: `best.pt` (weights as tensors and plain values, no code), {numbers}this card."
     if not subject.whole:
         yield "`best.pt` is stripped: it can be used and fine-tuned, but no run can go on from it."
 
 
 def _licence(subject: Subject) -> Iterator[str]:
     yield "## Licence"
-    yield _text(subject.license) if subject.license else "None was named. Ask whoever released it before you use it."
+    there = _licence_there(subject)
+    if subject.license:
+        yield _text(subject.license)
+    elif there is None:
+        yield "None was named. Ask whoever released it before you use it."
+    if there is not None:
+        whose = "its weights come from" if "best" not in subject.summary else "its first weights came from"
+        yield (
+            f"The file that {whose} says of its own licence: {_text(there)}. Whoever passes this model on should heed it."
+        )
 
 
 # --- Markdown -------------------------------------------------------------------------------------------------------

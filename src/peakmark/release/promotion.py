@@ -26,7 +26,7 @@ from peakmark.files.stores import Store, sha256_of_file
 from peakmark.nouns.outcome import OVER
 from peakmark.record.folder import RunFolder
 from peakmark.record.plain_json import as_json
-from peakmark.release.card import Subject, card
+from peakmark.release.card import Subject, card, card_of_imported
 
 CARD, SUMS = "README.md", "SHA256SUMS"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -56,8 +56,8 @@ class Release:
     place: str
     """Of the release's own folder."""
     files: tuple[str, ...]
-    epoch: int
-    """Of the weights, 1-based."""
+    epoch: int | None
+    """Of the weights, 1-based; None for those of another program."""
     notes: tuple[str, ...]
     """What the user should know of what lies beside it."""
 
@@ -67,8 +67,9 @@ class Candidate:
     """What a run has to release."""
 
     checkpoint: Checkpoint
-    summary: Mapping[str, Any]
-    summary_json: bytes
+    summary: Mapping[str, Any] | None
+    """None for weights of another program, of which nothing was measured here."""
+    summary_json: bytes = b""
 
 
 def candidate_of(folder: RunFolder, *, unfinished: bool) -> Candidate:
@@ -109,7 +110,7 @@ def promote_to(store: Store, candidate: Candidate, wish: Wish) -> Release:
             _fill(staged, candidate, wish, version)
             files = tuple(sorted(path.name for path in staged.iterdir()))
             if shelf.publish(staged, version, first=CARD, last=SUMS):
-                epoch = candidate.summary["best"]["epoch"]
+                epoch = candidate.summary["best"]["epoch"] if candidate.summary is not None else None
                 place, notes = shelf.inside(version).place, _notes(shelf, unfinished)
                 return Release(wish.name, version, place, files, epoch, notes)
     raise SettingsError([_taken(wish.version, shelf)])
@@ -135,7 +136,7 @@ def _fill(staged: Path, candidate: Candidate, wish: Wish, version: str) -> None:
         name=wish.name,
         version=version,
         license=wish.license,
-        summary=candidate.summary,
+        summary=candidate.summary or {"names": list(checkpoint.names)},
         provenance=checkpoint.provenance,
         architecture=checkpoint.architecture,
         model_digest=digest(checkpoint.model),
@@ -143,8 +144,9 @@ def _fill(staged: Path, candidate: Candidate, wish: Wish, version: str) -> None:
         whole=wish.whole and checkpoint.complete,
     )
     save(checkpoint if wish.whole else stripped(checkpoint), staged / "best.pt")
-    write_bytes(staged / "summary.json", candidate.summary_json)
-    write_text(staged / CARD, card(subject))
+    if candidate.summary is not None:
+        write_bytes(staged / "summary.json", candidate.summary_json)
+    write_text(staged / CARD, card(subject) if candidate.summary is not None else card_of_imported(subject))
     write_text(staged / SUMS, "".join(f"{sha256_of_file(path)}  {path.name}\n" for path in sorted(staged.iterdir())))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.checkpoint.digest import everything
+from peakmark.checkpoint.format import IMPORTED
 from peakmark.checkpoint.kept import is_whole, kept_epoch, kept_epochs
 from peakmark.checkpoint.reader import read_position
 from peakmark.checkpoint.writer import save
@@ -114,6 +115,7 @@ def lineage(planned: Planned, folder: RunFolder) -> dict[str, Any]:
         "created_at": before["created_at"],
         "parent": parent,
         "lineage": [*before.get("lineage", []), entry],
+        **({IMPORTED: before[IMPORTED]} if IMPORTED in before else {}),
     }
 
 

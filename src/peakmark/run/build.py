@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from peakmark.checkpoint.background import BackgroundWriter
-from peakmark.checkpoint.format import comparable
+from peakmark.checkpoint.format import IMPORTED, comparable
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.evaluate.fitness import FitnessFunction
@@ -112,7 +112,7 @@ def prepare(
     )
     arithmetic.apply()
     arithmetic.check_threads()
-    model, notes = starting_model(source, settings.pretrained, data.names, settings.seed)
+    model, notes, origin = starting_model(source, settings.pretrained, data.names, settings.seed)
     if arithmetic.compiled:
         check_compiler(arithmetic)
     chosen = recipe(
@@ -120,7 +120,8 @@ def prepare(
     )
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
     notes = (*notes, *few_updates(settings, len(data.train_index)))
-    return put_together(settings, data, arithmetic, state, source.scale.name, notes)
+    besides = {} if origin is None else {IMPORTED: dict(origin)}
+    return put_together(settings, data, arithmetic, state, source.scale.name, notes, besides)
 
 
 def put_together(
@@ -130,10 +131,10 @@ def put_together(
     state: RunState,
     architecture: str,
     notes: tuple[str, ...],
-    lineage: Mapping[str, Any] | None = None,
+    besides: Mapping[str, Any] | None = None,
 ) -> PreparedRun:
-    """Makes a run of its parts; `lineage` is what its provenance says besides, where it goes on with another state."""
-    came_from = provenance(data.spec, data.train_index, data.val_index) | dict(lineage or {})
+    """Makes a run of its parts; `besides` is what its provenance says beside data and versions, such as its lineage."""
+    came_from = provenance(data.spec, data.train_index, data.val_index) | dict(besides or {})
     return PreparedRun(
         facts=RunFacts(settings, data.names, architecture, arithmetic, came_from),
         data=data,

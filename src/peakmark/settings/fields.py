@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
+from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
@@ -51,6 +52,7 @@ __all__ = [
     "CompareSettings",
     "ExportSettings",
     "GateSettings",
+    "ImportSettings",
     "PredictSettings",
     "PromoteSettings",
     "ResumeSettings",

@@ -18,6 +18,7 @@ from peakmark.settings.fields import (
     CompareSettings,
     ExportSettings,
     GateSettings,
+    ImportSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -60,7 +61,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             for rule in _TRAINING_RULES:
                 yield from rule(settings, given)
-        case ValSettings() | GateSettings():
+        case ValSettings() | GateSettings() | ImportSettings():
             yield from _whole_cells(settings.imgsz)
         case ExportSettings():
             yield from _whole_cells(settings.imgsz)

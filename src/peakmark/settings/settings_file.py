@@ -19,6 +19,8 @@ from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.description import as_written
 from peakmark.settings.familiar_words.translation import COMMANDS, in_our_names, translated
 from peakmark.settings.fields import Settings
+from peakmark.settings.parse import parse
+from peakmark.settings.plain import to_plain
 
 _CHOSEN_BY_AUTO = ("lr0", "momentum", "warmup_bias_lr")
 _USUAL_THERE = {"nbs": 64, "close_mosaic": 10}
@@ -66,6 +68,32 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
     if wrong:
         raise SettingsError(wrong)
     return {**typed.values, **ours, "cfg": ReadFile(str(path), became | open_there)}
+
+
+def as_far_as_known(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives what another trainer's settings are in our words, as far as they are any of ours; the rest is left out.
+
+    For what is only told of a training that is over: nothing is refused. Deterministic.
+    """
+    open_there = _open_there(said)
+    lines = {name: value for name, value in said.items() if name not in open_there and value is not None}
+    typed = translated(Settings, lines).values
+    try:
+        parsed = parse(Settings, {"data": "-", **typed})
+    except SettingsError:
+        # One of them makes no sense: each is tried by itself.
+        typed = {name: value for name, value in typed.items() if _is_known(name, value)}
+        parsed = parse(Settings, {"data": "-", **typed})
+    plain = to_plain(parsed.settings)
+    return {name: plain[name] for name in typed}
+
+
+def _is_known(name: str, value: Any) -> bool:
+    try:
+        parse(Settings, {"data": "-", name: value})
+    except SettingsError:
+        return False
+    return True
 
 
 def _open_there(lines: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from peakmark.errors import ModelFileError
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.foreign import read_foreign_model
+from peakmark.model.foreign.reading import read_foreign_model
 from peakmark.model.scales import SCALES
 
 NAMES = {0: "cat", 1: "dog"}

@@ -14,7 +14,8 @@ from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
 from peakmark.model.detector import Detector, build_detector
-from peakmark.model.foreign import foreign_names, read_foreign_model
+from peakmark.model.foreign.names import foreign_names
+from peakmark.model.foreign.reading import read_foreign_model
 from peakmark.model.scales import SCALES
 from peakmark.run.weights import ModelSource, find_model, starting_model
 
@@ -42,7 +43,7 @@ def test_foreign_weights_come_in_under_our_names(tmp_path: Path, trained: Detect
 def test_a_run_from_foreign_weights_says_so(tmp_path: Path, trained: Detector, write_foreign: Any):
     file = write_foreign(tmp_path / "peer.pt", trained, ["cat", "dog"])
     for source, pretrained in ((find_model(file), None), (FRESH, str(file))):
-        model, notes = starting_model(source, pretrained, ("dog", "bird"), seed=0)
+        model, notes, _ = starting_model(source, pretrained, ("dog", "bird"), seed=0)
         assert torch.equal(model.backbone.stem.conv.weight, trained.backbone.stem.conv.weight.half().float())
         assert "1 of 2 classes" in notes[0]
         assert notes[1].endswith("weights are imported, nothing in it was executed.")
@@ -74,7 +75,7 @@ def test_foreign_names_are_one_to_one_for_every_scale():
 
 
 def test_fresh_weights_need_nothing(trained: Detector):
-    model, notes = starting_model(FRESH, None, NAMES, seed=5)
+    model, notes, _ = starting_model(FRESH, None, NAMES, seed=5)
     assert notes == ()
     assert all(
         torch.equal(a, b) for a, b in zip(model.state_dict().values(), trained.state_dict().values(), strict=True)

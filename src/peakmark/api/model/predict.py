@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from peakmark.api.model.validate import Trained, arithmetic_of
+from peakmark.api.model.trained import Trained, arithmetic_of
 from peakmark.deploy.predict import batch_of, predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import Shown, open_saver

@@ -5,7 +5,6 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from peakmark.api.model.results import ValResults
-from peakmark.checkpoint.format import Checkpoint
+from peakmark.api.model.trained import Trained, arithmetic_of
 from peakmark.data.audit.density import density_notes
 from peakmark.data.choice import choice_notes
 from peakmark.data.dataset import DatasetSpec
@@ -33,7 +32,7 @@ from peakmark.files.durable import write_text
 from peakmark.formula.terms import DEFAULT
 from peakmark.geometry.views import views_for
 from peakmark.loss.detection import Objective
-from peakmark.machine.devices import Arithmetic, precision_here, settle
+from peakmark.machine.devices import Arithmetic
 from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
 from peakmark.nouns.evaluation import Evaluation
@@ -44,11 +43,9 @@ from peakmark.record.plain_json import as_json
 from peakmark.report.pictures.painter import draw_evaluation
 from peakmark.run.end.pictures import drawn
 from peakmark.run.open_data import open_cache, open_index, workers_of
-from peakmark.run.weights import ModelSource
 from peakmark.settings.chosen_classes import class_numbers
-from peakmark.settings.fields import Settings, ValSettings
+from peakmark.settings.fields import ValSettings
 from peakmark.settings.parse import Parsed
-from peakmark.settings.recipe import VERSION, recipe_of
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 from peakmark.validation.validation import (
     Speed,
@@ -58,41 +55,6 @@ from peakmark.validation.validation import (
     validate_detect,
     validate_weights,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What one must know of trained weights to use them."""
-
-    names: tuple[str, ...]
-    settings: Mapping[str, Any]
-    """Of the run: imgsz, classes, single_cls, fitness, the gains of its losses"""
-    arithmetic: Mapping[str, Any] | None
-    """That its numbers were made with; None where nobody knows."""
-    data_yaml: str | None
-    """What it was trained on, where that is known."""
-    note: str = ""
-    """What is guessed, for a person."""
-    version: int = VERSION
-    """Of the rules of training, by which the losses of a validation are what the log says."""
-    class_weights: tuple[float, ...] = ()
-    """In the class loss; they are the run's, whatever the objects that are validated on."""
-    square: bool = False
-    """Whether images are padded to squares: for an exported file of one size."""
-
-    @staticmethod
-    def of(checkpoint: Checkpoint) -> Trained:
-        data_yaml = checkpoint.provenance["data"]["yaml"]
-        recipe = recipe_of(checkpoint.history.segments[-1])
-        return Trained(
-            checkpoint.names,
-            checkpoint.settings,
-            checkpoint.arithmetic,
-            data_yaml,
-            version=recipe.version,
-            class_weights=recipe.class_weights,
-        )
-
 
 _CONFIDENCES = (0.1, 0.25, 0.5)
 
@@ -216,38 +178,6 @@ def _draw(folder: Path, evaluation: Evaluation, model: Detector | ExportedModel,
     draw_evaluation(folder, evaluation, split.samples(model))
 
 
-def data_of(trained: Trained, given: object) -> object:
-    """What a model is validated on: the data that are given, else those it was trained on.
-
-    Raises SettingsError where nobody knows them.
-    """
-    if given or trained.data_yaml:
-        return given or trained.data_yaml
-    raise SettingsError(["data is missing; nothing says what these weights were trained on: write data=data.yaml."])
-
-
-def trained_of(source: ModelSource | ExportedModel, purpose: str) -> Trained:
-    """Gives what is known of a model's weights. Raises ModelFileError where they can't be `purpose`."""
-    if isinstance(source, ExportedModel):
-        about = source.about
-        return Trained(about.names, about.settings, None, None, square=about.square)
-    if source.loaded is None or source.checkpoint is not None:
-        return Trained.of(checkpoint_of(source, purpose))
-    names = source.class_names
-    defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    note = (
-        "The weights were given in Python, without the settings they were trained with. Where nothing else is said,"
-        f" imgsz={defaults['imgsz']} is taken; the {len(names)} classes are called {', '.join(names[:3])} ..."
-    )
-    return Trained(names, defaults, None, None, note)
-
-
-def say_what_is_guessed(trained: Trained, observe: Observer) -> None:
-    """Tells what is taken for granted of weights that came without their settings."""
-    if trained.note:
-        observe(Notice(trained.note))
-
-
 def _false_alarms(evidence: Evidence, split: str) -> str:
     """What a set of background images says of a model: nothing in it can be found, so all that is found is wrong."""
     counts = []
@@ -261,51 +191,10 @@ def _false_alarms(evidence: Evidence, split: str) -> str:
     )
 
 
-def checkpoint_of(source: ModelSource, purpose: str) -> Checkpoint:
-    """Gives the checkpoint behind a model. Raises ModelFileError where there is none, so it can't be `purpose`."""
-    if source.foreign:
-        raise ModelFileError(
-            f"model={source.name}: this is a file of another program. Its weights can be trained further, but"
-            f" it says too little to be {purpose}; train with model={source.name} first."
-        )
-    if source.checkpoint is None:
-        raise ModelFileError(
-            f"model={source.name}: this is an architecture without trained weights and can't be {purpose};"
-            " give a checkpoint such as runs/detect/train/weights/best.pt."
-        )
-    return source.checkpoint
-
-
-def arithmetic_of(trained: Trained, device: str | int | None, observe: Observer) -> Arithmetic:
-    """The arithmetic that the model's numbers were made with, where this machine has it and no other is wished."""
-    if trained.arithmetic is None:
-        return settle(device=device, amp=trained.settings["amp"], deterministic=trained.settings["deterministic"])
-    stored = Arithmetic.from_plain(trained.arithmetic)
-    here = settle(device=device, amp=stored.precision != "float32", deterministic=stored.deterministic)
-    if here.device == stored.device:
-        precision = precision_here(stored.precision, stored.device)
-        # On another processor the last digits are others anyway, and more threads than it has only wait.
-        threads = stored.threads if here.device_name == stored.device_name else here.threads
-        chosen = dataclasses.replace(stored, precision=precision, threads=threads)
-    else:
-        chosen = here
-    if (here.device, here.device_name, chosen.precision) != (stored.device, stored.device_name, stored.precision):
-        lacks = here.device == stored.device and chosen.precision != stored.precision
-        why = f", which has no {stored.precision}" if lacks else ""
-        observe(
-            Notice(
-                f"The model was trained on {stored.device_name} ({stored.device}, {stored.precision}), this is"
-                f" {here.device_name} ({chosen.device}, {chosen.precision}){why}: numbers may differ from the log in"
-                f" their {'last' if chosen.precision == stored.precision else 'third'} digits."
-            )
-        )
-    return chosen
-
-
 def _validation_set(trained: Trained, wishes: ValSettings, spec: DatasetSpec, arithmetic: Arithmetic) -> ValidationSet:
     single = bool(trained.settings["single_cls"])
     # Of weights that came without names only their number is known.
-    names = spec.names if trained.note and len(spec.names) == len(trained.names) else trained.names
+    names = spec.names if trained.nameless and len(spec.names) == len(trained.names) else trained.names
     if not single and spec.names != names:
         raise ModelFileError(
             f"data={wishes.data}: its classes ({', '.join(spec.names)}) are not the model's"

@@ -13,12 +13,14 @@ from typing import Any, Literal, overload
 import torch
 
 from peakmark.api.asking import checked, read_data
+from peakmark.api.bring_in import fetched
 from peakmark.api.model.callbacks import Callback, Callbacks, Watch
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
 from peakmark.api.model.predict import find_objects
 from peakmark.api.model.results import TrainResults, ValResults, train_results
-from peakmark.api.model.validate import data_of, run_validation, say_what_is_guessed, trained_of
+from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
+from peakmark.api.model.validate import run_validation
 from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
@@ -53,14 +55,25 @@ class YOLO(WithoutTheRest):
 
     task = "detect"
 
-    def __init__(self, model: str | Path = "yolov8n.yaml", task: str | None = None, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        model: str | Path = "yolov8n.yaml",
+        task: str | None = None,
+        verbose: bool = False,
+        *,
+        download: bool = False,
+    ) -> None:
         """Raises ModelFileError where `model` is no architecture, no checkpoint of ours and no other program's weights.
 
-        Another program's .pt can be fine-tuned from; its weights are read without running anything in it. `task` can
-        only be detect, the one that there is, or SettingsError is raised. `verbose` shows what `info` says.
+        Another program's .pt is a model like any other; it is read without running anything in it. `task` can only be
+        detect, the one that there is, or SettingsError is raised. `verbose` shows what `info` says. `download` fetches
+        a known model such as yolov8n.pt, which is under its makers' licence, where it isn't there.
         """
         if task not in (None, self.task):
             raise SettingsError([f"task={task}: Peakmark detects objects only; leave it out, or write task=detect."])
+        if download:
+            with watching(None) as observe:
+                fetched(model, None, observe)
         self._file: str | Path = model
         self._found: ModelSource | None = find_model(model)
         self._model: Detector | None = None

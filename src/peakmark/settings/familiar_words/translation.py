@@ -21,6 +21,7 @@ from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, Habit, h
 from peakmark.settings.fields import (
     AuditSettings,
     GateSettings,
+    ImportSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "audit": AuditSettings,
     "promote": PromoteSettings,
     "gate": GateSettings,
+    "import": ImportSettings,
     "resume": ResumeSettings,
 }
 _SLIP = 0.8

@@ -7,9 +7,9 @@ either known to change nothing or refused. Nothing of the file is run: its modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -17,25 +17,15 @@ from peakmark.errors import ModelFileError
 from peakmark.files.foreign_values import ForeignObject
 from peakmark.model.blocks import SPPF, Bottleneck, C2f, Conv, ConvNormAct
 from peakmark.model.detector import BINS, STRIDES, Detector, Head
+from peakmark.model.foreign.names import PARTS
 
-FOREIGN_PARTS = {
-    "split": "cv1",
-    "join": "cv2",
-    "bottlenecks": "m",
-    "reduce": "cv1",
-    "conv1": "cv1",
-    "conv2": "cv2",
-    "norm": "bn",
-    "pool": "m",
-    "box": "cv2",
-    "cls": "cv3",
-    "bins": "dfl.conv.weight",
-}
-"""What the parts of a name are called elsewhere; all others have the same name."""
 ROOT_KIND = "DetectionModel"
 _PROGRAM = "ultralytics."
 """How the names of the classes begin that are known to compute as published; those of torch are known as well."""
 _TORCH = "torch.nn.modules."
+_NORM = f"{_TORCH}batchnorm.BatchNorm2d"
+_GETATTR = ("__builtin__.getattr", "builtins.getattr")
+_FUSED_FORWARD = "forward_fuse"
 _SOURCES = {11: (10, 6), 14: (13, 4), 17: (16, 12), 20: (19, 9), 22: (15, 18, 21)}
 """Which layers a layer reads; all others read the one before."""
 _UPSAMPLE = {"size": None, "scale_factor": 2, "mode": "nearest", "align_corners": None, "recompute_scale_factor": None}
@@ -63,6 +53,8 @@ class Module:
     """Name of its class, in full."""
     state: Mapping[str, Any]
     children: Mapping[str, object]
+    made: ForeignObject
+    """What the file says, itself: others may refer to it."""
 
     @property
     def short_kind(self) -> str:
@@ -95,21 +87,80 @@ def _walk(value: ForeignObject, path: str, depth: int) -> Iterator[Module]:
         raise ModelFileError(f"its modules are nested deeper than {_DEEPEST}, or in themselves")
     state = value.state if isinstance(value.state, dict) else {}
     children = {name: child for name, child in _dict(state.get("_modules")).items() if isinstance(name, str)}
-    yield Module(path, value.name, state, children)
+    yield Module(path, value.name, state, children, value)
     for name, child in children.items():
         if isinstance(child, ForeignObject):
             yield from _walk(child, f"{path}.{name}" if path else name, depth + 1)
 
 
+def fused_blocks(modules: Mapping[str, Module]) -> frozenset[str]:
+    """The blocks whose norm is folded into their convolution, by their paths: they have none, and say so by `forward`.
+
+    A block that merely lacks its norm computes something else.
+    """
+    return frozenset(path for path, module in modules.items() if _is_fused(module))
+
+
+def _is_fused(module: Module) -> bool:
+    calls = module.state.get("forward")
+    return (
+        _is_of_program(module.kind, "Conv")
+        and "bn" not in module.children
+        and isinstance(calls, ForeignObject)
+        and calls.name in _GETATTR
+        and calls.args == (module.made, _FUSED_FORWARD)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """In what the norms of a file may differ from ours and still be honoured, by their paths there."""
+
+    eps: Mapping[str, float]
+    """Those that differ."""
+    momentum: Mapping[str, object]
+    """Those that differ: how far statistics move in a training."""
+
+
+def norms_of(modules: Mapping[str, Module], model: Detector) -> Norms:
+    """Reads eps and momentum of every norm that `model` has as well; those that make no sense are left to refuse."""
+    ours = {path: wish.attributes for path, wish in _expected(model) if wish.kind == _NORM}
+    said = {path: modules[path].state for path in ours if path in modules and modules[path].kind == _NORM}
+    eps = {path: state.get("eps") for path, state in said.items()}
+    momenta = {path: state.get("momentum", _ABSENT) for path, state in said.items()}
+    return Norms(
+        {path: value for path, value in eps.items() if _is_eps(value) and value != ours[path]["eps"]},
+        {path: value for path, value in momenta.items() if value != ours[path]["momentum"] and _is_share(value)},
+    )
+
+
+def _is_eps(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and 0 < value <= 1
+
+
+def _is_share(value: object) -> bool:
+    return value is None or (isinstance(value, float) and 0 <= value <= 1)
+
+
 def differences(
-    modules: Mapping[str, Module], model: Detector, numbers: Callable[[object], Sequence[float] | None]
+    modules: Mapping[str, Module],
+    model: Detector,
+    numbers: Callable[[object], Sequence[float] | None],
+    fused: Collection[str] = (),
 ) -> list[str]:
     """Says in words where a pickled detector computes otherwise than `model`; an empty list where it doesn't.
 
-    `numbers` reads a small tensor of the file, or gives None. Those that tell most come first: a layer of another class
-    before an attribute of one.
+    `numbers` reads a small tensor of the file, or gives None; `fused` blocks need no norm. Those that tell most come
+    first: a layer of another class before an attribute of one. What `norms_of` gives is no difference.
     """
-    expected = dict(_expected(model))
+    norms = norms_of(modules, model)
+    expected = {path: wish for path, wish in _expected(model) if not _is_norm_of(path, fused)}
+    for path, wish in expected.items():
+        honoured = {name for name, found in (("eps", norms.eps), ("momentum", norms.momentum)) if path in found}
+        if honoured:
+            expected[path] = replace(
+                wish, attributes={name: value for name, value in wish.attributes.items() if name not in honoured}
+            )
     kinds: list[str] = []
     details: list[str] = []
     for path, wish in expected.items():
@@ -119,11 +170,15 @@ def differences(
         elif module.kind != wish.kind and not _is_of_program(module.kind, wish.kind):
             kinds.append(f"{path} is {module.short_kind} instead of {_short(wish.kind)}")
         else:
-            details.extend(f"{path} {said}" for said in _details(module, wish, numbers))
+            details.extend(f"{path} {said}" for said in _details(module, wish, numbers, may_be_fused=path in fused))
     kinds.extend(f"{path} is a {modules[path].short_kind} too many" for path in modules if path not in {*expected, ""})
     if "" in modules:
         details.extend(f"the model {said}" for said in _run_besides(modules[""].state))
     return kinds + details
+
+
+def _is_norm_of(path: str, blocks: Collection[str]) -> bool:
+    return path.endswith(".bn") and path.removesuffix(".bn") in blocks
 
 
 def _is_of_program(kind: str, wanted: str) -> bool:
@@ -158,7 +213,7 @@ def _expected(model: Detector) -> Iterator[tuple[str, _Expected]]:
 
 def _expected_inside(layer: nn.Module, path: str) -> Iterator[tuple[str, _Expected]]:
     for name, module in layer.named_modules():
-        parts = [FOREIGN_PARTS.get(part, part) for part in name.split(".") if part]
+        parts = [PARTS.get(part, part) for part in name.split(".") if part]
         yield ".".join((path, *parts)), _expected_of(module)
 
 
@@ -204,10 +259,13 @@ _TORCH_NAMES: Mapping[type[nn.Module], str] = {
 # --- what differs ----------------------------------------------------------------------------------------------------
 
 
-def _details(module: Module, wish: _Expected, numbers: Callable[[object], Sequence[float] | None]) -> Iterator[str]:
+def _details(
+    module: Module, wish: _Expected, numbers: Callable[[object], Sequence[float] | None], *, may_be_fused: bool
+) -> Iterator[str]:
+    state = {name: value for name, value in module.state.items() if name != "forward" or not may_be_fused}
     for name, wanted in wish.attributes.items():
         said_as = name.partition(" ")[0]
-        value = module.state.get(said_as, _ABSENT)
+        value = state.get(said_as, _ABSENT)
         if value is _ABSENT:
             if name not in _SAID_BY_NEWER:
                 yield f"doesn't say {said_as}, {_words(wanted)} here"
@@ -221,11 +279,13 @@ def _details(module: Module, wish: _Expected, numbers: Callable[[object], Sequen
     if wish.in_order and sorted(children) == sorted(wish.children) and children != list(wish.children):
         yield "runs its layers in another order"
     said = {name.partition(" ")[0] for name in wish.attributes}
-    for name, value in module.state.items():
+    for name, value in state.items():
+        if name in ("eps", "momentum") and wish.kind == _NORM:
+            continue  # held against ours above, or honoured
         known = not isinstance(name, str) or name.startswith("_") or name in said or name in _CHANGES_NOTHING
         if not known and value is not None and value is not False:
             yield f"has {name!a:.60} {_words(value)}, which is unknown here"
-    yield from _run_besides(module.state)
+    yield from _run_besides(state)
 
 
 def _run_besides(state: Mapping[str, Any]) -> Iterator[str]:

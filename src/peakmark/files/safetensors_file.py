@@ -1,0 +1,42 @@
+"""What is in a safetensors file? Tensors and a few texts, by the library that defines the format (Apache-2.0).
+
+The format holds no code and no length that isn't checked against the file. It must not know what any of it means.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from peakmark.errors import ModelFileError
+from peakmark.files.torch_file import opened
+
+SUFFIX = ".safetensors"
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Gives the tensors by their names, and the texts that the file says of itself.
+
+    Raises ModelFileError where it can't be read, or the library is not installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ModelFileError(
+            f"{path}: reading a safetensors file needs a library that is not installed: pip install"
+            " peakmark[safetensors]"
+        ) from error
+    try:
+        with opened(path):  # refuses what is no file, and says no where the machine does
+            pass
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{path} can't be read as a safetensors file: {error}. Give a whole one, or the .pt file."
+        ) from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} can't be read: {error.strerror or error}. Check its rights and the disk."
+        ) from error
