@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.api.asking import checked_with_data
+from peakmark.api.model.found import find_usable, usable
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import measured_classes, open_split
 from peakmark.api.runs import run_to_resume
@@ -92,7 +93,7 @@ def gate(
     named = {name: value for name, value in (("model", model), ("data", data)) if value is not None}
     parsed, spec = checked_with_data(GateSettings, {**named, **settings})
     wishes = parsed.settings
-    source = find_model(wishes.model)
+    source = find_usable(wishes.model)
     trained = trained_of(source, "validated")
     say_what_is_guessed(trained, observe)
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
@@ -103,7 +104,7 @@ def gate(
     opened = open_split(trained, asked.settings, spec, observe)
     for note in (*asked.notes, *opened.data.index.warnings):
         observe(Notice(note))
-    validated = opened.validate(source.detector(), observe)
+    validated = opened.validate(usable(source), observe)
     return gate_result(requirements, validated, wishes.at, {**shared, "data": str(asked.settings.data)})
 
 

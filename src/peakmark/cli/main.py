@@ -20,7 +20,6 @@ __all__ = ["app", "run"]
 _OTHER_TASK = "it detects boxes and does no other task"
 _LACKING = {
     "track": "objects are found in each frame by itself; peakmark predict source=video.mp4 does that",
-    "export": "it comes in a later version; until then the network is YOLO(file).model, a torch.nn.Module",
     "benchmark": "in Python, val().speed says the milliseconds of an image",
     "tune": "start a run for each setting, and hold them against each other with peakmark compare",
     "detect": "write what it should do, e.g. peakmark train or peakmark predict",
@@ -77,6 +76,9 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },
     "Weights and files": {
+        "export": _Word(
+            "exporting", "Write a model for another runtime, and compare the two: peakmark export model=best.pt", True
+        ),
         "import": _Word(
             "weights", "Bring a model of another program in, as a checkpoint: peakmark import FILE", True, "import_"
         ),

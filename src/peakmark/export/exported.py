@@ -79,7 +79,11 @@ class RuntimePredictor:
 
     def __call__(self, images_BCHW: torch.Tensor) -> list[Detections]:
         """Takes images (B, 3, H, W) uint8 RGB; boxes come in px of these."""
-        return [each for part in self._parts(as_input(images_BCHW)) for each in part]
+        return self.of_input(as_input(images_BCHW))
+
+    def of_input(self, images_BCHW: FloatArray) -> list[Detections]:
+        """The same for images as numbers 0 to 1."""
+        return [each for part in self._parts(images_BCHW) for each in part]
 
     def _parts(self, images_BCHW: FloatArray) -> Iterator[list[Detections]]:
         batch = self._about.batch or len(images_BCHW)

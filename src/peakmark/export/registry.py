@@ -53,7 +53,8 @@ def format_named(name: str, asked: Mapping[str, object]) -> Format:
 
 def _unknown_to(known: Format, asked: Mapping[str, object]) -> Iterator[str]:
     for name in OPTIONS:
-        if asked.get(name) and name not in known.options:
+        # Of batch, 1 asks for nothing.
+        if asked.get(name) not in (None, False, 1) and name not in known.options:
             others = [each.name for each in FORMATS.values() if name in each.options]
             yield (
                 f"{name}={asked[name]}: format={known.name} doesn't know it"

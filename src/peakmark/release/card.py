@@ -223,7 +223,8 @@ def _licence(subject: Subject) -> Iterator[str]:
     if there is not None:
         whose = "its weights come from" if "best" not in subject.summary else "its first weights came from"
         yield (
-            f"The file that {whose} says of its own licence: {_text(there)}. Whoever passes this model on should heed it."
+            f"The file that {whose} says of its own licence: {_text(there)}. Whoever passes this model on should heed"
+            " it."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from peakmark.errors import PeakmarkError
 
@@ -10,12 +10,6 @@ from peakmark.errors import PeakmarkError
 class LackingError(PeakmarkError, NotImplementedError):
     """Something that users of the field know and Peakmark doesn't have."""
 
-
-_EXPORT = (
-    "Exporting to other formats (ONNX, TensorRT, OpenVINO ...) comes in a later version of Peakmark. Until then predict"
-    ' with Peakmark; or take the network, a torch.nn.Module, from YOLO("best.pt").model; or the bare weights, the'
-    ' entry ["model"] of what torch.load gives for best.pt.'
-)
 
 INSTEAD = {
     "track": "nothing follows objects yet; a tracker such as supervision.ByteTrack takes each frame's boxes from"
@@ -40,10 +34,6 @@ INSTEAD = {
 
 class WithoutTheRest:
     """A model of which more is asked than it has: each such name says what to do instead."""
-
-    def export(self, **settings: Any) -> NoReturn:
-        """Raises LackingError: it comes in a later version."""
-        raise LackingError(_EXPORT)
 
     def __getattr__(self, name: str) -> NoReturn:
         # Only asked for what isn't there.

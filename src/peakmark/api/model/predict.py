@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from peakmark.api.model.found import check_asked
 from peakmark.api.model.trained import Trained, arithmetic_of
 from peakmark.deploy.predict import batch_of, predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.events import Notice, Observer
+from peakmark.export.exported import ExportedModel, RuntimePredictor
 from peakmark.geometry.views import views_for
 from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
+from peakmark.nouns.images import Detect
 from peakmark.record.folder import create_run_folder
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import PredictSettings
@@ -28,7 +31,7 @@ def find_objects(
     trained: Trained,
     wishes: PredictSettings,
     observe: Observer,
-    model: Detector,
+    model: Detector | ExportedModel,
     predictor: ReadyPredictor,
     *,
     shared: bool,
@@ -38,6 +41,7 @@ def find_objects(
     `model`: the network with the weights that `trained` is known of; `shared`: others hold it and may change its
     weights. Raises DataError, and MachineError where anything is saved.
     """
+    check_asked(model, wishes)
     arithmetic = arithmetic_of(trained, wishes.device, observe)
     thresholds = Thresholds(wishes.conf, wishes.iou, wishes.max_det, wishes.agnostic_nms)
     frames = open_source(
@@ -45,14 +49,19 @@ def find_objects(
     )
     batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
     views = views_for(augment=wishes.augment)
-    detect = predictor.of(
-        model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
-    )
+    detect: Detect
+    if isinstance(model, ExportedModel):
+        detect = RuntimePredictor(model.runtime, model.about, thresholds, one_class_per_box=True)
+    else:
+        detect = predictor.of(
+            model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
+        )
     results = predict(
         frames,
         detect,
         names=trained.names,
         side_px=wishes.imgsz or trained.settings["imgsz"],
+        square=trained.square,
         batch=batch,
         classes=class_numbers(wishes.classes, trained.names, "the model"),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from peakmark.api.model.found import check_asked
 from peakmark.api.model.results import ValResults
 from peakmark.api.model.trained import Trained, arithmetic_of
 from peakmark.data.audit.density import density_notes
@@ -137,6 +138,7 @@ def run_validation(
 ) -> ValResults:
     """Validates a model on a split, and writes the numbers and pictures into a folder."""
     wishes, speed = parsed.settings, Speed()
+    check_asked(model, wishes)
     split = open_split(trained, wishes, spec, observe)
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in (*parsed.notes, *split.data.index.warnings, *said):

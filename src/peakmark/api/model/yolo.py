@@ -15,6 +15,8 @@ import torch
 from peakmark.api.asking import checked, read_data
 from peakmark.api.bring_in import fetched
 from peakmark.api.model.callbacks import Callback, Callbacks, Watch
+from peakmark.api.model.export import export_model
+from peakmark.api.model.found import find_usable, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
 from peakmark.api.model.predict import find_objects
@@ -27,6 +29,9 @@ from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
+from peakmark.export.exported import ExportedModel
+from peakmark.export.exporting import Exported
+from peakmark.export.parity import Parity
 from peakmark.machine.devices import settle
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
@@ -37,7 +42,7 @@ from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
 from peakmark.run.end.end import EndedRun
-from peakmark.run.weights import ModelSource, find_model, find_weights
+from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
 from peakmark.settings.fields import PredictSettings, Settings, ValSettings
@@ -75,7 +80,7 @@ class YOLO(WithoutTheRest):
             with watching(None) as observe:
                 fetched(model, None, observe)
         self._file: str | Path = model
-        self._found: ModelSource | None = find_model(model)
+        self._found: ModelSource | ExportedModel | None = find_usable(model)
         self._model: Detector | None = None
         self._model_is_shared = False
         self._predictor = ReadyPredictor()
@@ -112,7 +117,7 @@ class YOLO(WithoutTheRest):
     @property
     def names(self) -> dict[int, str]:
         """The classes by their numbers; empty for an architecture that has seen no data."""
-        return dict(enumerate(self._source.class_names))
+        return dict(enumerate(_class_names(self._in_use)))
 
     @property
     def model(self) -> Detector:
@@ -205,7 +210,9 @@ class YOLO(WithoutTheRest):
         self._callbacks.clear(event)
 
     def __repr__(self) -> str:
-        source = self._source
+        source = self._in_use
+        if isinstance(source, ExportedModel):
+            return f"YOLO({source.path}: {source.format.title}, {len(source.about.names)} classes)"
         classes = ", ".join(source.class_names[:8]) + (", ..." if source.classes > 8 else "")
         return f"YOLO({source.name}: {source.scale.name}, {source.classes or 'no'} classes{classes and ': '}{classes})"
 
@@ -264,13 +271,13 @@ class YOLO(WithoutTheRest):
         Raises SettingsError with every mistake at once, and other PeakmarkErrors.
         """
         observer = heeding_verbose(observer, settings)
-        trained = trained_of(self._source, "validated")
+        trained = trained_of(self._in_use, "validated")
         given = with_file(ValSettings, self._placed(settings))
-        given |= {"data": data_of(trained, given.get("data")), "model": self._source.name}
+        given |= {"data": data_of(trained, given.get("data")), "model": self._name}
         parsed, spec = checked(ValSettings, given)
         with self._watched(observer) as observe:
             say_what_is_guessed(trained, observe)
-            results = run_validation(self._network(), trained, parsed, spec, observe)
+            results = run_validation(self._computing(), trained, parsed, spec, observe)
             observe.validated(results.results_dict, results.save_dir)
         return results
 
@@ -291,19 +298,32 @@ class YOLO(WithoutTheRest):
         DataError; where anything is saved, MachineError as well.
         """
         observer = heeding_verbose(observer, settings, quiet=self._tell)
-        trained = trained_of(self._source, "used for prediction")
+        trained = trained_of(self._in_use, "used for prediction")
         given = with_file(PredictSettings, self._placed(settings))
-        parsed = parse(PredictSettings, {**given, "model": self._source.name})
+        parsed = parse(PredictSettings, {**given, "model": self._name})
         observe = observer or self._tell
         say_what_is_guessed(trained, observe)
         for note in parsed.notes:
             observe(Notice(note))
         results = find_objects(
-            source, trained, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
+            source, trained, parsed.settings, observe, self._computing(), self._predictor, shared=self._model_is_shared
         )
         return results if stream else ResultsList(results)
 
     __call__ = predict
+
+    def export(
+        self, *, observer: Observer | None = None, yes: bool | Callable[[Parity], bool] = False, **settings: Any
+    ) -> Exported:
+        """Writes the model in another format (format="onnx", ...), and proves that it computes the same.
+
+        `yes` agrees to a file that doesn't, or is asked. Raises ParityError where nobody agrees, and PeakmarkErrors.
+        """
+        observer = heeding_verbose(observer, settings)
+        agree = yes if callable(yes) else lambda parity: bool(yes)
+        source = only_trainable(self._in_use, "exported again")
+        with watching(observer) as observe:
+            return export_model(source, self._network(), settings, observe, agree)
 
     def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, with the device that `to` chose where they name none."""
@@ -323,7 +343,8 @@ class YOLO(WithoutTheRest):
     @property
     def _own_run(self) -> str | Path | None:
         """The run that this object trained last, in a notebook the one that was just interrupted; else its file's."""
-        return self._run or (self._source.name if self._source.weights is not None else None)
+        has_weights = isinstance(self._in_use, ModelSource) and self._in_use.weights is not None
+        return self._run or (self._name if has_weights else None)
 
     @property
     def _start(self) -> ModelSource:
@@ -336,10 +357,23 @@ class YOLO(WithoutTheRest):
         return self._source if same else self._source.with_weights(now)
 
     @property
-    def _source(self) -> ModelSource:
+    def _in_use(self) -> ModelSource | ExportedModel:
         if self._found is None:
-            self._found = find_model(self._file)
+            self._found = find_usable(self._file)
         return self._found
+
+    @property
+    def _source(self) -> ModelSource:
+        """What can be trained. Raises ModelFileError for an exported file."""
+        return only_trainable(self._in_use, "trained, resumed or taken apart")
+
+    @property
+    def _name(self) -> str:
+        """As the user wrote it."""
+        return self._in_use.name if isinstance(self._in_use, ModelSource) else str(self._in_use.path)
+
+    def _computing(self) -> Detector | ExportedModel:
+        return self._in_use if isinstance(self._in_use, ExportedModel) else self._network()
 
     def _become(self, ended: EndedRun) -> TrainResults:
         """Takes over the best weights of an ended run."""
@@ -350,3 +384,7 @@ class YOLO(WithoutTheRest):
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
         return train_results(ended, best_file)
+
+
+def _class_names(found: ModelSource | ExportedModel) -> tuple[str, ...]:
+    return found.class_names if isinstance(found, ModelSource) else found.about.names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peakmark.settings import shared_settings as shared
 from peakmark.settings.declaration import Real, SettingsModel, Text, Whole, setting
-from peakmark.settings.shared_words import DETECTION, INPUT, OUTPUT, Verify
+from peakmark.settings.shared_words import AS_IN_ITS_TRAINING, DETECTION, INPUT, OUTPUT, Verify
 
 
 class ExportSettings(SettingsModel):
@@ -35,8 +35,8 @@ class ExportSettings(SettingsModel):
     opset: Whole | None = setting(
         None, "version of ONNX's operators", OUTPUT, "output", unset="18, which most programs read", ge=18, le=23
     )
-    iou: Real = shared.iou(0.7)
-    max_det: Whole = shared.max_det(300)
+    iou: Real | None = shared.iou(None, unset=AS_IN_ITS_TRAINING)
+    max_det: Whole | None = shared.max_det(None, unset=AS_IN_ITS_TRAINING)
     max_drop: Real = setting(
         0.01, "how much mAP50-95 half and int8 may lose; above it nothing is written", DETECTION, "result", ge=0, le=1
     )

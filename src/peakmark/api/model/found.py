@@ -1,0 +1,62 @@
+"""What does a name stand for, where a model is used? A checkpoint, another program's weights, an exported file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from peakmark.errors import ModelFileError, SettingsError
+from peakmark.export.exported import ExportedModel, open_exported
+from peakmark.export.registry import format_of
+from peakmark.machine.cores import default_threads
+from peakmark.model.detector import Detector
+from peakmark.run.weights import ModelSource, find_model
+from peakmark.settings.fields import PredictSettings, ValSettings
+
+_PLAIN_WEIGHTS = "safetensors"
+"""The format whose files hold what a training can start from."""
+
+
+def find_usable(name: str | Path) -> ModelSource | ExportedModel:
+    """Resolves what the user gave as a model. Raises ModelFileError, and MachineError where nothing runs its format."""
+    path = Path(name)
+    known = format_of(path)
+    if known is None or not path.exists():
+        return find_model(name)
+    if known.name != _PLAIN_WEIGHTS:
+        return open_exported(path, default_threads())
+    try:
+        return open_exported(path, default_threads())
+    except ModelFileError:
+        return find_model(name)  # bare tensors of anybody
+
+
+def only_trainable(found: ModelSource | ExportedModel, purpose: str) -> ModelSource:
+    """Gives the source of weights. Raises ModelFileError for an exported file, which can't be `purpose`."""
+    if isinstance(found, ModelSource):
+        return found
+    if found.format.name == _PLAIN_WEIGHTS:
+        return find_model(found.path)
+    raise ModelFileError(
+        f"model={found.path}: this is an exported file ({found.format.title}), which can be validated and used for"
+        f" prediction, and not {purpose}; give the checkpoint that it was exported from."
+    )
+
+
+def usable(found: ModelSource | ExportedModel) -> Detector | ExportedModel:
+    """Gives what computes: a network with its weights, or the file itself."""
+    return found.detector() if isinstance(found, ModelSource) else found
+
+
+def check_asked(model: Detector | ExportedModel, wishes: ValSettings | PredictSettings) -> None:
+    """Refuses what an exported file can't do. Raises SettingsError with all of it."""
+    if not isinstance(model, ExportedModel):
+        return
+    about, wrong = model.about, []
+    if about.square and wishes.imgsz not in (None, about.side_px):
+        wrong.append(f"imgsz={wishes.imgsz}: this file takes images of {about.side_px} px; export with dynamic=True")
+    if wishes.augment:
+        wrong.append("augment=True: several views are looked at by the checkpoint only")
+    if wishes.device not in (None, "cpu"):
+        wrong.append(f"device={wishes.device}: exported files are run on the processor")
+    if wrong:
+        raise SettingsError([f"{text}, or use the checkpoint." for text in wrong])

@@ -1,0 +1,53 @@
+"""Which words take a model elsewhere? Each command reads its pairs, hands them to the facade and shows the result.
+
+It must not compute anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import peakmark
+from peakmark.cli.answering import help_wanted, out, told_plainly
+from peakmark.cli.pairs import read_pairs
+from peakmark.cli.show_exported import show_exported, show_parity
+from peakmark.report.terminal.console import ConsoleObserver
+from peakmark.settings.familiar_words.translation import flags_of, without_model
+from peakmark.settings.fields import ExportSettings
+
+if TYPE_CHECKING:
+    from peakmark.export.parity import Parity
+
+
+def export(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it even if it computes something else.")] = False,
+) -> None:
+    """Write a model for another runtime, and compare the two: peakmark export model=best.pt format=onnx"""
+    if help_wanted(context, ExportSettings, "peakmark export model=best.pt format=onnx data=data.yaml", _EXPORT):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args, flags_of(ExportSettings))
+        model = peakmark.YOLO.from_settings(ExportSettings, pairs)
+        pairs = without_model(ExportSettings, pairs)
+        with ConsoleObserver(out()) as observer:
+            exported = model.export(observer=observer, yes=yes or _asked, **pairs)
+        show_exported(out(), exported)
+
+
+def _asked(parity: Parity) -> bool:
+    """Asks the person at the terminal; where there is none, nobody has agreed."""
+    if not sys.stdin.isatty():
+        return False
+    show_parity(out(), parity)
+    return typer.confirm("The file computes something else. Write it?")
+
+
+_EXPORT = """
+The written file is loaded by its own runtime and compared with the model on
+validation images: every box and score, and mAP50-95. A file that is off gets
+no name. What was found out lies beside it, in best.onnx.json.
+  --yes, -y  writes it even so"""
