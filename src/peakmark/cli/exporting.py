@@ -13,10 +13,10 @@ import typer
 import peakmark
 from peakmark.cli.answering import help_wanted, out, told_plainly
 from peakmark.cli.pairs import read_pairs
-from peakmark.cli.show_exported import show_exported, show_parity
+from peakmark.cli.show_exported import show_benchmark, show_exported, show_parity
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of, without_model
-from peakmark.settings.fields import ExportSettings
+from peakmark.settings.fields import BenchmarkSettings, ExportSettings
 
 if TYPE_CHECKING:
     from peakmark.export.parity import Parity
@@ -38,6 +38,19 @@ def export(
         show_exported(out(), exported)
 
 
+def benchmark(context: typer.Context) -> None:
+    """Compare size, speed and mAP of a model's formats: peakmark benchmark model=best.pt"""
+    if help_wanted(context, BenchmarkSettings, "peakmark benchmark model=best.pt data=data.yaml", _BENCHMARK):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args, flags_of(BenchmarkSettings))
+        model = peakmark.YOLO.from_settings(BenchmarkSettings, pairs)
+        pairs = without_model(BenchmarkSettings, pairs)
+        with ConsoleObserver(out()) as observer:
+            found = model.benchmark(observer=observer, **pairs)
+        show_benchmark(out(), found)
+
+
 def _asked(parity: Parity) -> bool:
     """Asks the person at the terminal; where there is none, nobody has agreed."""
     if not sys.stdin.isatty():
@@ -51,3 +64,8 @@ The written file is loaded by its own runtime and compared with the model on
 validation images: every box and score, and mAP50-95. A file that is off gets
 no name. What was found out lies beside it, in best.onnx.json.
   --yes, -y  writes it even so"""
+
+
+_BENCHMARK = """
+Writes the model in every format whose packages are installed, into one folder,
+compares each with the model, and times one image at a time on this machine."""

@@ -20,7 +20,6 @@ __all__ = ["app", "run"]
 _OTHER_TASK = "it detects boxes and does no other task"
 _LACKING = {
     "track": "objects are found in each frame by itself; peakmark predict source=video.mp4 does that",
-    "benchmark": "in Python, val().speed says the milliseconds of an image",
     "tune": "start a run for each setting, and hold them against each other with peakmark compare",
     "detect": "write what it should do, e.g. peakmark train or peakmark predict",
     **dict.fromkeys(("segment", "classify", "pose", "obb", "semantic"), _OTHER_TASK),
@@ -78,6 +77,9 @@ _PANELS: dict[str, dict[str, _Word]] = {
     "Weights and files": {
         "export": _Word(
             "exporting", "Write a model for another runtime, and compare the two: peakmark export model=best.pt", True
+        ),
+        "benchmark": _Word(
+            "exporting", "Compare size, speed and mAP of a model's formats: peakmark benchmark model=best.pt", True
         ),
         "import": _Word(
             "weights", "Bring a model of another program in, as a checkpoint: peakmark import FILE", True, "import_"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from peakmark.api.model.benchmark import Benchmark
     from peakmark.export.exporting import Exported
     from peakmark.export.parity import Parity
 
@@ -48,6 +49,40 @@ def show_parity(console: Console, parity: Parity) -> None:
         )
         table.add_row("protocol", accuracy.protocol)
     console.print(table)
+
+
+def show_benchmark(console: Console, found: Benchmark) -> None:
+    """Prints a row for each format."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("format", no_wrap=True)
+    for title in ("MB", "load s", "ms", "95 % ms", "images/s", "RAM MB", "mAP50-95", "from torch"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in found.rows:
+        if not row.median_ms:
+            table.add_row(row.name, *("-" for _ in range(8)))
+            continue
+        accuracy = ("-", "-")
+        if row.map50_95 is not None and row.difference is not None:
+            between = "" if row.low is None or row.high is None else f" ({_signed(row.low)} to {_signed(row.high)})"
+            accuracy = (f"{row.map50_95:.4f}", f"{_signed(row.difference)}{between}")
+        table.add_row(
+            row.name,
+            f"{row.size_bytes / 1e6:.1f}",
+            "-" if row.load_s is None else f"{row.load_s:.2f}",
+            f"{row.median_ms:.1f}",
+            f"{row.p95_ms:.1f}",
+            f"{row.images_per_s:.1f}",
+            "-" if row.memory_bytes is None else f"{row.memory_bytes / 1e6:.0f}",
+            *accuracy,
+        )
+    console.print(table)
+    for row in found.rows:
+        if row.failed:
+            _line(console, Text(f"{row.name}: {row.failed}"))
+    _line(
+        console,
+        Text(f"{found.images} images of {found.side_px} px, one by one, {found.threads} threads. {found.save_dir}"),
+    )
 
 
 def _signed(value: float) -> str:

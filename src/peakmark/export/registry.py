@@ -53,8 +53,9 @@ def format_named(name: str, asked: Mapping[str, object]) -> Format:
 
 def _unknown_to(known: Format, asked: Mapping[str, object]) -> Iterator[str]:
     for name in OPTIONS:
-        # Of batch, 1 asks for nothing.
-        if asked.get(name) not in (None, False, 1) and name not in known.options:
+        value = asked.get(name)
+        asks_for_nothing = value is None or value is False or (name == "batch" and value == 1)
+        if not asks_for_nothing and name not in known.options:
             others = [each.name for each in FORMATS.values() if name in each.options]
             yield (
                 f"{name}={asked[name]}: format={known.name} doesn't know it"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
+from peakmark.settings.commands.benchmark import BenchmarkSettings
 from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
@@ -49,6 +50,7 @@ from peakmark.settings.shared_words import (
 __all__ = [
     "AUGMENTATION",
     "AuditSettings",
+    "BenchmarkSettings",
     "CompareSettings",
     "ExportSettings",
     "GateSettings",

@@ -15,6 +15,7 @@ from peakmark.nouns.losses import TERMS
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import (
     AuditSettings,
+    BenchmarkSettings,
     CompareSettings,
     ExportSettings,
     GateSettings,
@@ -61,7 +62,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             for rule in _TRAINING_RULES:
                 yield from rule(settings, given)
-        case ValSettings() | GateSettings() | ImportSettings():
+        case ValSettings() | GateSettings() | ImportSettings() | BenchmarkSettings():
             yield from _whole_cells(settings.imgsz)
         case ExportSettings():
             yield from _whole_cells(settings.imgsz)

@@ -67,8 +67,12 @@ def export_model(
     given: Mapping[str, Any],
     observe: Observer,
     agree: Callable[[Parity], bool],
+    into: Path | None = None,
 ) -> Exported:
-    """Writes `model`, the network of `source`, beside its file. Raises PeakmarkErrors, ParityError among them."""
+    """Writes `model`, the network of `source`, beside its file, or into a folder.
+
+    Raises PeakmarkErrors, ParityError among them.
+    """
     trained = dataclasses.replace(trained_of(source, "exported"), arithmetic=None)
     given = with_file(ExportSettings, {**given, "model": source.name})
     # Before the data are looked at: what a format doesn't know needs no data to be said.
@@ -90,7 +94,8 @@ def export_model(
     judge = _Judge(model, wishes, trained, spec, options, observe)
     for note in parsed.notes:
         observe(Notice(note))
-    target = known.target(_beside(source), options)
+    beside = _beside(source)
+    target = known.target(beside if into is None else into / beside.name, options)
     return export_to(
         target,
         known,

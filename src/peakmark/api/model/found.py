@@ -53,10 +53,12 @@ def check_asked(model: Detector | ExportedModel, wishes: ValSettings | PredictSe
         return
     about, wrong = model.about, []
     if about.square and wishes.imgsz not in (None, about.side_px):
-        wrong.append(f"imgsz={wishes.imgsz}: this file takes images of {about.side_px} px; export with dynamic=True")
+        wrong.append(
+            f"imgsz={wishes.imgsz}: this file takes images of {about.side_px} px; export with dynamic=True for others"
+        )
     if wishes.augment:
-        wrong.append("augment=True: several views are looked at by the checkpoint only")
+        wrong.append("augment=True: an exported file looks at each image once")
     if wishes.device not in (None, "cpu"):
-        wrong.append(f"device={wishes.device}: exported files are run on the processor")
+        wrong.append(f"device={wishes.device}: an exported file is run on the processor")
     if wrong:
-        raise SettingsError([f"{text}, or use the checkpoint." for text in wrong])
+        raise SettingsError([f"{text}; the checkpoint can." for text in wrong])

@@ -14,6 +14,7 @@ import torch
 
 from peakmark.api.asking import checked, read_data
 from peakmark.api.bring_in import fetched
+from peakmark.api.model.benchmark import Benchmark, benchmark_model
 from peakmark.api.model.callbacks import Callback, Callbacks, Watch
 from peakmark.api.model.export import export_model
 from peakmark.api.model.found import find_usable, only_trainable
@@ -324,6 +325,12 @@ class YOLO(WithoutTheRest):
         source = only_trainable(self._in_use, "exported again")
         with watching(observer) as observe:
             return export_model(source, self._network(), settings, observe, agree)
+
+    def benchmark(self, *, observer: Observer | None = None, **settings: Any) -> Benchmark:
+        """Writes the model in every format that runs here, and compares size, speed and mAP. Raises PeakmarkErrors."""
+        observer = heeding_verbose(observer, settings)
+        with watching(observer) as observe:
+            return benchmark_model(only_trainable(self._in_use, "exported again"), self._network(), settings, observe)
 
     def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, with the device that `to` chose where they name none."""
