@@ -110,7 +110,10 @@ def _read(path: Path, file: TorchFile) -> ForeignModel:
         held = Held(bare, file.shape, file.tensor)
         return _of_bare_tensors(path, held, class_names(root.get("names")), origin_of(root, None, averaged=is_average))
     if not isinstance(module, ForeignObject):
-        raise ModelFileError(f"{path} holds no YOLOv8 detector with class names. Give the .pt file of a detector.")
+        raise ModelFileError(
+            f"{path} holds no YOLOv8 detector with class names, and is no checkpoint of Peakmark. Give the .pt"
+            " file of a detector."
+        )
     try:
         modules = modules_of(module)
     except ModelFileError as error:
