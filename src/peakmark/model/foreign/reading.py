@@ -89,7 +89,7 @@ def read_foreign_model(path: Path) -> ForeignModel:
     """
     try:
         with opened(path) as stream:
-            return _read(path, TorchFile(stream))
+            return read_from(path, TorchFile(stream))
     except UnreadableError as error:
         raise ModelFileError(
             f"{path} can't be read as a model file of another program: {error}. "
@@ -101,7 +101,8 @@ def read_foreign_model(path: Path) -> ForeignModel:
         ) from error
 
 
-def _read(path: Path, file: TorchFile) -> ForeignModel:
+def read_from(path: Path, file: TorchFile) -> ForeignModel:
+    """The same of a file that is open. Raises UnreadableError as well."""
     root = file.root if isinstance(file.root, dict) else {}
     averaged = bool(root.get("ema"))
     module = root.get("ema") or root.get("model")
