@@ -132,8 +132,28 @@ def write_foreign() -> Callable[..., Path]:
 def foreign_kind(name: str) -> type[torch.nn.Module]:
     """A class of the peer's program, by its name below `ultralytics.nn`: it computes nothing."""
     module, _, short = f"ultralytics.nn.{name}".rpartition(".")
-    kind: type[torch.nn.Module] = type(short, (torch.nn.Module,), {"__module__": module})
+    # A fused block's file refers to a method of this name.
+    within = {"__module__": module, "forward_fuse": _forward_fuse}
+    kind: type[torch.nn.Module] = type(short, (torch.nn.Module,), within)
     return kind
+
+
+def _forward_fuse(self: Any, images: Any) -> None:
+    """Pickled by its name, and never called."""
+
+
+_forward_fuse.__name__ = "forward_fuse"
+
+
+def fuse_foreign(root: Any) -> None:
+    """Folds every norm of a stand-in into its convolution, as the peer's program leaves a model that it fused."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for module in root.modules():
+        if "bn" in module._modules:
+            module.conv = fuse_conv_bn_eval(module.conv.eval(), module.bn.eval())
+            del module._modules["bn"]
+            module.forward = module.forward_fuse
 
 
 def _foreign(name: str, attributes: Mapping[str, Any], **children: torch.nn.Module) -> Any:

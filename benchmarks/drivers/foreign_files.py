@@ -16,6 +16,7 @@ from torch import nn
 from ultralytics import YOLO
 
 SIDE_PX = 96
+torch.set_num_threads(1)  # as it is read again: another number rounds otherwise
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
 
@@ -98,6 +99,12 @@ def first_of_chain_is_gone(model: nn.Module) -> None:
     model.get_submodule("model.4").m = model.get_submodule("model.4").m[1:]
 
 
+def relu_everywhere(model: nn.Module) -> None:
+    for path, module in list(model.named_modules()):
+        if hasattr(module, "act"):
+            put(f"{path}.act", nn.ReLU())(model)
+
+
 for scale in "nsmlx":
     save(f"scale-{scale}", made(f"yolov8{scale}.yaml", 3))
 plain = made("yolov8n.yaml", 3)
@@ -156,6 +163,13 @@ grey = type(plain.model)(cfg="yolov8n.yaml", nc=3, ch=1, verbose=False)
 other = copy.deepcopy(plain)
 other.model = grey
 save("grey", other)
-torch.save(plain.model.state_dict(), folder / "state-dict.pt")
-torch.save({"model": plain.model.state_dict()}, folder / "state-dict-inside.pt")
-torch.save(plain.state_dict(), folder / "state-dict-of-yolo.pt")
+images = torch.rand(2, 3, SIDE_PX, SIDE_PX)
+with torch.inference_mode():
+    decoded = plain.model.float().eval()(images)[0]
+for name, weights in {
+    "state-dict": plain.model.state_dict(),
+    "state-dict-inside": {"model": plain.model.state_dict()},
+    "state-dict-of-yolo": plain.state_dict(),
+}.items():
+    torch.save(weights, folder / f"{name}.pt")
+    np.savez(folder / f"{name}.npz", input=images.numpy(), decoded=decoded.numpy())

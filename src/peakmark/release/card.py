@@ -222,10 +222,7 @@ def _licence(subject: Subject) -> Iterator[str]:
         yield "None was named. Ask whoever released it before you use it."
     if there is not None:
         whose = "its weights come from" if "best" not in subject.summary else "its first weights came from"
-        yield (
-            f"The file that {whose} says of its own licence: {_text(there)}. Whoever passes this model on should heed"
-            " it."
-        )
+        yield f"The file that {whose} says of its licence: {_text(there)}. Whoever passes this model on should heed it."
 
 
 # --- Markdown -------------------------------------------------------------------------------------------------------

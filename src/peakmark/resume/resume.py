@@ -36,6 +36,7 @@ from peakmark.resume.folders import (
     tidy_folder,
     write_settings,
 )
+from peakmark.resume.foreign_run import is_foreign, plan_foreign, resume_foreign
 from peakmark.resume.probe import probed
 from peakmark.resume.restore import proven_state
 from peakmark.resume.stopped import is_alone, read_stopped
@@ -63,6 +64,8 @@ def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, audience: 
     or the state can't be restored, SettingsError where a change is refused or a danger not agreed to, and MachineError
     where the data are not the run's own.
     """
+    if is_alone(folder, asked) and asked is not None and is_foreign(asked):
+        return resume_foreign(asked, wishes, audience)
     if is_alone(folder, asked):
         stopped = read_stopped(folder, asked)
     else:
@@ -87,6 +90,8 @@ def resume_run(folder: RunFolder, asked: Path | None, wishes: Wishes, audience: 
 
 def plan_resume(folder: RunFolder, asked: Path | None, wishes: Wishes) -> ResumePlanned:
     """Says what `resume_run` would do, and does nothing. Raises as it does, but for refusals and dangers."""
+    if is_alone(folder, asked) and asked is not None and is_foreign(asked):
+        return plan_foreign(asked, wishes)
     stopped = read_stopped(folder, asked)
     if stopped is None:
         why = "the run was ended before anything was saved: it starts from its settings.yaml"

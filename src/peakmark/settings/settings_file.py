@@ -70,12 +70,13 @@ def with_file(kind: type[SettingsModel], given: Mapping[str, Any]) -> dict[str, 
     return {**typed.values, **ours, "cfg": ReadFile(str(path), became | open_there)}
 
 
-def as_far_as_known(said: Mapping[str, Any]) -> dict[str, Any]:
+def as_far_as_known(said: Mapping[str, Any], *, as_it_ran: bool = False) -> dict[str, Any]:
     """Gives what another trainer's settings are in our words, as far as they are any of ours; the rest is left out.
 
-    For what is only told of a training that is over: nothing is refused. Deterministic.
+    Nothing is refused: it is told of a training that is there. `as_it_ran`: with its usual numbers where ours would
+    follow from the run's length, for a run that goes on with them. Deterministic.
     """
-    open_there = _open_there(said)
+    open_there = {} if as_it_ran else _open_there(said)
     lines = {name: value for name, value in said.items() if name not in open_there and value is not None}
     typed = translated(Settings, lines).values
     try:

@@ -118,8 +118,9 @@ def test_what_changes_nothing_is_imported(tmp_path: Path, write_foreign: Any, de
         (_put("model.22.cv3.1.0.act", nn.ReLU()), "model.22.cv3.1.0.act is ReLU instead of SiLU"),
         (_without_act, "model.0.act is missing, a SiLU"),
         (_two_activations, "model.15.cv1.again is a SiLU too many"),
-        (_say("model.5.bn", eps=1e-5), "model.5.bn has eps 1e-05 instead of 0.001"),
-        (_say("model.5.bn", momentum=0.1), "model.5.bn has momentum 0.1 instead of 0.03"),
+        *((_say("model.5.bn", eps=eps), f"model.5.bn has eps {eps}") for eps in (0.0, -1e-3, 2.0, True, None)),
+        (_say("model.5.bn", eps=float("nan")), "model.5.bn has eps nan"),
+        (_say("model.5.bn", momentum="all"), "model.5.bn has momentum 'all' instead of 0.03"),
         (_say("model.5.bn", track_running_stats=False), "model.5.bn has track_running_stats False instead of True"),
         (_say("model.16.conv", stride=(1, 1)), r"model.16.conv has stride \(1, 1\) instead of \(2, 2\)"),
         (_say("model.0.conv", padding=(0, 0)), r"model.0.conv has padding \(0, 0\) instead of \(1, 1\)"),
@@ -184,9 +185,9 @@ def test_many_differences_are_counted(tmp_path: Path, write_foreign: Any, detect
     def change(root: nn.Module) -> None:
         for module in root.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eps = 1e-5
+                module.affine = False
 
-    with pytest.raises(ModelFileError, match=r"model.0.bn has eps 1e-05 instead of 0.001; .*; and 54 more"):
+    with pytest.raises(ModelFileError, match=r"model.0.bn has affine False instead of True; .*; and 54 more"):
         read_foreign_model(write_foreign(tmp_path / "peer.pt", detector, NAMES, change))
 
 

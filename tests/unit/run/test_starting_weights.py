@@ -33,7 +33,7 @@ def test_foreign_weights_come_in_under_our_names(tmp_path: Path, trained: Detect
     source = find_model(file)
     assert source.names == NAMES
     assert source.scale.name == "yolov8n"
-    assert source.checkpoint is None
+    assert source.is_foreign
     assert source.weights is not None
     for name, tensor in trained.state_dict().items():
         expected = tensor.half().float() if tensor.is_floating_point() else tensor

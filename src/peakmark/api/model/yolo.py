@@ -134,13 +134,14 @@ class YOLO(WithoutTheRest):
     def load_state_dict(self, weights: Mapping[str, torch.Tensor]) -> YOLO:
         """Takes `torch.load("best.pt", weights_only=True)["model"]` as its weights, and gives the model itself.
 
-        It takes over their number of classes; names and settings stay unknown where this is another number. Raises
-        ModelFileError where they are not those of this architecture.
+        A state dict with the names of the field (model.0.conv.weight) is taken as well. It takes over their number of
+        classes; names and settings stay unknown where this is another number. Raises ModelFileError where they are not
+        those of this architecture.
         """
         held = self._model
         self._take(self._source.with_weights(weights))
         if held is not None and held.head.classes == self._source.classes:
-            held.load_state_dict(weights)  # whoever was given the network has these weights as well
+            held.load_state_dict(self._source.weights or {})  # whoever was given the network has these weights as well
             self._model = held
         return self
 

@@ -89,7 +89,7 @@ def read_foreign_model(path: Path) -> ForeignModel:
     """
     try:
         with opened(path) as stream:
-            return _read(path, TorchFile(stream))
+            return read_from(path, TorchFile(stream))
     except UnreadableError as error:
         raise ModelFileError(
             f"{path} can't be read as a model file of another program: {error}. "
@@ -101,7 +101,8 @@ def read_foreign_model(path: Path) -> ForeignModel:
         ) from error
 
 
-def _read(path: Path, file: TorchFile) -> ForeignModel:
+def read_from(path: Path, file: TorchFile) -> ForeignModel:
+    """The same of a file that is open. Raises UnreadableError as well."""
     root = file.root if isinstance(file.root, dict) else {}
     averaged = bool(root.get("ema"))
     module = root.get("ema") or root.get("model")
@@ -110,7 +111,10 @@ def _read(path: Path, file: TorchFile) -> ForeignModel:
         held = Held(bare, file.shape, file.tensor)
         return _of_bare_tensors(path, held, class_names(root.get("names")), origin_of(root, None, averaged=is_average))
     if not isinstance(module, ForeignObject):
-        raise ModelFileError(f"{path} holds no YOLOv8 detector with class names. Give the .pt file of a detector.")
+        raise ModelFileError(
+            f"{path} holds no YOLOv8 detector with class names, and is no checkpoint of Peakmark. Give the .pt"
+            " file of a detector."
+        )
     try:
         modules = modules_of(module)
     except ModelFileError as error:
