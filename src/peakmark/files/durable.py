@@ -146,6 +146,59 @@ def publish(temporary: Path, *targets: Path, verify: Callable[[Path], None] | No
             _flush_folder(folder)
 
 
+class PartialFile:
+    """What is there so far of a file that comes in parts, held by one process while the `with` block runs.
+
+    It keeps its name beside the target, so that a later process goes on where this one ended. Entering raises
+    `MachineError` where another process has it, and every method where the disk says no.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f".{target.name[:200]}{_STAGED_MARK}")
+        self._target = target
+
+    def __enter__(self) -> PartialFile:
+        with _explained(self._target):
+            _make_folder(self._target.parent)
+            self._stream = open(self.path, "a+b")
+        try:
+            with _explained(self.path):
+                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its holder may have given it its name in between: what is added then would go into the finished file.
+            held = self.path.exists() and os.path.samestat(os.fstat(self._stream.fileno()), self.path.stat())
+        except MachineError as error:
+            held = not isinstance(error.__cause__, BlockingIOError)
+            if held:
+                self._stream.close()
+                raise
+        if not held:
+            self._stream.close()
+            raise MachineError(f"{self._target} is being written by another process. Wait until that has ended.")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def content(self) -> BinaryIO:
+        """Its stream, from the start, to be read."""
+        self._stream.seek(0)
+        return self._stream
+
+    def append(self, data: bytes) -> None:
+        with _explained(self.path):
+            self._stream.write(data)
+
+    def begin_anew(self) -> None:
+        with _explained(self.path):
+            self._stream.truncate(0)
+
+    def finish(self) -> None:
+        """Gives it the target's name; nothing can be added any more."""
+        with _explained(self.path):
+            _flush(self._stream)
+        publish(self.path, self._target)
+
+
 def copy(existing: Path, target: Path) -> None:
     """Copies a file that is whole to another name, which replaces what had it in one move. Raises `MachineError`."""
     _publish_copy(existing, target, None)
