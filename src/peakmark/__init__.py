@@ -15,6 +15,7 @@ from peakmark.machine.waiting import wait_briefly
 if TYPE_CHECKING:
     from peakmark.api.audit import audit
     from peakmark.api.compare import compare
+    from peakmark.api.convert import convert
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "convert",
     "diagnose",
     "gate",
     "inspect",
@@ -41,6 +43,7 @@ _PLACES = {
     "TrainResults": "api.model.results",
     "audit": "api.audit",
     "compare": "api.compare",
+    "convert": "api.convert",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),

@@ -16,6 +16,7 @@ from peakmark.settings.description import describe
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    ConvertSettings,
     GateSettings,
     PredictSettings,
     PromoteSettings,
@@ -78,6 +79,12 @@ PROMOTE = {
 }  # fmt: skip
 
 
+CONVERT = {
+    "source": NEEDED, "from": "None", "images": "None", "names": "None", "first_pixel": "None", "difficult": "keep",
+    "max_image_pixels": "200000000", "to": NEEDED, "target": NEEDED, "split": "None", "seed": "0", "files": "link",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "frozen"),
     [
@@ -88,10 +95,11 @@ PROMOTE = {
         (CompareSettings, COMPARE),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
+        (ConvertSettings, CONVERT),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):
-    assert {name: description.default for name, description in describe(kind).items()} == frozen
+    assert {description.name: description.default for description in describe(kind).values()} == frozen
 
 
 def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -118,6 +126,7 @@ def test_help_lists_the_commands(commands):
         ("compare", CompareSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
+        ("convert", ConvertSettings),
     ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
@@ -125,8 +134,8 @@ def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
     assert max(len(line) for line in lines) <= 80
-    for name, description in describe(kind).items():
-        (line,) = (line for line in lines if line.split(" ")[0] == name)
+    for description in describe(kind).values():
+        (line,) = (line for line in lines if line.split(" ")[0] == description.name)
         assert line.split()[1] == (description.default or "(needed)")
 
 

@@ -74,6 +74,11 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },
+    "Data": {
+        "convert": _Word(
+            "conversion", "Write a data set in another format: peakmark convert source=VOC to=yolo target=set", True
+        ),
+    },
     "Weights and files": {
         "inspect": _Word("weights", "Say what a checkpoint is: epoch, fitness, settings, where it came from."),
         "select": _Word(

@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
+from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
     REQUIRED,
@@ -48,6 +49,7 @@ __all__ = [
     "AUGMENTATION",
     "AuditSettings",
     "CompareSettings",
+    "ConvertSettings",
     "GateSettings",
     "PredictSettings",
     "PromoteSettings",

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import IMAGE_SUFFIXES
+from peakmark.data.source.data_yaml import DatasetSpec
 from peakmark.data.source.labels import label_folder
 from peakmark.data.source.paths import with_slashes
 from peakmark.errors import DataError

@@ -20,6 +20,7 @@ from peakmark.settings.description import as_written
 from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, Habit, habit_of
 from peakmark.settings.fields import (
     AuditSettings,
+    ConvertSettings,
     GateSettings,
     PredictSettings,
     PromoteSettings,
@@ -33,6 +34,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "val": ValSettings,
     "predict": PredictSettings,
     "audit": AuditSettings,
+    "convert": ConvertSettings,
     "promote": PromoteSettings,
     "gate": GateSettings,
     "resume": ResumeSettings,
@@ -75,7 +77,7 @@ def translated(kind: type[SettingsModel], given: Mapping[str, Any]) -> Translate
             result.values[ours] = taken
             as_ours = f"{ours}={as_written(taken)}"
             result.became[name] = "taken as it is" if (ours, taken) == (name, value) else f"taken as {as_ours}"
-            if ours != name:
+            if ours.rstrip("_") != name:
                 renamed.append(f"{name}={as_written(value)} as {as_ours}")
             continue
         habit = habit_of(_plain(name), command)
@@ -99,7 +101,10 @@ def _plain(name: str) -> str:
 
 def _our_name(kind: type[SettingsModel], name: str) -> str:
     """What we call what is called `name`, whether there is such a setting or not."""
-    return name if name in kind.model_fields else SAME_THING.get(_plain(name), _plain(name))
+    plain = _plain(name)
+    if f"{plain}_" in kind.model_fields:  # a word that Python keeps for itself, such as from
+        return f"{plain}_"
+    return name if name in kind.model_fields else SAME_THING.get(plain, plain)
 
 
 def flags_of(kind: type[SettingsModel]) -> frozenset[str]:
