@@ -27,7 +27,7 @@ from peakmark.settings.fields import (
 
 NEEDED = ""
 TRAIN = {
-    "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
+    "model": "yolov8n.yaml", "data": NEEDED, "download": "False", "pretrained": "None", "imgsz": "640", "fraction": "1",
     "bad_labels": "refuse", "max_image_pixels": "200000000",
     "classes": "None", "single_cls": "False", "seed": "0", "epochs": "100", "val": "True",
     "val_period": "1", "fitness": "map50_95",
@@ -45,7 +45,8 @@ TRAIN = {
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip
 VAL = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
+    "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
     "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "augment": "False", "save_json": "False",
     "save_txt": "False", "save_conf": "False",
@@ -62,14 +63,15 @@ PREDICT = {
     "exist_ok": "False",
 }  # fmt: skip
 AUDIT = {
-    "data": NEEDED, "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
+    "data": NEEDED, "download": "False", "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
     "classes": "None", "single_cls": "False",
     "project": "runs/detect", "name": "audit",
     "exist_ok": "False",
 }  # fmt: skip
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
+    "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
     "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
@@ -81,7 +83,7 @@ PROMOTE = {
 
 CONVERT = {
     "source": NEEDED, "from": "None", "images": "None", "names": "None", "first_pixel": "None", "difficult": "keep",
-    "max_image_pixels": "200000000", "to": NEEDED, "target": NEEDED, "split": "None", "seed": "0", "files": "link",
+    "max_image_pixels": "200000000", "to": "yolo", "target": NEEDED, "split": "None", "seed": "0", "files": "link",
 }  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def gate(
     trained_on = checkpoint.provenance["data"]["yaml"]
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
     asked = parse(ValSettings, {**shared, "data": wishes.data or trained_on})
-    spec, trained = spec or read_dataset(trained_on, equal_names=True), Trained.of(checkpoint)
+    spec, trained = spec or read_dataset(trained_on, equal_names=True, download=wishes.download), Trained.of(checkpoint)
     measured = None if trained.settings["single_cls"] else measured_classes(trained, asked.settings, spec)
     requirements = open_requirements(wishes.require, checkpoint.names, measured)
     opened = open_split(trained, asked.settings, spec, observe)

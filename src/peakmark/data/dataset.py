@@ -7,7 +7,6 @@ Whatever it is, a data.yaml describes it in the end, and `source/data_yaml.py` r
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from peakmark.data.formats.direct import converted_in_cache, is_another_format
 from peakmark.data.shapes.shapes import shapes_dataset
 from peakmark.data.source.data_yaml import SPLITS, DatasetSpec, read_data_yaml
-from peakmark.data.web.fetched import fetched
+from peakmark.data.web.fetched import Watch, fetched
 from peakmark.data.web.known_sets import KNOWN_SETS, known_yaml
 from peakmark.errors import DataError
 from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
@@ -27,17 +26,16 @@ _WHERE_FROM = (
     "Get the data set from its publisher and give the path of its data.yaml, "
     f"or take data={_SAMPLE_SET}, the embedded sample set."
 )
-Said = Callable[[str], None]
 
 
 def read_dataset(
-    data: str | Path, *, equal_names: bool = False, download: bool = False, say: Said | None = None
+    data: str | Path, *, equal_names: bool = False, download: bool | None = None, watch: Watch | None = None
 ) -> DatasetSpec:
     """Reads what `data` names; makes the embedded sample set ready where that is `shapes`.
 
     `equal_names`: whether two classes may have the same name, as those of a run that began when that was taken.
-    `download`: whether data that aren't here may be fetched without asking at the terminal. `say` is told what takes
-    its time. Raises `DataError` with every mistake in the file at once.
+    `download`: whether data that aren't here may be fetched; False asks at the terminal, None doesn't. `watch` is told
+    how far a fetch is. Raises `DataError` with every mistake in the file at once.
     """
     if str(data) == _SAMPLE_SET:
         return read_data_yaml(shapes_dataset(), equal_names=equal_names)
@@ -57,7 +55,7 @@ def read_dataset(
         inside = sorted(path.name for path in file.glob("*.y*ml"))
         found = f" (in it: {', '.join(inside)})" if inside else ""
         raise DataError(f"data={data}: this is a folder; give the data.yaml that describes it{found}.")
-    fetch = partial(fetched, name=str(data), allowed=download, say=say)
+    fetch = partial(fetched, name=str(data), allowed=download, watch=watch)
     return read_data_yaml(file, equal_names=equal_names, fetched=fetch)
 
 

@@ -66,6 +66,7 @@ class Settings(SettingsModel):
         "yolov8n.yaml", "yolov8n, s, m, l or x (.yaml), or a checkpoint to fine-tune", INPUT, "content"
     )
     data: Text = shared.data()
+    download: bool = shared.download()
     pretrained: Checkpoint = setting(
         None, "a checkpoint whose weights the run starts from", INPUT, "content", unset="random weights"
     )
@@ -283,6 +284,7 @@ class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
     data: Text = shared.data()
+    download: bool = shared.download()
     bad_labels: BadLabels = shared.bad_labels()
     max_image_pixels: Whole = shared.max_image_pixels()
     classes: Classes = shared.classes()

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from peakmark.data.formats.annotated_set import Account, AnnotatedImage
 
-_OBEYED = re.compile("[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
+_OBEYED = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]")
 """Ends of lines, which would make two names of one in a list, and what no text file holds."""
 _RESERVED = ("images", "labels", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN")
 

@@ -34,7 +34,7 @@ from peakmark.errors import DataError
 _LISTS = Path("ImageSets") / "Main"
 _OF_A_CHALLENGE = re.compile(r"VOC\s?20\d\d", re.IGNORECASE)
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DECIMALS = 5
 """Of a pixel: as many as a way through YOLO labels brings back."""
 

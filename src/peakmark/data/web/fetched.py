@@ -24,16 +24,16 @@ from peakmark.shown import as_shown
 
 _MOST_BYTES = 100 << 30
 """Of an archive, and of what is in it."""
-_PERCENT_BETWEEN = 10
+
+Watch = Callable[[str], Callable[[int, int], None]]
+"""Told what is done next, gives who is told how far it is."""
 
 
-def fetched(
-    downloads: Sequence[Download], *, name: str, allowed: bool, say: Callable[[str], None] | None = None
-) -> Path:
+def fetched(downloads: Sequence[Download], *, name: str, allowed: bool | None, watch: Watch | None = None) -> Path:
     """Gives the folder of the data that these archives hold; fetches them if it isn't there.
 
-    `name`: what the user wrote for them. Raises DataError where the user didn't agree, with what to do, and
-    MachineError.
+    `name`: what the user wrote for them. `allowed`: False asks at the terminal, None asks nobody. Raises DataError
+    where the user didn't agree, with what to do, and MachineError.
     """
     addresses = ", ".join(as_shown(each.url)[:200] for each in downloads)
     for each in downloads:
@@ -42,7 +42,7 @@ def fetched(
     if folder.is_dir():
         return _inner(folder)
     question = f"data={name} is not on this machine. Fetch {addresses} to {folder}?"
-    if not allowed and not agreed_at_terminal(question):
+    if not allowed and (allowed is None or not agreed_at_terminal(question)):
         raise DataError(
             f"data={name} is not on this machine, and nothing is fetched unasked: write download=True to fetch"
             f" {addresses}, or fetch and unpack it yourself and give the path of its data.yaml."
@@ -52,7 +52,7 @@ def fetched(
         for number, each in enumerate(downloads):
             archive = archives / f"{number}-{_file_name(each.url)}"
             try:
-                fetch(each.url, archive, sha256=each.sha256, most_bytes=_MOST_BYTES, progress=_told(each.url, say))
+                fetch(each.url, archive, sha256=each.sha256, most_bytes=_MOST_BYTES, progress=_told(each.url, watch))
             except MachineError as error:
                 raise MachineError(
                     f"data={name}: {error} Where this machine has no network: fetch it on another one, unpack it, and"
@@ -85,16 +85,11 @@ def _file_name(url: str) -> str:
     return name or "data"
 
 
-def _told(url: str, say: Callable[[str], None] | None) -> Callable[[int, int | None], None]:
-    """Says how far a fetch is, every tenth of it."""
-    last = -1
+def _told(url: str, watch: Watch | None) -> Callable[[int, int | None], None]:
+    progress = None if watch is None else watch(f"fetching {_file_name(url)} (kB)")
 
-    def progress(done: int, total: int | None) -> None:
-        nonlocal last
-        part = int(done * 100 / total / _PERCENT_BETWEEN) if total else done >> 26
-        if say is not None and part != last:
-            last = part
-            of = f" of {total / 1e6:,.1f} MB" if total else ""
-            say(f"Fetching {_file_name(url)}: {done / 1e6:,.1f}{of or ' MB'}.")
+    def told(done: int, total: int | None) -> None:
+        if progress is not None and total is not None:
+            progress(done // 1000, total // 1000)
 
-    return progress
+    return told

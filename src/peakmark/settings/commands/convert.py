@@ -72,7 +72,7 @@ class ConvertSettings(SettingsModel):
     difficult: Literal["keep", "drop"] = setting("keep", "what becomes of objects marked difficult", INPUT, "result")
     max_image_pixels: Whole = shared.max_image_pixels()
 
-    to: FormatName = setting(REQUIRED, "the format of the target", OUTPUT, "output")
+    to: FormatName = setting("yolo", "the format of the target", OUTPUT, "output")
     target: Text = setting(REQUIRED, "a new folder; nothing is written over", OUTPUT, "output")
     split: Shares = setting(
         None,
