@@ -23,7 +23,7 @@ __all__ = ["SPLITS", "DatasetSpec", "read_dataset"]
 
 _SAMPLE_SET = "shapes"
 _WHERE_FROM = (
-    "Get the data set from its publisher and give the path of its data.yaml, "
+    "Nothing is downloaded: get the data set from its publisher and give the path of its data.yaml, "
     f"or take data={_SAMPLE_SET}, the embedded sample set."
 )
 

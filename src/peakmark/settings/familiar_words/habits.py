@@ -192,7 +192,7 @@ HABITS: Final[Mapping[str, Habit]] = {
     "save_dir": Habit((None,), "the folder is new", "write project=FOLDER name=NAME"),
     "entity": Habit((_ANY,), "nothing is sent anywhere", ""),
     "bucket": Habit((None,), "nothing is sent anywhere", "backup=s3://... copies each new best.pt"),
-    "names": Habit((), "", "the classes' names stand in data.yaml"),
+    "names": Habit((), "", "the classes' names stand in data.yaml", (*_TRAIN, *_USE, "audit", "gate")),
     "nc": Habit((), "", "the number of classes is that of the names in data.yaml"),
     "nms": Habit((True, None), "boxes are suppressed", "YOLOv8's boxes need suppression; iou= is its overlap"),
     "resume": Habit((False, None), "a new run begins", "write peakmark resume RUN", ("val", "predict")),
