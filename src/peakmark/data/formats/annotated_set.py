@@ -19,6 +19,8 @@ ALSO_CALLED = {"valid": "val", "validation": "val", "eval": "val", "training": "
 _LONGEST_SHOWN = 120
 _ROUNDING_PX = 0.01
 """Up to here a box over the edge was rounded there by who wrote it, and is cut without a word."""
+_LEAST_SHARE = 2e-7
+"""Of the image's side: what is smaller is no side to a training, which refuses such a label line."""
 
 Box = tuple[float, float, float, float]
 
@@ -156,11 +158,11 @@ class Gathering:
         if len(values) != 4 or not all(map(math.isfinite, values)):
             return drop("box that is no box", where, f"its box is {shown([*box_xyxy_px])}; it must be four numbers")
         box = (values[0], values[1], values[2], values[3])
-        if box[2] <= box[0] or box[3] <= box[1]:
+        if not _has_extent(box, image):
             size = f"{box[2] - box[0]:g} x {box[3] - box[1]:g} px"
             return drop("degenerate box", where, f"{shown(name)} at {_edges(box)} has no extent ({size})")
         cut = _cut(box, image)
-        if cut[2] <= cut[0] or cut[3] <= cut[1]:
+        if not _has_extent(cut, image):
             size = f"{image.width_px} x {image.height_px} px"
             return drop("box outside the image", where, f"{shown(name)} at {_edges(box)} is outside of {size}")
         if max(abs(one - other) for one, other in zip(box, cut, strict=True)) > _ROUNDING_PX:
@@ -191,6 +193,10 @@ def shown(value: object) -> str:
     """Gives something that a stranger wrote, short, as a person may see it."""
     text = as_shown(value if isinstance(value, str) else repr(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _has_extent(box: Box, image: AnnotatedImage) -> bool:
+    return box[2] - box[0] > _LEAST_SHARE * image.width_px and box[3] - box[1] > _LEAST_SHARE * image.height_px
 
 
 def _cut(box: Box, image: AnnotatedImage) -> Box:

@@ -327,7 +327,12 @@ def _edges(box: Any) -> tuple[float, float, float, float] | None:
     if not isinstance(box, list) or len(box) != 4:
         return None
     left, top, width, height = map(as_number, box)
-    return left, top, left + width, top + height
+    # A sum of two decimals has digits behind its last, which no file had.
+    return left, top, _sum(left, width), _sum(top, height)
+
+
+def _sum(start: float, length: float) -> float:
+    return round(start + length, 2 * _DECIMALS) if math.isfinite(start + length) else math.nan
 
 
 def _around(outline: Any) -> tuple[float, float, float, float] | None:
