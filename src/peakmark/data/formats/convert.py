@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from peakmark.data.audit.findings import counted
 from peakmark.data.formats.annotated_set import Account, AnnotatedSet, NotTaken
 from peakmark.data.formats.naming import TargetNames
 from peakmark.data.formats.registry import FORMATS, Format, recognised
@@ -156,8 +157,8 @@ def _note_what_is_lost(annotated: AnnotatedSet, into: Format) -> None:
     difficult = sum(each.difficult for image in annotated.images for each in image.objects)
     if difficult and not into.keeps_difficult:
         account.note(
-            f"{difficult:,} difficult objects are ordinary ones in the target, which has no such mark; difficult=drop"
-            " leaves them out."
+            f"Marked difficult: {counted(difficult, 'object')}, ordinary in the target, which has no such mark;"
+            " difficult=drop leaves them out."
         )
     lacking = {"train", "val"} - set(annotated.splits)
     if lacking:

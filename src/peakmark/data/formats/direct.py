@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from peakmark.data.audit.findings import counted
 from peakmark.data.formats import coco, voc
 from peakmark.data.formats.convert import REPORT, convert_set
 from peakmark.data.formats.registry import FORMATS
@@ -63,8 +64,8 @@ def converted_in_cache(source: Path, written: str) -> tuple[Path, tuple[str, ...
         objects, images = sum(each["objects"] for each in dropped), sum(each["images"] for each in dropped)
         first = f"{dropped[0]['where']}: {dropped[0]['text']}"
         notes.append(
-            f"{objects:,} objects and {images:,} images of it were left out, the first one being {first}; all are"
-            f" listed in {folder / REPORT}."
+            f"{counted(objects, 'object')} and {counted(images, 'image')} of it were left out, the first one being"
+            f" {first}; all are listed in {folder / REPORT}."
         )
     notes += [
         note for note in done["notes"] if note.startswith(("VOC", "Not kept", f"{title} numbers")) or " VOC " in note

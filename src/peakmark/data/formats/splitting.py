@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peakmark.data.audit.duplicates import find_duplicates, groups_of
+from peakmark.data.audit.findings import counted
 from peakmark.data.audit.pool import Pool, look_at
 from peakmark.data.audit.sequences import find_together
 from peakmark.data.formats.annotated_set import SPLITS, AnnotatedImage, AnnotatedSet
@@ -56,8 +57,8 @@ def make_split(annotated: AnnotatedSet, shares: Sequence[float], seed: int, prog
     if empty:
         raise DataError(
             f"split={','.join(f'{share:g}' for share in shares)}: {' and '.join(empty)} would have no image, since"
-            f" {len(images):,} images hang together in {len(groups):,} groups (sequences, near duplicates), which are"
-            " not torn apart: give more images, or larger shares."
+            f" {len(images):,} images hang together in {counted(len(groups), 'group')} (sequences, near duplicates),"
+            " which are not torn apart: give more images, or larger shares."
         )
     _say(annotated, groups, shares)
 
@@ -74,7 +75,7 @@ def deal(counts_GK: Counts, shares_S: Counts, seed: int) -> IntArray:
         # Large groups first: small ones even out what those could not.
         for group in waiting[np.lexsort((draws_G[waiting], -counts_GK[waiting, kind]))]:
             relative_SK = lacking_SK / (np.maximum(shares_S, 1e-12)[:, None] * total_K)
-            order = np.lexsort((relative_SK[:, -1], relative_SK[:, kind]))
+            order = np.lexsort((-np.arange(len(shares_S)), relative_SK[:, -1], relative_SK[:, kind]))
             allowed = [split for split in order[::-1] if shares_S[split] > 0]
             split_G[group] = allowed[0]
             lacking_SK[allowed[0]] -= counts_GK[group]
@@ -119,8 +120,8 @@ def _say(annotated: AnnotatedSet, groups: Sequence[tuple[int, ...]], shares: Seq
     account, counts, of = annotated.account, annotated.counts(), len(annotated.images)
     if grouped:
         account.note(
-            f"{sum(map(len, grouped)):,} images hang together in {len(grouped):,} groups (sequences, copies, near"
-            " duplicates); each is in one split as a whole."
+            f"{sum(map(len, grouped)):,} images hang together in {counted(len(grouped), 'group')} (sequences, copies,"
+            " near duplicates); each is in one split as a whole."
         )
     for split, share in zip(SPLITS, shares, strict=False):
         images = counts.get(split, (0, 0))[0]

@@ -65,7 +65,9 @@ def test_a_format_gives_back_every_box_to_the_last_decimal(through, made, tmp_pa
     names, size, objects = made
     folder = tmp_path_factory.mktemp("trip")
     path = write_image(folder / "a.png", size)
-    annotated = AnnotatedSet(names, [AnnotatedImage("a.png", "train", *size, path, list(objects))], Account())
+    annotated = AnnotatedSet(
+        names, [AnnotatedImage("a.png", "train", size[0], size[1], path, list(objects))], Account()
+    )
     with NewFolder(folder / "target") as new:
         FORMATS[through].write(annotated, Target(new, TargetNames(annotated.account)))
         new.publish()
@@ -106,7 +108,7 @@ def test_difficult_goes_through_coco_and_crowds_stay_in_coco(tmp_path):
     assert done.dropped == ()
     assert (tmp_path / "back/Annotations/a.xml").read_text().count("<difficult>1<") == 1
     done = convert_set(tmp_path / "back", tmp_path / "yolo", target_format="yolo")
-    assert any("1 difficult objects are ordinary ones" in note for note in done.notes)
+    assert any("Marked difficult: 1 object, ordinary in the target" in note for note in done.notes)
 
     content = coco_content(annotations=[coco_object(1, iscrowd=1), coco_object(2, category_id=4)])
     write_coco(tmp_path / "crowd", content)
