@@ -29,7 +29,8 @@ from peakmark.data.formats.wishes import Target, Wishes
 from peakmark.errors import DataError
 
 _DECIMALS = 5
-_LOOK_BYTES = 1 << 16
+_LOOK_BYTES = 1 << 10
+_FIRST_KEY = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"(images|annotations|categories|info|licenses|type)"\s*:')
 _INSTANCES = re.compile(r"(?i)(?:instances?|annotations?|person|captions)?[_-]?(.*)")
 
 
@@ -372,11 +373,10 @@ def _splits_named_twice(parts: Sequence[Part]) -> list[str]:
 
 
 def _looks_like_coco(file: Path) -> bool:
-    """Whether the beginning of a file has a key of COCO's, without reading all of it."""
+    """Whether a file begins with a key of COCO's, without reading all of it."""
     try:
         with open(file, "rb") as stream:
             head = stream.read(_LOOK_BYTES)
     except OSError:
         return False
-    keys = (b'"images"', b'"annotations"', b'"categories"', b'"info"')
-    return any(key in head for key in keys) and b'"shapes"' not in head
+    return _FIRST_KEY.match(head) is not None

@@ -172,7 +172,7 @@ def _refused(kind: type[SettingsModel], name: str, value: Any, habit: Habit | No
         return f"{name}={as_written(value)} can't be taken: {habit.instead}."
     if elsewhere:
         return f"{name} is no setting here; it belongs to peakmark {' and peakmark '.join(elsewhere)}."
-    near = difflib.get_close_matches(_plain(name), fields, n=1, cutoff=_SLIP)
+    near = difflib.get_close_matches(_plain(name), [each.rstrip("_") for each in fields], n=1, cutoff=_SLIP)
     if near:
         return f"{name} is no setting; the nearest one is {near[0]}: write {near[0]}={as_written(value)}."
     return f"{name} is no setting, and none comes near it; --help lists all."

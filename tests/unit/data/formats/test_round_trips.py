@@ -74,9 +74,9 @@ def test_a_format_gives_back_every_box_to_the_last_decimal(through, made, tmp_pa
     wishes = Wishes(names=names)
     found = FORMATS[through].read(folder / "target", wishes)
     assert found.account.dropped == []
-    (image,) = found.images
+    (back,) = found.images
     order = lambda each: (each.name, each.box_xyxy_px)  # noqa: E731
-    assert sorted(image.objects, key=order) == sorted(objects, key=order)
+    assert sorted(back.objects, key=order) == sorted(objects, key=order)
 
 
 def test_a_set_goes_round_all_formats_and_keeps_splits_names_and_boxes(tmp_path):
