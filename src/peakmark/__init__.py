@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from peakmark.api.audit import audit
     from peakmark.api.bring_in import import_model
     from peakmark.api.compare import compare
+    from peakmark.api.convert import convert
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "convert",
     "diagnose",
     "gate",
     "import_model",
@@ -44,6 +46,7 @@ _PLACES = {
     "audit": "api.audit",
     "compare": "api.compare",
     "import_model": "api.bring_in",
+    "convert": "api.convert",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),

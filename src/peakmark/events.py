@@ -160,6 +160,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something is that takes its time and is no training."""
+
+    what: str
+    """What is done, as a word or two: reading, writing."""
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimeMeasured:
     """Where the time of some steps or of an epoch went, and what would help; told with profile=True."""
 
@@ -209,6 +219,7 @@ Event = (
     | EpochEnded
     | CheckpointSaved
     | Notice
+    | Progress
     | TimeMeasured
     | RunEnded
 )

@@ -16,6 +16,7 @@ from peakmark.settings.description import describe
 from peakmark.settings.fields import (
     AuditSettings,
     CompareSettings,
+    ConvertSettings,
     GateSettings,
     PredictSettings,
     PromoteSettings,
@@ -26,7 +27,7 @@ from peakmark.settings.fields import (
 
 NEEDED = ""
 TRAIN = {
-    "model": "yolov8n.yaml", "data": NEEDED, "pretrained": "None", "imgsz": "640", "fraction": "1",
+    "model": "yolov8n.yaml", "data": NEEDED, "download": "False", "pretrained": "None", "imgsz": "640", "fraction": "1",
     "bad_labels": "refuse", "max_image_pixels": "200000000",
     "classes": "None", "single_cls": "False", "seed": "0", "epochs": "100", "val": "True",
     "val_period": "1", "fitness": "map50_95",
@@ -44,7 +45,8 @@ TRAIN = {
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip
 VAL = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
+    "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
     "conf": "None", "iou": "None", "max_det": "None", "agnostic_nms": "False", "augment": "False", "save_json": "False",
     "save_txt": "False", "save_conf": "False",
@@ -61,20 +63,27 @@ PREDICT = {
     "exist_ok": "False",
 }  # fmt: skip
 AUDIT = {
-    "data": NEEDED, "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
+    "data": NEEDED, "download": "False", "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
     "classes": "None", "single_cls": "False",
     "project": "runs/detect", "name": "audit",
     "exist_ok": "False",
 }  # fmt: skip
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
-    "model": NEEDED, "data": "None", "split": "val", "imgsz": "None", "bad_labels": "None", "max_image_pixels": "None",
+    "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
+    "bad_labels": "None", "max_image_pixels": "None",
     "classes": "None",
     "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
 PROMOTE = {
     "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
+}  # fmt: skip
+
+
+CONVERT = {
+    "source": NEEDED, "from": "None", "images": "None", "names": "None", "first_pixel": "None", "difficult": "keep",
+    "max_image_pixels": "200000000", "to": "yolo", "target": NEEDED, "split": "None", "seed": "0", "files": "link",
 }  # fmt: skip
 
 
@@ -88,10 +97,11 @@ PROMOTE = {
         (CompareSettings, COMPARE),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
+        (ConvertSettings, CONVERT),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):
-    assert {name: description.default for name, description in describe(kind).items()} == frozen
+    assert {description.name: description.default for description in describe(kind).values()} == frozen
 
 
 def _peakmark(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -118,6 +128,7 @@ def test_help_lists_the_commands(commands):
         ("compare", CompareSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
+        ("convert", ConvertSettings),
     ],
 )
 def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
@@ -125,8 +136,8 @@ def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
     assert ended.returncode == 0
     lines = ended.stdout.splitlines()
     assert max(len(line) for line in lines) <= 80
-    for name, description in describe(kind).items():
-        (line,) = (line for line in lines if line.split(" ")[0] == name)
+    for description in describe(kind).values():
+        (line,) = (line for line in lines if line.split(" ")[0] == description.name)
         assert line.split()[1] == (description.default or "(needed)")
 
 

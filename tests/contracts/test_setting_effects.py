@@ -6,14 +6,17 @@ nothing else. The others are shown to do what they declare.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tests.web_server import WebServer
 
 from peakmark import YOLO, TrainResults
 from peakmark.checkpoint.background import BackgroundWriter
@@ -111,6 +114,15 @@ def test_the_comparison_can_tell_equal_from_different(weights_of, train):
 
 
 # --- where the weights come from ------------------------------------------------------------------------------------
+
+
+def data_on_a_server(server: WebServer, write_set: Callable[..., Any], folder: Path) -> Path:
+    """Gives a data.yaml whose data are an archive on a server."""
+    made = write_set(folder / "made", train=5, val=2).parent
+    archive = shutil.make_archive(str(folder / "set"), "zip", made)
+    url = server.put("/set.zip", Path(archive).read_bytes())
+    (folder / "far.yaml").write_text((made / "data.yaml").read_text() + f"\ndownload: {url}\n")
+    return folder / "far.yaml"
 
 
 def weights(results: TrainResults) -> str:
@@ -392,6 +404,19 @@ def check_keep(train, **_):
         run = train(**{**BASELINE, "val": True, "keep": keep, "epochs": 3}).save_dir
         names = sorted(path.name for path in (run / "weights").iterdir())
         assert len(names) == files, f"{names}\n{(run / 'journal.jsonl').read_text()}"
+
+
+def check_download(train, write_set, tmp_path, monkeypatch, **_):
+    """Data that lie on a server of this machine are fetched with it, and not without."""
+    monkeypatch.setenv("PEAKMARK_CACHE", str(tmp_path / "cache"))
+    with WebServer().running() as server:
+        data = data_on_a_server(server, write_set, tmp_path)
+        with pytest.raises(DataError, match="write download=True"):
+            train(**QUICK, data=data)
+        assert train(**QUICK, data=data, download=True).last
+        # It is here now, so nothing has to be agreed to.
+        assert train(**QUICK, data=data).last
+        assert len(server.asked) == 1
 
 
 def check_average(train, **_):

@@ -12,6 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests.contracts.test_setting_effects import data_on_a_server
+from tests.web_server import WebServer
 
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
@@ -77,6 +79,15 @@ def val_model(val, trained, **_):
 def val_data(val, write_set, tmp_path, **_):
     assert val(data=write_set(tmp_path / "other", val=5)).images == 5
     assert val().images == 19
+
+
+def val_download(val, write_set, tmp_path, monkeypatch, **_):
+    monkeypatch.setenv("PEAKMARK_CACHE", str(tmp_path / "cache"))
+    with WebServer().running() as server:
+        data = data_on_a_server(server, write_set, tmp_path)
+        with pytest.raises(DataError, match="write download=True"):
+            val(data=data)
+        assert val(data=data, download=True).images == 2
 
 
 def val_split(val, **_):

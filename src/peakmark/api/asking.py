@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import Mistakes
+from peakmark.events import Progress
+from peakmark.report.terminal.console import ConsoleObserver
+from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.fields import AuditSettings, Settings
 from peakmark.settings.parse import Parsed, parse
@@ -42,14 +45,26 @@ def checked_with_data(
         if further is not None:
             further(parsed.settings)
     with found.gathered():
-        spec = read_data(kind, given)
+        # Nothing is fetched for settings that are wrong, nor is anybody asked.
+        spec = read_data(kind, given, None if parsed is None else getattr(parsed.settings, "download", None))
     found.tell()
     assert parsed is not None
     return parsed, spec
 
 
-def read_data(kind: type[SettingsModel], given: Mapping[str, Any]) -> DatasetSpec | None:
-    """Reads the data.yaml that settings name; None where they name none, which `parse` complains of where it must."""
+def read_data(kind: type[SettingsModel], given: Mapping[str, Any], download: bool | None = None) -> DatasetSpec | None:
+    """Reads the data.yaml that settings name; None where they name none, which `parse` complains of where it must.
+
+    `download`: as in `read_dataset`.
+    """
     # A model that is there already has its names: only what begins with the data is refused for two that are equal.
     begins = kind in (Settings, AuditSettings)
-    return read_dataset(given["data"], equal_names=not begins) if given.get("data") else None
+    if not given.get("data"):
+        return None
+    return read_dataset(given["data"], equal_names=not begins, download=download, watch=fetch_watch())
+
+
+def fetch_watch() -> Callable[[str], Callable[[int, int], None]]:
+    """Draws how far a fetch is, on the terminal."""
+    observer = ConsoleObserver(Terminal(stderr=True))
+    return lambda what: lambda done, of: observer(Progress(what, done, of))

@@ -115,7 +115,7 @@ def audit(data: str | Path | None = None, *, observer: Observer | None = None, *
         observe(Notice(_cannot_be_repaired(empty), serious=True))
         repair = None
     done = Audit(
-        data=str(spec.yaml),
+        data=str(spec.made_from or spec.yaml),
         classes=spec.names if classes is None else tuple(spec.names[number] for number in classes),
         single_cls=wishes.single_cls,
         images={split: len(index) for split, index in indexes.items()},

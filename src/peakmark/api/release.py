@@ -98,7 +98,7 @@ def gate(
     say_what_is_guessed(trained, observe)
     shared = {name: getattr(wishes, name) for name in _AS_IN_VAL}
     asked = parse(ValSettings, {**shared, "data": data_of(trained, wishes.data)})
-    spec = spec or read_dataset(trained.data_yaml or "", equal_names=True)
+    spec = spec or read_dataset(trained.data_yaml or "", equal_names=True, download=wishes.download)
     measured = None if trained.settings["single_cls"] else measured_classes(trained, asked.settings, spec)
     requirements = open_requirements(wishes.require, trained.names, measured)
     opened = open_split(trained, asked.settings, spec, observe)

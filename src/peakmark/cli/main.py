@@ -74,6 +74,11 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },
+    "Data": {
+        "convert": _Word(
+            "conversion", "Write a data set in another format: peakmark convert source=VOC to=yolo target=set", True
+        ),
+    },
     "Weights and files": {
         "export": _Word(
             "exporting", "Write a model for another runtime, and compare the two: peakmark export model=best.pt", True

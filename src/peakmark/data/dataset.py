@@ -1,27 +1,26 @@
-"""What does a data.yaml say? Where the images of each split are and what the classes are called.
+"""What does `data=` name? A data.yaml, the embedded sample set, a data set of the field by its name, or one that is
+written in another format.
 
-Only the yaml is read here and paths are made whole. Which images there are is `listing.py`'s question, whether they can
-be used is `index.py`'s.
+Whatever it is, a data.yaml describes it in the end, and `source/data_yaml.py` reads that.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from peakmark.data.formats.direct import converted_in_cache, is_another_format
 from peakmark.data.shapes.shapes import shapes_dataset
-from peakmark.data.source.class_names import class_names
-from peakmark.data.source.paths import locate
-from peakmark.data.source.yaml_file import load_yaml
+from peakmark.data.source.data_yaml import SPLITS, DatasetSpec, read_data_yaml
+from peakmark.data.web.fetched import Watch, fetched
+from peakmark.data.web.known_sets import KNOWN_SETS, known_yaml
 from peakmark.errors import DataError
 from peakmark.files.given_path import NO_FILE_WORDS, given_path, is_special
 
-SPLITS = ("train", "val", "test")
-_ALSO_VAL = ("validation", "valid")
-"""How others write the key val."""
+__all__ = ["SPLITS", "DatasetSpec", "read_dataset"]
+
 _SAMPLE_SET = "shapes"
 _WHERE_FROM = (
     "Nothing is downloaded: get the data set from its publisher and give the path of its data.yaml, "
@@ -29,99 +28,35 @@ _WHERE_FROM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetSpec:
-    """A data set as its data.yaml describes it."""
+def read_dataset(
+    data: str | Path, *, equal_names: bool = False, download: bool | None = None, watch: Watch | None = None
+) -> DatasetSpec:
+    """Reads what `data` names; makes the embedded sample set ready where that is `shapes`.
 
-    yaml: Path | None
-    """The file it was read from; None for a data set put together in Python."""
-    root: Path
-    """The folder that its paths are relative to."""
-    splits: Mapping[str, tuple[Path, ...]]
-    """For each split that is given: folders of images and .txt lists of images. They need not exist."""
-    names: tuple[str, ...]
-    """The classes, in the order of their numbers."""
-    keypoints: tuple[int, int] | None = None
-    """Of a pose set: how many key points each row of its labels has after the box, and how many numbers each takes."""
-    notes: tuple[str, ...] = ()
-    """How the file was understood, where that is not what it says to the letter; a sentence each."""
-
-
-def read_dataset(data: str | Path, *, equal_names: bool = False) -> DatasetSpec:
-    """Reads a data.yaml, or makes the embedded sample set ready where `data` is `shapes`.
-
-    `equal_names`: whether two classes may have the same name, as those of a run that began when that was taken. Raises
-    `DataError` with every mistake in the file at once.
+    `equal_names`: whether two classes may have the same name, as those of a run that began when that was taken.
+    `download`: whether data that aren't here may be fetched; False asks at the terminal, None doesn't. `watch` is told
+    how far a fetch is. Raises `DataError` with every mistake in the file at once.
     """
-    file = shapes_dataset() if str(data) == _SAMPLE_SET else given_path(data, "data").absolute()
+    if str(data) == _SAMPLE_SET:
+        return read_data_yaml(shapes_dataset(), equal_names=equal_names)
+    file = given_path(data, "data").absolute()
     if is_special(file):
         raise DataError(f"data={data}: {NO_FILE_WORDS}.")
-    if not file.exists():
+    known = KNOWN_SETS.get(str(data).lower()) if not file.exists() else None
+    if known is not None:
+        file = known_yaml(known)
+    elif not file.exists():
         raise DataError(f"data={data}: there is no such file.{_did_you_mean(file)} {_WHERE_FROM}")
-    if file.is_dir():
+    elif is_another_format(file):
+        made, notes = converted_in_cache(file, str(data))
+        spec = read_data_yaml(made, equal_names=equal_names)
+        return replace(spec, notes=(*notes, *spec.notes), made_from=file)
+    elif file.is_dir():
         inside = sorted(path.name for path in file.glob("*.y*ml"))
         found = f" (in it: {', '.join(inside)})" if inside else ""
         raise DataError(f"data={data}: this is a folder; give the data.yaml that describes it{found}.")
-    content, problems = load_yaml(file)
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: this is no data.yaml; it needs the keys train, val and names.")
-    notes: list[str] = []
-    names = class_names(content, problems, notes, equal_names=equal_names)
-    keypoints = _keypoints(content.get("kpt_shape"), problems, notes)
-    root = _root(file, content.get("path"), problems, notes)
-    bases = (root, file.parent, Path.cwd())
-    splits = {
-        split: tuple(locate(split, value, bases, notes) for value in values)
-        for split in SPLITS
-        if (values := _split_values(split, content, problems))
-    }
-    if not splits and not problems:
-        problems.append("the keys train, val and test are all missing: give the folder of images of at least one")
-    if problems:
-        raise DataError("\n".join(f"{file}: {problem}." for problem in problems))
-    return DatasetSpec(file, root, splits, names, keypoints, tuple(notes))
-
-
-def _keypoints(value: Any, problems: list[str], notes: list[str]) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    whole = isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
-    if not whole or value[0] < 1 or value[1] not in (2, 3):
-        problems.append(
-            f"kpt_shape is {value!r}; it must be [number of key points, 2 or 3]: correct it or leave it out"
-        )
-        return None
-    notes.append(f"kpt_shape: {value} makes this a pose set: its boxes are taken, its key points are not used.")
-    return value[0], value[1]
-
-
-def _root(file: Path, value: Any, problems: list[str], notes: list[str]) -> Path:
-    if value is None or value == "":
-        return file.parent.resolve()
-    if not isinstance(value, str):
-        problems.append(f"path is {value!r}; it must be the folder that train, val and test are relative to")
-        return file.parent
-    root = locate("path", value, (file.parent, Path.cwd()), notes)
-    if not root.is_dir():
-        problems.append(
-            f"path is {value!r}, but there is no such folder, neither from the yaml's folder nor from the working "
-            "directory: correct it, or leave it out where the images lie beside the yaml"
-        )
-    return root.resolve()
-
-
-def _split_values(split: str, content: Mapping[str, Any], problems: list[str]) -> list[str]:
-    keys = [key for key in (split, *(_ALSO_VAL if split == "val" else ())) if content.get(key) not in (None, "", [])]
-    if len(keys) > 1:
-        problems.append(f"the keys {' and '.join(keys)} mean the same: keep one of them")
-    if not keys:
-        return []
-    value = content[keys[0]]
-    values = value if isinstance(value, list) else [value]
-    if all(isinstance(item, str) and item.strip() for item in values):
-        return values
-    problems.append(f"{split} is {value!r}; it must be a folder of images, a .txt list of images, or a list of these")
-    return []
+    fetch = partial(fetched, name=str(data), allowed=download, watch=watch)
+    return read_data_yaml(file, equal_names=equal_names, fetched=fetch)
 
 
 def _did_you_mean(file: Path) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
+from peakmark.data.source.data_yaml import DatasetSpec
 from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.listing import Listing, label_folders, list_images, stray_labels
 from peakmark.data.source.split_notes import (

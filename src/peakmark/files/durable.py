@@ -314,6 +314,11 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def explained(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turns an OSError of the block into a MachineError with the path, the reason and the remedy."""
+    return _explained(path)
+
+
 def _publish_copy(temporary: Path, target: Path, verify: Callable[[Path], None] | None) -> None:
     """Gives `target` a flushed copy of `temporary`, which replaces it in one move."""
     another = stage(target)

@@ -136,7 +136,7 @@ def _ends_an_epoch(event: Mapping[str, Any]) -> bool:
 def _spec(checkpoint: Checkpoint, new: Settings, wishes: Wishes) -> DatasetSpec:
     named = new.data if "data" in wishes.changes else checkpoint.provenance["data"]["yaml"]
     # Its names are in its weights' head by now; the plan refuses others.
-    return read_dataset(named, equal_names=True)
+    return read_dataset(named, equal_names=True, download=new.download)
 
 
 def _side_before(checkpoint: Checkpoint, old: Settings, new: Settings) -> Side:

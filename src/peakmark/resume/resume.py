@@ -168,7 +168,8 @@ def _from_the_beginning(folder: RunFolder, wishes: Wishes, audience: Audience) -
     old = parse(Settings, read_settings(folder.settings_yaml)).settings
     parsed = parse(Settings, wishes.changes, base=old)
     settings = parsed.settings
-    run = prepare(settings, find_model(settings.model), read_dataset(settings.data), wishes.fitness)
+    spec = read_dataset(settings.data, download=settings.download)
+    run = prepare(settings, find_model(settings.model), spec, wishes.fitness)
     check_memory(run)
     changed = changed_files(folder, run.data)
     if changed and not DATA_SETTINGS & wishes.changes.keys():

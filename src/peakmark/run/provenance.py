@@ -25,7 +25,8 @@ def provenance(spec: DatasetSpec, train_index: Index, val_index: Index | None) -
     return {
         "versions": versions(),
         "data": {
-            "yaml": str(spec.yaml),
+            # What was converted lies in a cache, which anybody may empty: a resume reads the source again.
+            "yaml": str(spec.made_from or spec.yaml),
             "train": train_index.fingerprint,
             "train_images": len(train_index),
             "val": val_index.fingerprint if val_index else None,

@@ -65,7 +65,7 @@ def _describe(name: str, field: FieldInfo) -> Description:
     choices, types, limits = _pulled_apart(field)
     kind, allowed = _kind_and_range(choices, types, limits)
     return Description(
-        name=name,
+        name=name.rstrip("_"),
         meaning=field.description or "",
         group=extra["group"],
         bears_on=extra["bears_on"],

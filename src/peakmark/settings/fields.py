@@ -11,6 +11,7 @@ from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
 from peakmark.settings.commands.benchmark import BenchmarkSettings
 from peakmark.settings.commands.bring_in import ImportSettings
+from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
@@ -52,6 +53,7 @@ __all__ = [
     "AuditSettings",
     "BenchmarkSettings",
     "CompareSettings",
+    "ConvertSettings",
     "ExportSettings",
     "GateSettings",
     "ImportSettings",
@@ -70,6 +72,7 @@ class Settings(SettingsModel):
         "yolov8n.yaml", "yolov8n, s, m, l or x (.yaml), or a checkpoint to fine-tune", INPUT, "content"
     )
     data: Text = shared.data()
+    download: bool = shared.download()
     pretrained: Checkpoint = setting(
         None, "a checkpoint whose weights the run starts from", INPUT, "content", unset="random weights"
     )
@@ -287,6 +290,7 @@ class AuditSettings(SettingsModel):
     """The settings of an audit of a data set."""
 
     data: Text = shared.data()
+    download: bool = shared.download()
     bad_labels: BadLabels = shared.bad_labels()
     max_image_pixels: Whole = shared.max_image_pixels()
     classes: Classes = shared.classes()

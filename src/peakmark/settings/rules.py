@@ -17,6 +17,7 @@ from peakmark.settings.fields import (
     AuditSettings,
     BenchmarkSettings,
     CompareSettings,
+    ConvertSettings,
     ExportSettings,
     GateSettings,
     ImportSettings,
@@ -74,6 +75,9 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ResumeSettings():
             if settings.watch == 0:
                 yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")
+        case ConvertSettings():
+            if settings.split is None:
+                yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
         case AuditSettings() | CompareSettings() | PromoteSettings():
             pass
         case _:

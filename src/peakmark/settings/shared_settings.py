@@ -27,6 +27,15 @@ def data() -> Any:
     return setting(REQUIRED, "a data.yaml, or shapes for the embedded sample data", INPUT, "content")
 
 
+def download() -> Any:
+    return setting(
+        False,
+        "fetch data that aren't on this machine from where their data.yaml says; else it is asked at a terminal",
+        INPUT,
+        "execution",
+    )
+
+
 def bad_labels(default: str | None = "refuse", *, unset: str | None = None) -> Any:
     return setting(
         default,

@@ -103,14 +103,17 @@ class YOLO(WithoutTheRest):
         given = with_file(kind, given)
         name = in_our_names(kind, given).get("model", kind.model_fields["model"].default)
         found = Mistakes(mistakes)
+        model = settings = None
         with found.gathered():
-            check_backup(parse(kind, given).settings)
-        model = None
+            settings = parse(kind, given).settings
+            check_backup(settings)
         with found.gathered():
             # Where it must be given and is not, the settings have said so.
             model = cls(name) if isinstance(name, str | Path) else None
         with found.gathered():
-            read_data(kind, given)
+            # Nothing is fetched where something else is wrong, nor is anybody asked.
+            is_right = settings is not None and model is not None
+            read_data(kind, given, getattr(settings, "download", None) if is_right else None)
         found.tell()
         assert model is not None
         return model

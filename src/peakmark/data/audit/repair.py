@@ -17,7 +17,7 @@ import yaml
 from peakmark.data.audit.duplicates import Duplicates, groups_of, labels_of
 from peakmark.data.audit.pool import Pool
 from peakmark.data.audit.sequences import Torn
-from peakmark.data.dataset import DatasetSpec
+from peakmark.data.source.data_yaml import DatasetSpec
 from peakmark.files.durable import write_bytes, write_text
 
 YAML_FILE = "data.yaml"

@@ -49,7 +49,7 @@ Differences = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Torn:
-    """Images of a pool that belong together and lie in several splits."""
+    """Images of a pool that belong together; of `find_torn`, those that lie in several splits."""
 
     sources: tuple[tuple[int, ...], ...]
     """Copies of one image, by their names."""
@@ -59,6 +59,15 @@ class Torn:
 
 def find_torn(pool: Pool) -> Torn:
     """Finds what belongs together and was torn apart. Deterministic."""
+    found = find_together(pool)
+    return Torn(
+        tuple(group for group in found.sources if _is_torn(pool, group)),
+        tuple(run for run in found.sequences if _is_torn(pool, run)),
+    )
+
+
+def find_together(pool: Pool) -> Torn:
+    """Finds what belongs together, torn apart or not. Deterministic."""
     sources: dict[str, list[int]] = {}
     rows: dict[str, list[tuple[float, int]]] = {}
     for image in range(len(pool)):
@@ -70,8 +79,8 @@ def find_torn(pool: Pool) -> Torn:
     by_lot = _differences_by_lot(pool)
     sequences = [run for row in rows.values() for run in _sequences(pool, sorted(row), by_lot)]
     return Torn(
-        tuple(tuple(group) for group in sources.values() if _is_torn(pool, group)),
-        tuple(tuple(run) for run in sequences if _is_torn(pool, run)),
+        tuple(tuple(group) for group in sources.values() if len(group) > 1),
+        tuple(tuple(run) for run in sequences),
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import IMAGE_SUFFIXES
+from peakmark.data.source.data_yaml import DatasetSpec
 from peakmark.data.source.labels import label_folder
 from peakmark.data.source.paths import with_slashes
 from peakmark.errors import DataError
@@ -46,8 +46,14 @@ class Listing:
 
 def list_images(spec: DatasetSpec, split: str) -> Listing:
     """Lists the images of a split. Raises `DataError` if the split isn't given, is nowhere, or has no images."""
-    where = f"{spec.yaml}: " if spec.yaml else ""
+    where = f"{spec.made_from or spec.yaml}: " if spec.yaml else ""
     sources = spec.splits.get(split)
+    if not sources and spec.made_from:
+        there = " and ".join(spec.splits)
+        raise DataError(
+            f"{where}it has no split {split}, only {there}; make one: peakmark convert source={spec.made_from}"
+            " target=NEW_FOLDER to=yolo split=0.8,0.2, and give data=NEW_FOLDER/data.yaml."
+        )
     if not sources:
         raise DataError(f"{where}the key {split} is missing: give the folder of its images.")
     listed: list[str] = []

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.dataset import DatasetSpec
 from peakmark.data.images import Verify
+from peakmark.data.source.data_yaml import DatasetSpec
 from peakmark.data.source.survey import NEVER, Survey
 from peakmark.files import durable
 

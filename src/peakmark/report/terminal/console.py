@@ -21,6 +21,7 @@ from peakmark.events import (
     Event,
     MicrobatchDone,
     Notice,
+    Progress,
     ResumePlanned,
     RunEnded,
     RunStarted,
@@ -81,6 +82,7 @@ class ConsoleObserver:
         self._next_draw_at = 0.0
         self._pace = Pace()
         self._validating = False
+        self._doing = ""
         self._mosaic: bool | None = None
         self._rows = 0
         self._epochs = 0
@@ -119,6 +121,8 @@ class ConsoleObserver:
                 self._block(lambda console: print_continuity(console, event.verdict))
             case Notice():
                 self._note(event.text, serious=event.serious)
+            case Progress():
+                self._progress(event)
             case TimeMeasured():
                 self._time_measured(event)
             case RunEnded():
@@ -229,6 +233,20 @@ class ConsoleObserver:
             "" if left_s is None else f"{as_clock(left_s)} left",
             "",
         )
+
+    def _progress(self, event: Progress) -> None:
+        now = self._clock()
+        if event.done >= event.of:
+            self._clear_line()
+            self._next_draw_at = 0.0
+            self._doing = ""
+        elif event.what != self._doing:
+            # Most are over before anybody could read a line of it.
+            self._doing = event.what
+            self._next_draw_at = now + (self._live_pause_s if self._live else _LOG_PAUSE_S)
+        elif now >= self._next_draw_at:
+            shown = f"{self._bar(event.done, event.of)}{_percent(event.done, event.of)}"
+            self._draw(now, shown, f"{event.what} {event.done:,} of {event.of:,}", "", "", "", "")
 
     def _epoch_ended(self, event: EpochEnded) -> None:
         record = event.record

@@ -29,6 +29,7 @@ class _OnASplit(SettingsModel):
     data: Text | None = setting(
         None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
     )
+    download: bool = shared.download()
     split: Literal["val", "test", "train"] = setting("val", "the part of the data", INPUT, "result")
     bad_labels: BadLabels | None = shared.bad_labels(None, unset="as the model was trained")
     max_image_pixels: Whole | None = shared.max_image_pixels(None, unset="as the model was trained")

@@ -20,6 +20,7 @@ from peakmark.settings.description import as_written
 from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, Habit, habit_of
 from peakmark.settings.fields import (
     AuditSettings,
+    ConvertSettings,
     GateSettings,
     ImportSettings,
     PredictSettings,
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "val": ValSettings,
     "predict": PredictSettings,
     "audit": AuditSettings,
+    "convert": ConvertSettings,
     "promote": PromoteSettings,
     "gate": GateSettings,
     "import": ImportSettings,
@@ -77,7 +79,7 @@ def translated(kind: type[SettingsModel], given: Mapping[str, Any]) -> Translate
             result.values[ours] = taken
             as_ours = f"{ours}={as_written(taken)}"
             result.became[name] = "taken as it is" if (ours, taken) == (name, value) else f"taken as {as_ours}"
-            if ours != name:
+            if ours.rstrip("_") != name:
                 renamed.append(f"{name}={as_written(value)} as {as_ours}")
             continue
         habit = habit_of(_plain(name), command)
@@ -101,7 +103,10 @@ def _plain(name: str) -> str:
 
 def _our_name(kind: type[SettingsModel], name: str) -> str:
     """What we call what is called `name`, whether there is such a setting or not."""
-    return name if name in kind.model_fields else SAME_THING.get(_plain(name), _plain(name))
+    plain = _plain(name)
+    if f"{plain}_" in kind.model_fields:  # a word that Python keeps for itself, such as from
+        return f"{plain}_"
+    return name if name in kind.model_fields else SAME_THING.get(plain, plain)
 
 
 def flags_of(kind: type[SettingsModel]) -> frozenset[str]:
@@ -169,7 +174,7 @@ def _refused(kind: type[SettingsModel], name: str, value: Any, habit: Habit | No
         return f"{name}={as_written(value)} can't be taken: {habit.instead}."
     if elsewhere:
         return f"{name} is no setting here; it belongs to peakmark {' and peakmark '.join(elsewhere)}."
-    near = difflib.get_close_matches(_plain(name), fields, n=1, cutoff=_SLIP)
+    near = difflib.get_close_matches(_plain(name), [each.rstrip("_") for each in fields], n=1, cutoff=_SLIP)
     if near:
         return f"{name} is no setting; the nearest one is {near[0]}: write {near[0]}={as_written(value)}."
     return f"{name} is no setting, and none comes near it; --help lists all."
