@@ -53,7 +53,7 @@ VAL = {
 }  # fmt: skip
 PREDICT = {
     "model": NEEDED, "imgsz": "None", "max_image_pixels": "200000000", "vid_stride": "1",
-    "conf": "0.25", "iou": "0.7", "max_det": "300",
+    "tiles": "None", "tile_overlap": "0.2", "conf": "0.25", "iou": "0.7", "max_det": "300",
     "agnostic_nms": "False", "augment": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True",
     "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",

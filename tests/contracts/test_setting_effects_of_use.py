@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
@@ -359,6 +360,26 @@ def predict_batch(find, monkeypatch, tiny_data, **_):
 def predict_vid_stride(find, video, **_):
     assert len(find(video)) == 7
     assert len(find(video, vid_stride=3)) == 3
+
+
+def predict_tiles(find, tmp_path, tiny_data, **_):
+    """A picture of four: in tiles of one's size what is found in each of them, and more than in one look at all."""
+    picture = cv2.imread(str(tiny_data.parent / "images/val/01.png"))
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "four.png"), np.tile(picture, (2, 2, 1)))
+    usual, tiled = find(tmp_path / "four.png", conf=0.3), find(tmp_path / "four.png", conf=0.3, tiles=64)
+    assert _count(tiled) > _count(usual)
+    assert torch.equal(find(tiles=64)[0].boxes.data, find()[0].boxes.data)  # one tile holds it
+    assert torch.equal(find(tmp_path / "four.png", tiles=128)[0].boxes.data, find(tmp_path / "four.png")[0].boxes.data)
+
+
+def predict_tile_overlap(find, tmp_path, monkeypatch, **_):
+    calls: list[Any] = []
+    monkeypatch.setattr(Predictor, "__call__", recorded(Predictor.__call__, calls))
+    cv2.imwrite(str(tmp_path / "long.png"), np.zeros((64, 180, 3), np.uint8))
+    for overlap in (0, 0.5):
+        find(tmp_path / "long.png", tiles=64, tile_overlap=overlap, batch=16)
+    assert [len(images) for _, images in calls] == [3, 1, 5, 1]
 
 
 def predict_device(find, **_):

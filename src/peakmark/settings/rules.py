@@ -65,6 +65,8 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             if settings.save_conf and not settings.save_txt:
                 yield Note("save_conf=True has no effect without save_txt=True: it adds to the label files.")
+            if settings.tiles is None:
+                yield from _no_effect({"tile_overlap"} & given, "tiles isn't given: no picture is cut")
         case ResumeSettings():
             if settings.watch == 0:
                 yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from peakmark.api.model.validate import Trained, arithmetic_of
-from peakmark.deploy.predict import batch_of, predict
+from peakmark.deploy.frames import Frame
+from peakmark.deploy.predict import Detect, predict
 from peakmark.deploy.results import Results
 from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
+from peakmark.deploy.tiled.layout import Tiling
+from peakmark.deploy.tiled.looking import batch_with_tiles, predict_in_tiles, saying_what_is_shrunk
 from peakmark.events import Notice, Observer
 from peakmark.geometry.views import views_for
 from peakmark.model.detector import Detector
@@ -42,19 +45,13 @@ def find_objects(
     frames = open_source(
         source, vid_stride=wishes.vid_stride, max_image_pixels=wishes.max_image_pixels, observer=observe
     )
-    batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_of(frames)
+    tiling = None if wishes.tiles is None else Tiling(wishes.tiles, wishes.tile_overlap)
+    batch, frames = (wishes.batch, frames) if wishes.batch is not None else batch_with_tiles(frames, tiling)
     views = views_for(augment=wishes.augment)
     detect = predictor.of(
         model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
     )
-    results = predict(
-        frames,
-        detect,
-        names=trained.names,
-        side_px=wishes.imgsz or trained.settings["imgsz"],
-        batch=batch,
-        classes=class_numbers(wishes.classes, trained.names, "the model"),
-    )
+    results = _found(frames, detect, trained, wishes, observe, tiling, batch)
     if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv or wishes.save_crop):
         yield from results
         return
@@ -77,3 +74,32 @@ def find_objects(
             saver.add(result)
             yield result
     observe(Notice(f"Written to {folder.path}"))
+
+
+def _found(
+    frames: Iterator[Frame],
+    detect: Detect,
+    trained: Trained,
+    wishes: PredictSettings,
+    observe: Observer,
+    tiling: Tiling | None,
+    batch: int,
+) -> Iterator[Results]:
+    """What is in each picture, looked at whole or in tiles."""
+    side_px = wishes.imgsz or trained.settings["imgsz"]
+    classes = class_numbers(wishes.classes, trained.names, "the model")
+    if tiling is None:
+        frames = saying_what_is_shrunk(frames, side_px, observe)
+        return predict(frames, detect, names=trained.names, side_px=side_px, batch=batch, classes=classes)
+    return predict_in_tiles(
+        frames,
+        detect,
+        tiling=tiling,
+        names=trained.names,
+        side_px=side_px,
+        max_detections=wishes.max_det,
+        agnostic=wishes.agnostic_nms,
+        observer=observe,
+        batch=batch,
+        classes=classes,
+    )

@@ -72,6 +72,23 @@ class PredictSettings(SettingsModel):
     imgsz: Whole | None = shared.imgsz()
     max_image_pixels: Whole = shared.max_image_pixels()
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
+    tiles: Whole | None = setting(
+        None,
+        "look at larger pictures in tiles of this size, joined without seams",
+        INPUT,
+        "result",
+        unit="px",
+        unset="a picture is made small enough for imgsz",
+        ge=32,
+    )
+    tile_overlap: Real = setting(
+        0.2,
+        "share of a tile that the next one shows too; objects smaller than it are never cut",
+        INPUT,
+        "result",
+        ge=0,
+        le=0.5,
+    )
 
     conf: Real = shared.conf(0.25)
     iou: Real = shared.iou(0.7)
