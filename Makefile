@@ -63,4 +63,6 @@ clean:  ## remove .venv and what the tools left
 
 .venv/.developer: .venv/.installed
 	$(PIP) --editable ".[dev]"
+	# Without what it asks for: the wheels of its video library, which is loaded only for videos, have codecs under the GPL.
+	$(PIP) --no-deps supervision
 	@touch $@

@@ -57,7 +57,8 @@ PREDICT = {
     "agnostic_nms": "False", "augment": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True",
     "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
-    "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
+    "save_json": "False", "save_csv": "False", "save_labelme": "False",
+    "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
 AUDIT = {

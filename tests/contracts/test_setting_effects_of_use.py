@@ -412,6 +412,14 @@ def predict_save_csv(find, runs, **_):
     assert len((runs / "predict/predictions.csv").read_text().splitlines()) > 1
 
 
+def predict_save_labelme(find, runs, video, **_):
+    find(save_labelme=True)
+    shapes = json.loads((runs / "predict/labelme/01.json").read_text())["shapes"]
+    assert {shape["label"] for shape in shapes} == {"light", "red"}
+    find(video, save_labelme=True)
+    assert len(list((runs / "predict2/labelme").glob("clip_*.jpg"))) == 7
+
+
 def predict_line_width(find, runs, **_):
     find(save=True, line_width=1)
     find(save=True, line_width=5)

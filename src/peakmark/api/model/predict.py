@@ -52,7 +52,8 @@ def find_objects(
         model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
     )
     results = _found(frames, detect, trained, wishes, observe, tiling, batch)
-    if not (wishes.save or wishes.save_txt or wishes.save_json or wishes.save_csv or wishes.save_crop):
+    kinds = (wishes.save, wishes.save_txt, wishes.save_json, wishes.save_csv, wishes.save_crop, wishes.save_labelme)
+    if not any(kinds):
         yield from results
         return
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
@@ -69,6 +70,7 @@ def find_objects(
         txt_conf=wishes.save_conf,
         json=wishes.save_json,
         csv=wishes.save_csv,
+        labelme=wishes.save_labelme,
     ) as saver:
         for result in results:
             saver.add(result)

@@ -116,6 +116,9 @@ class PredictSettings(SettingsModel):
     save_json: bool = setting(False, "write the detections as JSON", OUTPUT, "output")
     save_csv: bool = setting(False, "write the detections as CSV", OUTPUT, "output")
     save_crop: bool = setting(False, "write what is inside each box as a picture, by class", OUTPUT, "output")
+    save_labelme: bool = setting(
+        False, "write the detections as LabelMe files, to be corrected there and trained on", OUTPUT, "output"
+    )
     show_boxes: bool = setting(True, "draw the boxes into saved copies", OUTPUT, "output")
     show_labels: bool = setting(True, "draw class names at the boxes", OUTPUT, "output")
     show_conf: bool = setting(True, "draw the confidence behind the names", OUTPUT, "output")
