@@ -63,6 +63,7 @@ clean:  ## remove .venv and what the tools left
 
 .venv/.developer: .venv/.installed
 	$(PIP) --editable ".[dev]"
-	# Without what it asks for: the wheels of its video library, which is loaded only for videos, have codecs under the GPL.
-	$(PIP) --no-deps supervision
+	@# Without what they ask for: supervision's video library has codecs under the GPL, and trackers asks for
+	@# opencv-python, which breaks the headless one. The tests use neither.
+	$(PIP) --no-deps supervision trackers
 	@touch $@

@@ -21,6 +21,7 @@ from peakmark.settings.fields import (
     PromoteSettings,
     ResumeSettings,
     Settings,
+    TrackSettings,
     ValSettings,
 )
 
@@ -61,6 +62,10 @@ PREDICT = {
     "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
 }  # fmt: skip
+TRACK = {
+    **PREDICT, "conf": "0.1", "name": "track", "track_high_thresh": "0.25", "new_track_thresh": "0.25",
+    "track_buffer": "30", "match_thresh": "0.8",
+}  # fmt: skip
 AUDIT = {
     "data": NEEDED, "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
     "classes": "None", "single_cls": "False",
@@ -85,6 +90,7 @@ PROMOTE = {
         (Settings, TRAIN),
         (ValSettings, VAL),
         (PredictSettings, PREDICT),
+        (TrackSettings, TRACK),
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
         (PromoteSettings, PROMOTE),
@@ -115,6 +121,7 @@ def test_help_lists_the_commands(commands):
         ("resume", ResumeSettings),
         ("val", ValSettings),
         ("predict", PredictSettings),
+        ("track", TrackSettings),
         ("audit", AuditSettings),
         ("compare", CompareSettings),
         ("promote", PromoteSettings),

@@ -19,7 +19,6 @@ __all__ = ["app", "run"]
 
 _OTHER_TASK = "it detects boxes and does no other task"
 _LACKING = {
-    "track": "objects are found in each frame by itself; peakmark predict source=video.mp4 does that",
     "export": "it comes in a later version; until then the network is YOLO(file).model, a torch.nn.Module",
     "benchmark": "in Python, val().speed says the milliseconds of an image",
     "tune": "start a run for each setting, and hold them against each other with peakmark compare",
@@ -61,6 +60,7 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "val": _Word("training", "Validate a checkpoint: peakmark val model=best.pt data=data.yaml", True),
         "predict": _Word("training", "Find objects: peakmark predict model=best.pt source=images/", True),
+        "track": _Word("training", "Find objects and follow them: peakmark track model=best.pt source=video.mp4", True),
     },
     "Judge": {
         "audit": _Word(

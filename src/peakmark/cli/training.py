@@ -21,7 +21,7 @@ from peakmark.nouns.outcome import EXIT_CODES
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of, without_model
-from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, TrackSettings, ValSettings
 from peakmark.shown import as_shown
 
 if TYPE_CHECKING:
@@ -82,14 +82,31 @@ def predict(context: typer.Context) -> None:
     """Find objects: peakmark predict model=best.pt source=images/"""
     if help_wanted(context, PredictSettings, "peakmark predict model=best.pt source=images/ save=True", _SOURCE):
         return
+    _find(context.args, PredictSettings)
+
+
+def track(context: typer.Context) -> None:
+    """Find objects and follow them: peakmark track model=best.pt source=video.mp4"""
+    if help_wanted(context, TrackSettings, "peakmark track model=best.pt source=video.mp4 save=True", _SOURCE):
+        return
+    _find(context.args, TrackSettings)
+
+
+def _find(words: list[str], kind: type[PredictSettings]) -> None:
     with told_plainly():
-        pairs = read_pairs(context.args, flags_of(PredictSettings))
+        pairs = read_pairs(words, flags_of(kind))
         source = pairs.pop("source", None)
         missing = () if source else (f"source is missing; {_SOURCE}",)
-        model = peakmark.YOLO.from_settings(PredictSettings, pairs, mistakes=missing)
-        pairs = without_model(PredictSettings, pairs)
+        model = peakmark.YOLO.from_settings(kind, pairs, mistakes=missing)
+        pairs = without_model(kind, pairs)
+        tracks = kind is TrackSettings
         with ConsoleObserver(out()) as observer:
-            for result in model.predict(source, stream=True, observer=observer, **pairs):
+            found = (
+                model.track(source, stream=True, observer=observer, **pairs)
+                if tracks
+                else model.predict(source, stream=True, observer=observer, **pairs)
+            )
+            for result in found:
                 out().print(as_shown(_found_in_words(result)), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from peakmark.formula.terms import DEFAULT
 from peakmark.settings import shared_settings as shared
+from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
     REQUIRED,
@@ -53,6 +54,7 @@ __all__ = [
     "PromoteSettings",
     "ResumeSettings",
     "Settings",
+    "TrackSettings",
     "ValSettings",
 ]
 

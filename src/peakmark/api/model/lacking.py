@@ -18,8 +18,6 @@ _EXPORT = (
 )
 
 INSTEAD = {
-    "track": "nothing follows objects yet; a tracker such as supervision.ByteTrack takes each frame's boxes from"
-    " predict(source, stream=True)",
     "tune": "nothing searches settings; run train with each, and compare them with peakmark.compare",
     "benchmark": "nothing compares formats, since none is exported yet",
     "embed": "no features are given out; YOLO(...).model is the network, a torch.nn.Module",

@@ -16,13 +16,15 @@ from peakmark.deploy.saving import Shown, open_saver
 from peakmark.deploy.sources import open_source
 from peakmark.deploy.tiled.layout import Tiling
 from peakmark.deploy.tiled.looking import batch_with_tiles, predict_in_tiles, saying_what_is_shrunk
+from peakmark.deploy.tracking.following import Following
+from peakmark.deploy.tracking.tracker import TrackRules
 from peakmark.events import Notice, Observer
 from peakmark.geometry.views import views_for
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor, Thresholds
 from peakmark.record.folder import create_run_folder
 from peakmark.settings.chosen_classes import class_numbers
-from peakmark.settings.fields import PredictSettings
+from peakmark.settings.fields import PredictSettings, TrackSettings
 
 
 def find_objects(
@@ -34,8 +36,9 @@ def find_objects(
     predictor: ReadyPredictor,
     *,
     shared: bool,
+    following: Following | None = None,
 ) -> Iterator[Results]:
-    """Gives the results of a source one by one, and saves them where that is wished.
+    """Gives the results of a source one by one, with ids by `following`, and saves them where that is wished.
 
     `model`: the network with the weights that `trained` is known of; `shared`: others hold it and may change its
     weights. Raises DataError, and MachineError where anything is saved.
@@ -52,6 +55,8 @@ def find_objects(
         model, arithmetic, thresholds, chunk=batch, one_class_per_box=True, shared=shared, views=views
     )
     results = _found(frames, detect, trained, wishes, observe, tiling, batch)
+    if following is not None:
+        results = following.follow(results)
     kinds = (wishes.save, wishes.save_txt, wishes.save_json, wishes.save_csv, wishes.save_crop, wishes.save_labelme)
     if not any(kinds):
         yield from results
@@ -71,6 +76,7 @@ def find_objects(
         json=wishes.save_json,
         csv=wishes.save_csv,
         labelme=wishes.save_labelme,
+        tracked=following is not None,
     ) as saver:
         for result in results:
             saver.add(result)
@@ -105,3 +111,14 @@ def _found(
         batch=batch,
         classes=classes,
     )
+
+
+def following_for(wishes: TrackSettings, before: Following | None) -> Following:
+    """What gives objects their ids by these settings: what did before, if by the same. Raises MachineError."""
+    rules = TrackRules(
+        high=wishes.track_high_thresh,
+        new=wishes.new_track_thresh,
+        buffer=wishes.track_buffer,
+        match=wishes.match_thresh,
+    )
+    return before if before is not None and before.rules == rules else Following(rules)

@@ -16,13 +16,14 @@ from peakmark.api.asking import checked, read_data
 from peakmark.api.model.callbacks import Callback, Callbacks, Watch
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
-from peakmark.api.model.predict import find_objects
+from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, train_results
 from peakmark.api.model.validate import data_of, run_validation, say_what_is_guessed, trained_of
 from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
+from peakmark.deploy.tracking.following import Following
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
 from peakmark.machine.devices import settle
@@ -38,7 +39,7 @@ from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_model, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, Settings, TrackSettings, ValSettings
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file
 
@@ -70,6 +71,7 @@ class YOLO(WithoutTheRest):
         self._callbacks = Callbacks()
         self._tell = NoticesOnce()
         self._run: Path | None = None
+        self._following: Following | None = None
         if verbose:
             self.info()
 
@@ -277,20 +279,51 @@ class YOLO(WithoutTheRest):
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
+        results = self._find(PredictSettings, source, settings, observer)
+        return results if stream else ResultsList(results)
+
+    __call__ = predict
+
+    @overload
+    def track(self, source: object, *, stream: Literal[True], **settings: Any) -> Iterator[Results]: ...
+    @overload
+    def track(self, source: object, *, stream: Literal[False] = False, **settings: Any) -> ResultsList: ...
+    def track(
+        self, source: object, *, stream: bool = False, persist: bool = False, **settings: Any
+    ) -> ResultsList | Iterator[Results]:
+        """Finds objects as `predict` does and follows them from frame to frame: `boxes.id` are their numbers.
+
+        Several videos are each followed by themselves; pictures that are no video as frames of one. With `persist` this
+        source goes on where the last call ended, for a program that hands over one frame after the other. Raises as
+        `predict` does, and MachineError where scipy is missing.
+        """
+        results = self._find(TrackSettings, source, settings, settings.pop("observer", None), persist)
+        return results if stream else ResultsList(results)
+
+    def _find(
+        self,
+        kind: type[PredictSettings],
+        source: object,
+        settings: dict[str, Any],
+        observer: Observer | None,
+        persist: bool = False,
+    ) -> Iterator[Results]:
         observer = heeding_verbose(observer, settings, quiet=self._tell)
         trained = trained_of(self._source, "used for prediction")
-        given = with_file(PredictSettings, self._placed(settings))
-        parsed = parse(PredictSettings, {**given, "model": self._source.name})
+        given = with_file(kind, self._placed(settings))
+        parsed = parse(kind, {**given, "model": self._source.name})
         observe = observer or self._tell
         say_what_is_guessed(trained, observe)
         for note in parsed.notes:
             observe(Notice(note))
-        results = find_objects(
-            source, trained, parsed.settings, observe, self._network(), self._predictor, shared=self._model_is_shared
+        wishes = parsed.settings
+        if isinstance(wishes, TrackSettings):
+            self._following = following_for(wishes, self._following if persist else None)
+        following = self._following if isinstance(wishes, TrackSettings) else None
+        shared = self._model_is_shared
+        return find_objects(
+            source, trained, wishes, observe, self._network(), self._predictor, shared=shared, following=following
         )
-        return results if stream else ResultsList(results)
-
-    __call__ = predict
 
     def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, with the device that `to` chose where they name none."""

@@ -25,6 +25,7 @@ from peakmark.settings.fields import (
     PromoteSettings,
     ResumeSettings,
     Settings,
+    TrackSettings,
     ValSettings,
 )
 
@@ -32,6 +33,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "train": Settings,
     "val": ValSettings,
     "predict": PredictSettings,
+    "track": TrackSettings,
     "audit": AuditSettings,
     "promote": PromoteSettings,
     "gate": GateSettings,
