@@ -18,7 +18,7 @@ from peakmark.deploy.picture_files import PICTURE_SUFFIXES, write_picture
 from peakmark.deploy.results import Results
 from peakmark.deploy.tables import CsvTable, JsonTable
 from peakmark.deploy.video import VideoCopy
-from peakmark.errors import DataError
+from peakmark.errors import DataError, PeakmarkError
 from peakmark.events import Notice, Observer
 
 
@@ -90,6 +90,7 @@ class PredictionSaver:
         self._folder = folder
         self._writers = writers
         self._names = _Names(observer)
+        self._is_live = False
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +98,9 @@ class PredictionSaver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        whole = kind is None or issubclass(kind, GeneratorExit)
+        # A camera has no end of its own: however it is ended, what was saved is all that there is.
+        enough = (GeneratorExit, KeyboardInterrupt, PeakmarkError) if self._is_live else GeneratorExit
+        whole = kind is None or issubclass(kind, enough)
         # The stack runs all of them: one that fails must not keep the others from finishing.
         with ExitStack() as stack:
             for writer in self._writers:
@@ -105,7 +108,7 @@ class PredictionSaver:
 
     def add(self, result: Results) -> None:
         """Saves one result. Raises `MachineError`, and `DataError` where the source itself lies in the folder."""
-        path = result.origin.path
+        path, self._is_live = result.origin.path, result.origin.live
         if path is not None and path.resolve().is_relative_to(self._folder.resolve()):
             remedy = "Choose another project or name, or a copy could take the place of its source."
             raise DataError(f"{path} lies in {self._folder}, where the predictions are to be saved. {remedy}")

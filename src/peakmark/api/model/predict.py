@@ -64,23 +64,27 @@ def find_objects(
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
-    with open_saver(
-        folder.path,
-        observer=observe,
-        pictures=wishes.save,
-        line_width=wishes.line_width,
-        shown=Shown(wishes.show_boxes, wishes.show_labels, wishes.show_conf),
-        crops=wishes.save_crop,
-        txt=wishes.save_txt,
-        txt_conf=wishes.save_conf,
-        json=wishes.save_json,
-        csv=wishes.save_csv,
-        labelme=wishes.save_labelme,
-        tracked=following is not None,
-    ) as saver:
-        for result in results:
-            saver.add(result)
-            yield result
+    try:
+        with open_saver(
+            folder.path,
+            observer=observe,
+            pictures=wishes.save,
+            line_width=wishes.line_width,
+            shown=Shown(wishes.show_boxes, wishes.show_labels, wishes.show_conf),
+            crops=wishes.save_crop,
+            txt=wishes.save_txt,
+            txt_conf=wishes.save_conf,
+            json=wishes.save_json,
+            csv=wishes.save_csv,
+            labelme=wishes.save_labelme,
+            tracked=following is not None,
+        ) as saver:
+            for result in results:
+                saver.add(result)
+                yield result
+    except KeyboardInterrupt:
+        observe(Notice(f"Stopped. What was whole by then is in {folder.path}"))
+        raise
     observe(Notice(f"Written to {folder.path}"))
 
 

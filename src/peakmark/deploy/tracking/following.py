@@ -48,7 +48,7 @@ class Following:
         return replace(result, boxes=Boxes.from_detections(chosen, result.orig_shape, ids))
 
     def _is_another_video(self, origin: Origin) -> bool:
-        video = (origin.kind, origin.path) if origin.kind == "video" else ("image", None)
+        video = (origin.kind, origin.path or origin.name) if origin.kind == "video" else ("image", None)
         # The same file twice in a list is two videos.
         begins = origin.kind == "video" and origin.index <= self._last_index
         is_another = self._video is not None and (video != self._video or begins)
