@@ -64,6 +64,7 @@ def find_objects(
     folder, said = create_run_folder(Path(wishes.project), wishes.name, exist_ok=wishes.exist_ok)
     for note in said:
         observe(Notice(note))
+    is_live = False
     try:
         with open_saver(
             folder.path,
@@ -81,9 +82,12 @@ def find_objects(
         ) as saver:
             for result in results:
                 saver.add(result)
+                is_live = result.origin.live
                 yield result
-    except KeyboardInterrupt:
-        observe(Notice(f"Stopped. What was whole by then is in {folder.path}"))
+    except (KeyboardInterrupt, GeneratorExit) as ended:
+        # A program that has enough of a file knows what it does; a camera is always ended like this.
+        if is_live or isinstance(ended, KeyboardInterrupt):
+            observe(Notice(f"Stopped. What was whole by then is in {folder.path}"))
         raise
     observe(Notice(f"Written to {folder.path}"))
 
