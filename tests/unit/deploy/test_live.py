@@ -82,7 +82,7 @@ def no_wait_for_the_thread(monkeypatch):
 def test_whoever_is_slow_gets_the_newest_picture_and_hears_how_many_were_passed_over(no_wait_for_the_thread):
     camera, said = Camera(1000), list[Event]()
     frames = read_live(0, 1, said.append, open_capture=camera)
-    threading.Timer(0.02, lambda: camera.show(1)).start()
+    camera.permits.release(1)
     first = next(frames)
     assert (first.origin.index, first.origin.live, first.origin.count) == (0, True, None)
     camera.show(50)
