@@ -63,4 +63,7 @@ clean:  ## remove .venv and what the tools left
 
 .venv/.developer: .venv/.installed
 	$(PIP) --editable ".[dev]"
+	@# Without what they ask for: supervision's video library has codecs under the GPL, and trackers asks for
+	@# opencv-python, which breaks the headless one. The tests use neither.
+	$(PIP) --no-deps supervision trackers
 	@touch $@

@@ -22,6 +22,7 @@ from peakmark.settings.fields import (
     PromoteSettings,
     ResumeSettings,
     Settings,
+    TrackSettings,
     ValSettings,
 )
 
@@ -55,12 +56,17 @@ VAL = {
 }  # fmt: skip
 PREDICT = {
     "model": NEEDED, "imgsz": "None", "max_image_pixels": "200000000", "vid_stride": "1",
-    "conf": "0.25", "iou": "0.7", "max_det": "300",
+    "tiles": "None", "tile_overlap": "0.2", "conf": "0.25", "iou": "0.7", "max_det": "300",
     "agnostic_nms": "False", "augment": "False", "save_crop": "False", "show_boxes": "True", "show_labels": "True",
     "show_conf": "True",
     "classes": "None", "batch": "None", "device": "None", "save": "False", "save_txt": "False", "save_conf": "False",
-    "save_json": "False", "save_csv": "False", "line_width": "None", "project": "runs/detect", "name": "predict",
+    "save_json": "False", "save_csv": "False", "save_labelme": "False",
+    "line_width": "None", "project": "runs/detect", "name": "predict",
     "exist_ok": "False",
+}  # fmt: skip
+TRACK = {
+    **PREDICT, "conf": "0.1", "name": "track", "track_high_thresh": "0.25", "new_track_thresh": "0.25",
+    "track_buffer": "30", "match_thresh": "0.8",
 }  # fmt: skip
 AUDIT = {
     "data": NEEDED, "download": "False", "bad_labels": "refuse", "max_image_pixels": "200000000", "fix": "None",
@@ -93,6 +99,7 @@ CONVERT = {
         (Settings, TRAIN),
         (ValSettings, VAL),
         (PredictSettings, PREDICT),
+        (TrackSettings, TRACK),
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
         (PromoteSettings, PROMOTE),
@@ -124,6 +131,7 @@ def test_help_lists_the_commands(commands):
         ("resume", ResumeSettings),
         ("val", ValSettings),
         ("predict", PredictSettings),
+        ("track", TrackSettings),
         ("audit", AuditSettings),
         ("compare", CompareSettings),
         ("promote", PromoteSettings),

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from tests.contracts.test_setting_effects import data_on_a_server
 from tests.web_server import WebServer
 
@@ -24,7 +25,7 @@ from peakmark.errors import DataError, MachineError
 from peakmark.geometry.views import AUGMENTED
 from peakmark.model.predictor import Predictor
 from peakmark.settings.description import describe
-from peakmark.settings.fields import PredictSettings, ValSettings
+from peakmark.settings.fields import PredictSettings, TrackSettings, ValSettings
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +373,26 @@ def predict_vid_stride(find, video, **_):
     assert len(find(video, vid_stride=3)) == 3
 
 
+def predict_tiles(find, tmp_path, tiny_data, **_):
+    """A picture of four: in tiles of one's size what is found in each of them, and more than in one look at all."""
+    picture = cv2.imread(str(tiny_data.parent / "images/val/01.png"))
+    assert picture is not None
+    cv2.imwrite(str(tmp_path / "four.png"), np.tile(picture, (2, 2, 1)))
+    usual, tiled = find(tmp_path / "four.png", conf=0.3), find(tmp_path / "four.png", conf=0.3, tiles=64)
+    assert _count(tiled) > _count(usual)
+    assert torch.equal(find(tiles=64)[0].boxes.data, find()[0].boxes.data)  # one tile holds it
+    assert torch.equal(find(tmp_path / "four.png", tiles=128)[0].boxes.data, find(tmp_path / "four.png")[0].boxes.data)
+
+
+def predict_tile_overlap(find, tmp_path, monkeypatch, **_):
+    calls: list[Any] = []
+    monkeypatch.setattr(Predictor, "__call__", recorded(Predictor.__call__, calls))
+    cv2.imwrite(str(tmp_path / "long.png"), np.zeros((64, 180, 3), np.uint8))
+    for overlap in (0, 0.5):
+        find(tmp_path / "long.png", tiles=64, tile_overlap=overlap, batch=16)
+    assert [len(images) for _, images in calls] == [3, 1, 5, 1]
+
+
 def predict_device(find, **_):
     with pytest.raises(MachineError, match="device=cuda:7"):
         find(device="cuda:7")
@@ -400,6 +421,14 @@ def predict_save_json(find, runs, **_):
 def predict_save_csv(find, runs, **_):
     find(save_csv=True)
     assert len((runs / "predict/predictions.csv").read_text().splitlines()) > 1
+
+
+def predict_save_labelme(find, runs, video, **_):
+    find(save_labelme=True)
+    shapes = json.loads((runs / "predict/labelme/01.json").read_text())["shapes"]
+    assert {shape["label"] for shape in shapes} == {"light", "red"}
+    find(video, save_labelme=True)
+    assert len(list((runs / "predict2/labelme").glob("clip_*.jpg"))) == 7
 
 
 def predict_line_width(find, runs, **_):
@@ -448,3 +477,106 @@ def test_a_setting_of_predict_does_what_it_declares(parts, find, video, name):
 
 def test_every_setting_of_predict_has_an_entry():
     assert set(PREDICT_CHECKS) == set(describe(PredictSettings))
+
+
+# --- track ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moving(tmp_path):
+    """Eight frames of a red square that moves 2 px each, gone in the fifth and sixth."""
+    file = tmp_path / "moving.mp4"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), 5, (64, 64))
+    for frame in range(8):
+        image = np.full((64, 64, 3), 90, np.uint8)
+        if frame not in (4, 5):
+            image[20:44, 10 + 2 * frame : 34 + 2 * frame] = (40, 40, 220)
+        writer.write(image)
+    writer.release()
+    return file
+
+
+SURE = {"track_high_thresh": 0.15, "new_track_thresh": 0.15, "match_thresh": 0.95, "max_det": 1}
+"""What so small a model is sure of."""
+
+
+@pytest.fixture
+def tracked(trained, moving, runs) -> Callable[..., Any]:
+    def track(source: Any = moving, **settings: Any) -> Any:
+        return YOLO(trained[0].best).track(source, **{"project": runs, **SURE, **settings})
+
+    return track
+
+
+def _ids(results: Any) -> list[list[int]]:
+    return [[int(number) for number in result.boxes.id.tolist()] for result in results]
+
+
+def track_conf(tracked, **_):
+    assert all(len(result.boxes) == 0 for result in tracked(conf=0.999))
+
+
+def track_track_high_thresh(tracked, **_):
+    assert _ids(tracked(track_high_thresh=1)) == [[]] * 8
+    assert any(_ids(tracked()))
+
+
+def track_new_track_thresh(tracked, **_):
+    assert _ids(tracked(new_track_thresh=1)) == [[]] * 8
+
+
+def track_track_buffer(tracked, **_):
+    """The square is gone for two frames: it comes back as another object where that is too long."""
+    assert [ids for ids in _ids(tracked()) if ids] == [[1]] * 6
+    assert [ids for ids in _ids(tracked(track_buffer=1)) if ids] == [[1]] * 4 + [[2]]
+
+
+def track_match_thresh(tracked, **_):
+    """Nothing is matched but what lies exactly there with full confidence: each frame's objects are seen once."""
+    assert _ids(tracked(match_thresh=0))[1] == []
+    assert _ids(tracked())[1] != []
+
+
+def track_name(tracked, runs, **_):
+    tracked(save_csv=True)
+    head, *rows = (runs / "track/predictions.csv").read_text().splitlines()
+    assert head.endswith(",y2,track_id")
+    assert {row.split(",")[-1] for row in rows} == {"1"}
+
+
+TRACK_CHECKS = {
+    name.removeprefix("track_"): check for name, check in list(globals().items()) if name.startswith("track_")
+}
+
+
+@pytest.mark.parametrize("name", TRACK_CHECKS)
+def test_a_setting_of_track_does_what_it_declares(tracked, runs, name):
+    TRACK_CHECKS[name](tracked=tracked, runs=runs)
+
+
+def test_every_setting_that_track_has_of_its_own_has_an_entry():
+    """The others are those of predict, and go the same way."""
+    of_predict = describe(PredictSettings)
+    own = {name for name, setting in describe(TrackSettings).items() if setting != of_predict.get(name)}
+    assert set(TRACK_CHECKS) == own
+
+
+def test_a_tracked_video_is_saved_with_its_ids_and_again_the_same(tracked, runs):
+    for _ in range(2):
+        found = tracked(save=True, save_json=True, save_txt=True)
+    assert [ids for ids in _ids(found) if ids] == [[1]] * 6
+    pages = [(runs / name / "predictions.json").read_text() for name in ("track", "track2")]
+    assert pages[0] == pages[1]
+    frames = json.loads(pages[0])
+    assert [row["track_id"] for frame in frames for row in frame["detections"]] == [1] * 6
+    assert [len(frame["detections"]) for frame in frames] == [1, 1, 1, 1, 0, 0, 1, 1]
+    assert (runs / "track/labels/moving_1.txt").read_text().endswith(" 1\n")
+    assert (runs / "track/moving.mp4").is_file()
+
+
+def test_persist_goes_on_frame_by_frame(trained, moving):
+    capture, model, ids = cv2.VideoCapture(str(moving)), YOLO(trained[0].best), []
+    while (read := capture.read())[0]:
+        ids += _ids(model.track(read[1], stream=True, persist=True, **SURE))
+    assert [each for each in ids if each] == [[1]] * 6
+    assert next(iter(_ids(model.track(source=str(moving), stream=True, **SURE)))) == [1]  # a new video begins anew

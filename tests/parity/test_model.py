@@ -16,10 +16,11 @@ from pycocotools.cocoeval import COCOeval
 
 from peakmark import YOLO
 from peakmark.machine.devices import settle
+from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector, build_detector, decode
 from peakmark.model.foreign.names import foreign_names
 from peakmark.model.foreign.reading import read_foreign_model
-from peakmark.model.predictor import Predictor, Thresholds
+from peakmark.model.predictor import Predictor
 from peakmark.model.scales import SCALES
 from peakmark.nouns.images import Detections
 from peakmark.run.weights import find_model

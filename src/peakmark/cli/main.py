@@ -19,7 +19,6 @@ __all__ = ["app", "run"]
 
 _OTHER_TASK = "it detects boxes and does no other task"
 _LACKING = {
-    "track": "objects are found in each frame by itself; peakmark predict source=video.mp4 does that",
     "tune": "start a run for each setting, and hold them against each other with peakmark compare",
     "detect": "write what it should do, e.g. peakmark train or peakmark predict",
     **dict.fromkeys(("segment", "classify", "pose", "obb", "semantic"), _OTHER_TASK),
@@ -61,6 +60,7 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "val": _Word("training", "Validate a checkpoint: peakmark val model=best.pt data=data.yaml", True),
         "predict": _Word("training", "Find objects: peakmark predict model=best.pt source=images/", True),
+        "track": _Word("training", "Find objects and follow them: peakmark track model=best.pt source=video.mp4", True),
     },
     "Judge": {
         "audit": _Word(

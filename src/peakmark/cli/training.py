@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 import peakmark
 from peakmark.cli.answering import help_wanted, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
+from peakmark.cli.progress import shown_results
 from peakmark.cli.show import show_evaluation
 from peakmark.errors import SettingsError
 from peakmark.events import Event, RunEnded
@@ -21,11 +22,7 @@ from peakmark.nouns.outcome import EXIT_CODES
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of, without_model
-from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, ValSettings
-from peakmark.shown import as_shown
-
-if TYPE_CHECKING:
-    from peakmark.deploy.results import Results  # loading it would load torch, also for a help
+from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, TrackSettings, ValSettings
 
 
 def train(context: typer.Context) -> None:
@@ -82,26 +79,38 @@ def predict(context: typer.Context) -> None:
     """Find objects: peakmark predict model=best.pt source=images/"""
     if help_wanted(context, PredictSettings, "peakmark predict model=best.pt source=images/ save=True", _SOURCE):
         return
+    _find(context.args, PredictSettings)
+
+
+def track(context: typer.Context) -> None:
+    """Find objects and follow them: peakmark track model=best.pt source=video.mp4"""
+    if help_wanted(context, TrackSettings, "peakmark track model=best.pt source=video.mp4 save=True", _SOURCE):
+        return
+    _find(context.args, TrackSettings)
+
+
+def _find(words: list[str], kind: type[PredictSettings]) -> None:
     with told_plainly():
-        pairs = read_pairs(context.args, flags_of(PredictSettings))
+        pairs = read_pairs(words, flags_of(kind))
         source = pairs.pop("source", None)
-        missing = () if source else (f"source is missing; {_SOURCE}",)
-        model = peakmark.YOLO.from_settings(PredictSettings, pairs, mistakes=missing)
-        pairs = without_model(PredictSettings, pairs)
-        with ConsoleObserver(out()) as observer:
-            for result in model.predict(source, stream=True, observer=observer, **pairs):
-                out().print(as_shown(_found_in_words(result)), highlight=False, markup=False, soft_wrap=True)
+        missing = () if source else ("source is missing; " + _SOURCE.replace("\n", " "),)
+        model = peakmark.YOLO.from_settings(kind, pairs, mistakes=missing)
+        pairs = without_model(kind, pairs)
+        console = out()
+        with ConsoleObserver(console) as observer, shown_results(console) as shown:
+            found = (
+                model.track(source, stream=True, observer=observer, **pairs)
+                if kind is TrackSettings
+                else model.predict(source, stream=True, observer=observer, **pairs)
+            )
+            for result in found:
+                shown.show(result)
 
 
-def _found_in_words(result: Results) -> str:
-    """A line that can be told from those of other frames, with what the picture took."""
-    took_ms = sum(result.speed.values())
-    frame = f", frame {result.origin.index + 1}" if result.origin.kind == "video" else ""
-    of = f" of {result.origin.count}" if frame and result.origin.count else ""
-    return f"{result.path}{frame}{of}: {result.verbose()}, {took_ms:.1f} ms"
-
-
-_SOURCE = "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', or a .txt list of images."
+_SOURCE = (
+    "source=... is an image, a video, a folder, a glob such as 'images/*.jpg', a .txt list of images,\n"
+    "the number of a camera, or the address of a stream (rtsp://...)."
+)
 
 
 _RESUME = """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peakmark.nouns.images import Detections
+from peakmark.nouns.images import Detections, IntArray
 
 _ROWS_SHOWN = 8
 """Of a table that is printed."""
@@ -20,26 +20,33 @@ class Boxes:
     Indexing and iterating give `Boxes` again, so `box.xyxy[0]` and `int(box.cls)` work for one box.
     """
 
-    id = None
-    """Numbers of followed objects: none, since nothing is followed from frame to frame."""
-    is_track = False
-
     def __init__(self, data: torch.Tensor | np.ndarray[Any, Any], orig_shape: tuple[int, int]) -> None:
         self.data: Any = data
-        """(D, 6): left, top, right, bottom in px, confidence, class"""
+        """(D, 6): left, top, right, bottom in px, confidence, class; of tracked objects (D, 7), id before confidence"""
         self.orig_shape = orig_shape
         """height, width in px"""
 
     @classmethod
-    def from_detections(cls, detections: Detections, orig_shape: tuple[int, int]) -> Boxes:
-        """Takes detections in px of the original picture."""
-        columns = (detections.boxes_xyxy_px, detections.scores[:, None], detections.classes[:, None])
+    def from_detections(cls, detections: Detections, orig_shape: tuple[int, int], ids: IntArray | None = None) -> Boxes:
+        """Takes detections in px of the original picture, and the ids of tracked objects."""
+        number = () if ids is None else (ids[:, None],)
+        columns = (detections.boxes_xyxy_px, *number, detections.scores[:, None], detections.classes[:, None])
         return cls(torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float32)), orig_shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(D, 6)"""
+        """(D, 6), or (D, 7) with ids"""
         return tuple(self.data.shape)
+
+    @property
+    def is_track(self) -> bool:
+        """Whether objects were followed from frame to frame."""
+        return bool(self.data.shape[-1] == 7)
+
+    @property
+    def id(self) -> Any:
+        """(D,) numbers of followed objects, as floats; None where nothing was followed."""
+        return self.data[:, 4] if self.is_track else None
 
     @property
     def xyxy(self) -> Any:
@@ -66,12 +73,12 @@ class Boxes:
     @property
     def conf(self) -> Any:
         """(D,) 0 to 1"""
-        return self.data[:, 4]
+        return self.data[:, -2]
 
     @property
     def cls(self) -> Any:
         """(D,) class numbers, as floats"""
-        return self.data[:, 5]
+        return self.data[:, -1]
 
     def _size_px(self) -> Any:
         height, width = self.orig_shape
@@ -107,7 +114,9 @@ class Boxes:
 
     def __repr__(self) -> str:
         rows = [
-            f"  class {int(row[5])}, {row[4]:.3f}, " + ", ".join(f"{x:.1f}" for x in row[:4])
+            f"  class {int(row[-1])}, {row[-2]:.3f}, "
+            + ", ".join(f"{x:.1f}" for x in row[:4])
+            + (f", id {int(row[4])}" if self.is_track else "")
             for row in self.data[:_ROWS_SHOWN].tolist()
         ]
         more = [f"  and {len(self) - _ROWS_SHOWN} more"] if len(self) > _ROWS_SHOWN else []
@@ -116,10 +125,16 @@ class Boxes:
 
 
 def label_lines(boxes: Boxes, with_confidence: bool = False) -> str:
-    """A line `class cx cy w h` for each box, in 0..1 of the picture, and behind it, if wished, the confidence."""
+    """A line `class cx cy w h` for each box, in 0..1 of the picture.
+
+    Behind it stand, if wished, the confidence, and last the id of a tracked object, as the field has it.
+    """
     found = boxes.numpy()
     columns = [found.xywhn, found.conf[:, None]] if with_confidence else [found.xywhn]
+    ids = [f" {number:.0f}" for number in found.id] if found.is_track else [""] * len(found)
     return "".join(
-        " ".join([str(number), *(f"{value:.6g}" for value in row)]) + "\n"
-        for number, row in zip(found.cls.astype(int).tolist(), np.concatenate(columns, axis=1).tolist(), strict=True)
+        " ".join([str(number), *(f"{value:.6g}" for value in row)]) + tracked + "\n"
+        for number, row, tracked in zip(
+            found.cls.astype(int).tolist(), np.concatenate(columns, axis=1).tolist(), ids, strict=True
+        )
     )

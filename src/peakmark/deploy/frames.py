@@ -28,6 +28,9 @@ class Origin:
     fps: float | None = None
     """For a video: how many of the frames that are handed on make a second (the stride is taken into account)."""
 
+    live: bool = False
+    """Of a camera or a network stream, which has no end of its own."""
+
     @property
     def text(self) -> str:
         """For a person: the file or name, with the number of the frame where it is a video."""

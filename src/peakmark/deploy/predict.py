@@ -157,7 +157,7 @@ def _results(
     found = detect(images_BCHW)
     detected_at = time.perf_counter()
     boxes = [
-        _boxes_of_original(_keep_classes(detections, kept_classes), each.letterbox)
+        _boxes_of_original(keep_classes(detections, kept_classes), each.letterbox)
         for detections, each in zip(found, group, strict=True)
     ]
     ended_at = time.perf_counter()
@@ -167,11 +167,12 @@ def _results(
         each = group.pop()
         speed_ms = {"preprocess": each.ms, "inference": inference, "postprocess": postprocess}
         origin = each.frame.origin
-        results[each.number] = Results(_to_bgr(each.frame.image), boxes.pop(), names, origin, speed_ms)
+        results[each.number] = Results(to_bgr(each.frame.image), boxes.pop(), names, origin, speed_ms)
     return results
 
 
-def _keep_classes(detections: Detections, kept_classes: IntArray | None) -> Detections:
+def keep_classes(detections: Detections, kept_classes: IntArray | None) -> Detections:
+    """The detections of these classes; None: all."""
     if kept_classes is None:
         return detections
     kept = np.isin(detections.classes, kept_classes)
@@ -184,5 +185,6 @@ def _boxes_of_original(detections: Detections, letterbox: Letterbox) -> Boxes:
     return Boxes.from_detections(original, (letterbox.height_px, letterbox.width_px))
 
 
-def _to_bgr(image: ImageArray) -> ImageArray:
+def to_bgr(image: ImageArray) -> ImageArray:
+    """A copy as OpenCV users expect it."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)

@@ -7,14 +7,15 @@ models or how a whole source is saved.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -23,10 +24,11 @@ import numpy as np
 from PIL import Image, ImageShow
 
 from peakmark.deploy.boxes import Boxes, label_lines
+from peakmark.deploy.exchange import coco_rows, data_frame, image_id_of, labelme_text, supervision_detections
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.picture_files import encoded, write_crops, write_picture
 from peakmark.drawing.boxes import draw_boxes
-from peakmark.errors import DataError, MachineError
+from peakmark.errors import DataError
 from peakmark.files import durable
 from peakmark.machine import notebook
 from peakmark.markup import data_url, render
@@ -156,13 +158,15 @@ class Results:
             wanted = f"{self.orig_shape[0]} x {self.orig_shape[1]} x 3"
             raise DataError(f"plot(img=...): an array of shape {ground.shape} can't stand for a picture of {wanted}.")
         # Lowest confidence first: what is drawn last lies on top.
-        drawn = self.boxes.numpy().data[::-1] if boxes else np.zeros((0, 6), np.float32)
+        order = np.arange(len(self.boxes) if boxes else 0)[::-1]
+        drawn = self.boxes.numpy()[order]
         annotated = draw_boxes(
             np.asarray(cv2.cvtColor(ground, cv2.COLOR_BGR2RGB), dtype=np.uint8),
-            drawn[:, :4],
-            drawn[:, 5].astype(np.int64),
+            drawn.xyxy,
+            drawn.cls.astype(np.int64),
             [self.names[number] if labels else "" for number in sorted(self.names)],
-            scores=drawn[:, 4] if labels and conf else None,
+            scores=drawn.conf if labels and conf else None,
+            ids=drawn.id.astype(np.int64) if labels and drawn.is_track else None,
             line_width_px=line_width,
         )
         if pil:
@@ -183,14 +187,15 @@ class Results:
     def show(self) -> None:
         """Shows the picture with its boxes: in the cell of a notebook, else in the program that shows pictures here.
 
-        Raises `MachineError` where there is no such program, or no screen.
+        Where there is no screen, or no such program, it is written as `save` does, and a warning says where it is.
         """
         if notebook.in_notebook():
             notebook.show(self)
             return
         has_screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         if not has_screen or not ImageShow.show(self.plot(pil=True), title=self.origin.text):
-            raise MachineError("There is no screen here to show a picture on: write it to a file with save().")
+            text = f"There is no screen here to show a picture on; it is written to {Path(self.save()).resolve()}."
+            warnings.warn(text, stacklevel=2)
 
     def save_crop(self, save_dir: str | Path, file_name: str | Path | None = None) -> list[str]:
         """Writes what is inside each box to save_dir/CLASS/NAME.jpg, NAME2.jpg ... and gives the files, box by box.
@@ -204,16 +209,23 @@ class Results:
         return [str(file) for file in files]
 
     def summary(self, normalize: bool = False, decimals: int = _DECIMALS) -> list[dict[str, Any]]:
-        """Gives a plain dictionary for each box; `normalize` gives coordinates in 0..1 instead of px."""
+        """Gives a plain dictionary for each box, with `track_id` where objects were tracked.
+
+        `normalize` gives coordinates in 0..1 instead of px.
+        """
         coordinates = (self.boxes.xyxyn if normalize else self.boxes.xyxy).tolist()
+        ids = [{"track_id": int(number)} for number in self.boxes.id.tolist()] if self.boxes.is_track else repeat({})
         return [
             {
                 "name": self.names[int(number)],
                 "class": int(number),
                 "confidence": round(score, decimals),
                 "box": {key: round(x, decimals) for key, x in zip(("x1", "y1", "x2", "y2"), box, strict=True)},
+                **tracked,
             }
-            for box, score, number in zip(coordinates, self.boxes.conf.tolist(), self.boxes.cls.tolist(), strict=True)
+            for box, score, number, tracked in zip(
+                coordinates, self.boxes.conf.tolist(), self.boxes.cls.tolist(), ids, strict=False
+            )
         ]
 
     def to_json(self, normalize: bool = False, decimals: int = _DECIMALS) -> str:
@@ -223,29 +235,60 @@ class Results:
     tojson = to_json
     """Its older name."""
 
-    def to_df(self, normalize: bool = False, decimals: int = _DECIMALS) -> Any:
-        """Gives `summary` as a pandas.DataFrame: name, class, confidence, x1, y1, x2, y2; a row a box.
+    def to_df(
+        self, normalize: bool = False, decimals: int = _DECIMALS, library: Literal["pandas", "polars"] = "pandas"
+    ) -> Any:
+        """Gives `summary` as a DataFrame: name, class, confidence, x1, y1, x2, y2 (and track_id); a row a box.
 
-        Raises `MachineError` where pandas, which Peakmark itself doesn't need, is not installed.
+        Raises `MachineError` where the library, which Peakmark itself doesn't need, is not installed.
         """
-        try:
-            pandas = importlib.import_module("pandas")
-        except ImportError as error:
-            raise MachineError("to_df() needs pandas: pip install pandas; or take summary() or to_csv().") from error
-        rows = [
-            (found["name"], found["class"], found["confidence"], *found["box"].values())
-            for found in self.summary(normalize, decimals)
-        ]
-        return pandas.DataFrame(rows, columns=_COLUMNS)
+        columns, rows = self._table(normalize, decimals)
+        return data_frame(columns, rows, library)
 
     def to_csv(self, normalize: bool = False, decimals: int = _DECIMALS) -> str:
         """Gives `summary` as a table with a header; one line a box."""
         text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        for found in self.summary(normalize, decimals):
-            rows.writerow([as_cell(found["name"]), found["class"], found["confidence"], *found["box"].values()])
+        lines = csv.writer(text, lineterminator="\n")
+        columns, rows = self._table(normalize, decimals)
+        lines.writerow(columns)
+        lines.writerows([as_cell(name), *others] for name, *others in rows)
         return text.getvalue()
+
+    def _table(self, normalize: bool, decimals: int) -> tuple[list[str], list[list[Any]]]:
+        columns = [*_COLUMNS, "track_id"] if self.boxes.is_track else _COLUMNS
+        rows = [
+            [found["name"], found["class"], found["confidence"], *found["box"].values(), found.get("track_id")]
+            for found in self.summary(normalize, decimals)
+        ]
+        return columns, [row[: len(columns)] for row in rows]
+
+    def to_coco(self, image_id: int | str | None = None) -> list[dict[str, Any]]:
+        """Gives COCO results, as its `loadRes` reads them: image_id, category_id, bbox (x, y, width, height), score.
+
+        `image_id` is the file's name without its ending by default, as a number where it is one; `category_id` is the
+        class number.
+        """
+        return coco_rows(self.boxes, image_id_of(self.origin.name) if image_id is None else image_id)
+
+    def to_supervision(self) -> Any:
+        """Gives a `supervision.Detections`, with class names and, where objects were tracked, their ids.
+
+        Raises `MachineError` where supervision, which Peakmark itself doesn't need, is not installed.
+        """
+        return supervision_detections(self.boxes, self.names)
+
+    def save_labelme(self, json_file: str | Path) -> str:
+        """Writes the boxes as LabelMe reads them, to be corrected there, and gives the file's name.
+
+        LabelMe looks for the picture by its path from the file. Pixels that came without a file are written beside it.
+        """
+        target = Path(json_file)
+        picture = self.origin.path if self.origin.kind == "image" else None
+        if picture is None:
+            picture = target.with_suffix(".jpg")
+            write_picture(picture, self.orig_img)
+        durable.write_text(target, labelme_text(self.boxes, self.names, target, picture))
+        return str(target)
 
     def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
         """Writes a label file (`class cx cy w h`, in 0..1, with `save_conf` the confidence behind) and gives its name.

@@ -1,8 +1,8 @@
 """Under which names are the results of a whole source saved, as they come, with bounded memory?
 
-FOLDER/NAME.jpg or NAME.mp4, FOLDER/labels/NAME.txt (NAME_N.txt for frame N of a video, from 1), FOLDER/predictions.json
-and FOLDER/predictions.csv. A final name appears when its content is whole. Must not know models or how sources are
-opened.
+FOLDER/NAME.jpg or NAME.mp4, FOLDER/labels/NAME.txt (NAME_N.txt for frame N of a video, from 1), FOLDER/labelme,
+FOLDER/predictions.json and FOLDER/predictions.csv. A final name appears when its content is whole. Must not know models
+or how sources are opened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from peakmark.deploy.picture_files import PICTURE_SUFFIXES, write_picture
 from peakmark.deploy.results import Results
 from peakmark.deploy.tables import CsvTable, JsonTable
 from peakmark.deploy.video import VideoCopy
-from peakmark.errors import DataError
+from peakmark.errors import DataError, PeakmarkError
 from peakmark.events import Notice, Observer
 
 
@@ -46,10 +46,13 @@ def open_saver(
     txt_conf: bool = False,
     json: bool = False,
     csv: bool = False,
+    labelme: bool = False,
+    tracked: bool = False,
 ) -> PredictionSaver:
     """Gives a saver of annotated copies, `crops`, label files and tables into `folder`.
 
-    `shown`: what is drawn into the copies; `crops`: what is in each box; `txt_conf`: label files with confidence.
+    `shown`: what is drawn into the copies; `crops`: what is in each box; `txt_conf`: label files with confidence;
+    `tracked`: whether results have the ids of tracked objects, for which the table then has a column.
     `observer` is told where two sources of one name had to be told apart. Raises `MachineError`.
     """
     writers: list[Writer] = []
@@ -62,7 +65,9 @@ def open_saver(
     if json:
         writers.append(JsonTable(folder / "predictions.json"))
     if csv:
-        writers.append(CsvTable(folder / "predictions.csv"))
+        writers.append(CsvTable(folder / "predictions.csv", tracked))
+    if labelme:
+        writers.append(LabelMeFiles(folder / "labelme"))
     return PredictionSaver(folder, writers, observer)
 
 
@@ -85,6 +90,7 @@ class PredictionSaver:
         self._folder = folder
         self._writers = writers
         self._names = _Names(observer)
+        self._is_live = False
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +98,9 @@ class PredictionSaver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        whole = kind is None or issubclass(kind, GeneratorExit)
+        # A camera has no end of its own: however it is ended, what was saved is all that there is.
+        enough = (GeneratorExit, KeyboardInterrupt, PeakmarkError) if self._is_live else GeneratorExit
+        whole = kind is None or issubclass(kind, enough)
         # The stack runs all of them: one that fails must not keep the others from finishing.
         with ExitStack() as stack:
             for writer in self._writers:
@@ -100,7 +108,7 @@ class PredictionSaver:
 
     def add(self, result: Results) -> None:
         """Saves one result. Raises `MachineError`, and `DataError` where the source itself lies in the folder."""
-        path = result.origin.path
+        path, self._is_live = result.origin.path, result.origin.live
         if path is not None and path.resolve().is_relative_to(self._folder.resolve()):
             remedy = "Choose another project or name, or a copy could take the place of its source."
             raise DataError(f"{path} lies in {self._folder}, where the predictions are to be saved. {remedy}")
@@ -177,6 +185,23 @@ class LabelFiles:
     def add(self, result: Results, name: SavedName) -> None:
         """Writes the label file."""
         result.save_txt(self._folder / f"{name.picture}.txt", save_conf=self._with_confidence)
+
+    def finish(self) -> None:
+        """Nothing is open: each file is whole."""
+
+    def discard(self) -> None:
+        """Nothing is open: each file is whole."""
+
+
+class LabelMeFiles:
+    """A LabelMe file for each picture, and for each frame, which then lies beside it as a picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, result: Results, name: SavedName) -> None:
+        """Writes the file."""
+        result.save_labelme(self._folder / f"{name.picture}.json")
 
     def finish(self) -> None:
         """Nothing is open: each file is whole."""

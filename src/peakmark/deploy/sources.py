@@ -9,11 +9,12 @@ time. Must not know models.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ from peakmark.data.images import IMAGE_SUFFIXES, UnreadableImageError, decode_wi
 from peakmark.data.source.listing import is_companion, list_lines
 from peakmark.deploy.arrays import array_to_rgb, pil_to_rgb
 from peakmark.deploy.frames import Frame, Origin
+from peakmark.deploy.live import LIVE_SCHEMES, is_live, read_live, shown_address
 from peakmark.deploy.video import VIDEO_SUFFIXES, UnreadableVideoError, read_video
 from peakmark.errors import DataError
 from peakmark.events import Notice, Observer
@@ -31,8 +33,8 @@ from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
 
 _OTHERS_SHOWN = 5
 _ACCEPTED = (
-    "Give an image or video file, a folder, a glob, a .txt list of files, a NumPy array (BGR, uint8), "
-    "a PIL image, or a list of these"
+    "Give an image or video file, a folder, a glob, a .txt list of files, a camera's number, the address of a stream,"
+    " a NumPy array (BGR, uint8), a PIL image, or a list of these"
 )
 
 
@@ -49,7 +51,13 @@ class _Pixels:
     pixels: Any
 
 
-_Item = _File | _Pixels
+@dataclass(frozen=True, slots=True)
+class _Live:
+    address: int | str
+    """The number of a camera, or a URL."""
+
+
+_Item = _File | _Pixels | _Live
 
 
 def open_source(
@@ -90,6 +98,8 @@ def _frames(
     if isinstance(item, _Pixels):
         name = f"image{index}.jpg"
         yield Frame(item.to_rgb(item.pixels, name), Origin(name, None, index, count))
+    elif isinstance(item, _Live):
+        yield from read_live(item.address, vid_stride, observer)
     elif item.path.suffix.lower() in VIDEO_SUFFIXES:
         yield from read_video(item.path, vid_stride, observer)
     else:
@@ -111,6 +121,8 @@ def _resolve(source: object, observer: Observer) -> list[_Item]:
         if not source:
             raise DataError(f"The list of sources is empty. {_ACCEPTED}.")
         return [item for part in source for item in _resolve(part, observer)]
+    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
+        return [_Live(source)]
     if isinstance(source, np.ndarray):
         return [_Pixels(array_to_rgb, source)]
     if isinstance(source, Image.Image):
@@ -118,7 +130,9 @@ def _resolve(source: object, observer: Observer) -> list[_Item]:
     raise DataError(f"Can't predict on {source!r:.80}, a {type(source).__name__}. {_ACCEPTED}.{_how_to_turn(source)}")
 
 
-def _resolve_path(text: str, observer: Observer) -> list[_File]:
+def _resolve_path(text: str, observer: Observer) -> Sequence[_Item]:
+    if "://" in text and is_live(text):
+        return [_stream(text)]
     path = given_path(text, "source")
     if is_special(path):
         raise DataError(f"source {text!r}: {NO_FILE_WORDS}.")
@@ -128,10 +142,22 @@ def _resolve_path(text: str, observer: Observer) -> list[_File]:
         return _listed(path) if path.suffix.lower() == ".txt" else [_File(path, named=True)]
     if glob.has_magic(text):
         return _found_by_glob(str(path))
-    if "://" in text or text.isdigit():
-        raise DataError(f"source {text!r}: addresses and cameras are not opened. {_ACCEPTED}.")
+    if is_live(text):  # a camera; a file of that name comes before it
+        return [_stream(text)]
+    if "://" in text:
+        raise DataError(f"source {text!r}: streams are opened by {', '.join(LIVE_SCHEMES)}. {_ACCEPTED}.")
     place = "" if path.is_absolute() else f" in {Path.cwd()}"
     raise DataError(f"source {text!r}: there is no such file or folder{place}. Check the path.")
+
+
+def _stream(text: str) -> _Live:
+    if text.isdecimal():
+        return _Live(int(text))
+    suffix = Path(urlsplit(text).path).suffix.lower()
+    if suffix in IMAGE_SUFFIXES | (VIDEO_SUFFIXES - {".ts"}) and text.lower().startswith("http"):
+        # Read as a stream, a video would be looked at only where the detector keeps up with the network.
+        raise DataError(f"source {shown_address(text)!r}: this is a file; fetch it first, then give its path.")
+    return _Live(text)
 
 
 def _found_in_folder(folder: Path, observer: Observer) -> list[_File]:

@@ -56,14 +56,17 @@ class JsonTable:
 class CsvTable:
     """A table with a header and a line for each box; pictures without boxes have none."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, tracked: bool = False) -> None:
+        """`tracked`: whether there is a last column, the id of the tracked object."""
         self._text = _StagedText(target)
-        self._text.write(_csv_line(_CSV_COLUMNS))
+        self._tracked = tracked
+        self._text.write(_csv_line((*_CSV_COLUMNS, "track_id") if tracked else _CSV_COLUMNS))
 
     def add(self, result: Results, name: SavedName) -> None:
         """Appends a line for each box of the picture; the frame number stays empty for what is no video."""
         for found in result.summary():
             box = found["box"].values()
+            tracked = (found.get("track_id"),) if self._tracked else ()
             row = (
                 as_cell(result.path),
                 _frame_number(result),
@@ -71,6 +74,7 @@ class CsvTable:
                 found["class"],
                 found["confidence"],
                 *box,
+                *tracked,
             )
             self._text.write(_csv_line(row))
 

@@ -33,12 +33,14 @@ def draw_boxes(
     names: Sequence[str],
     *,
     scores: NDArray[np.floating[Any]] | None = None,
+    ids: NDArray[np.integer[Any]] | None = None,
     line_width_px: int | None = None,
 ) -> Image:
     """Gives a copy of `image` with the boxes (N, 4) of `classes` (N,) and their names, and scores where there are any.
 
-    Boxes are clipped to the image; those that lie outside of it or have a value that isn't finite are left out. High
-    scores lie on top. Lines and letters follow the image's size unless `line_width_px` sets them.
+    `ids` (N,), where there are any, stand before the names. Boxes are clipped to the image; those that lie outside of
+    it or have a value that isn't finite are left out. High scores lie on top. Lines and letters follow the image's size
+    unless `line_width_px` sets them.
     """
     picture = np.ascontiguousarray(image).copy()
     width = line_width_px if line_width_px is not None else max(1, round(max(picture.shape[:2]) / 320))
@@ -51,6 +53,7 @@ def draw_boxes(
     for i in drawn:
         name = names[classes[i]] if 0 <= classes[i] < len(names) else str(classes[i])
         text = name if scores is None else f"{name} {scores[i]:.2f}"
+        text = text if ids is None else f"{ids[i]} {text}"
         if text:
             _draw_name(picture, boxes_xyxy_px[i], text, class_colour(int(classes[i])), width)
     return picture

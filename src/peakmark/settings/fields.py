@@ -13,6 +13,7 @@ from peakmark.settings.commands.benchmark import BenchmarkSettings
 from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.export import ExportSettings
+from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
     REQUIRED,
@@ -61,6 +62,7 @@ __all__ = [
     "PromoteSettings",
     "ResumeSettings",
     "Settings",
+    "TrackSettings",
     "ValSettings",
 ]
 

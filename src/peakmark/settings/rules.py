@@ -25,6 +25,7 @@ from peakmark.settings.fields import (
     PromoteSettings,
     ResumeSettings,
     Settings,
+    TrackSettings,
     ValSettings,
 )
 from peakmark.settings.recipe import mosaic_is_open
@@ -72,6 +73,13 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             yield from _whole_cells(settings.imgsz)
             if settings.save_conf and not settings.save_txt:
                 yield Note("save_conf=True has no effect without save_txt=True: it adds to the label files.")
+            if settings.tiles is None:
+                yield from _no_effect({"tile_overlap"} & given, "tiles isn't given: no picture is cut")
+            if isinstance(settings, TrackSettings) and settings.conf >= settings.track_high_thresh:
+                yield Note(
+                    f"conf={settings.conf:g} is not below track_high_thresh={settings.track_high_thresh:g}: no weak"
+                    " detections are left to keep an id by."
+                )
         case ResumeSettings():
             if settings.watch == 0:
                 yield from _no_effect({"on_break"} & given, "watch=0: no epoch is looked at")

@@ -150,7 +150,7 @@ def test_a_command_may_be_written_as_the_field_writes_it(facade, capsys):
 
 
 @pytest.mark.parametrize(
-    ("word", "says"), [("track", "found in each frame"), ("export", "later version"), ("segment", "boxes")]
+    ("word", "says"), [("benchmark", "milliseconds"), ("export", "later version"), ("segment", "boxes")]
 )
 def test_a_command_that_is_lacking_is_named_as_lacking(word, says, capsys):
     code, _, err = _run(capsys, word, "model=best.pt")

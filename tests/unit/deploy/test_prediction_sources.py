@@ -293,10 +293,12 @@ def test_missing_sources_are_refused_at_once(tmp_path, monkeypatch):
 def test_sources_of_the_wrong_kind_are_refused_with_what_would_do(tmp_path):
     import torch
 
-    for source in (None, 3, 1.5, {"a": 1}, b"bytes"):
+    for source in (None, -3, True, 1.5, {"a": 1}, b"bytes"):
         assert "Give an image or video file" in refusal(source)
-    assert "cameras" in refusal("0")
-    assert "addresses" in refusal("https://example.org/a.jpg")
+    assert "streams are opened by" in refusal("ftp://example.org/a")
+    assert "fetch it first" in refusal("https://example.org/a.jpg")
+    assert "fetch it first" in refusal("https://example.org/a.mp4?x=1")
+    assert "secret" not in refusal("https://me:secret@example.org/a.jpg")
     assert "permute" in refusal(torch.zeros(3, 4, 5))
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,26 +249,97 @@ def test_crops_never_replace_a_file_nor_leave_their_folder(tmp_path):
     assert [np.asarray(cv2.imread(file)).shape[:2] for file in first] == [(9, 9), (1, 1), (10, 10)]
 
 
-def test_the_rows_as_a_data_frame(results, monkeypatch):
-    tables = []
+TABLE_COLUMNS = ["name", "class", "confidence", "x1", "y1", "x2", "y2"]
+TABLE_ROWS = [["WBC", 1, 0.75, 20.0, 10.0, 60.0, 50.0], ["RBC", 0, 0.5, 100.0, 20.0, 200.0, 100.0]]
 
-    class Pandas:
-        def DataFrame(self, rows, columns):  # noqa: N802 - pandas' own name
-            tables.append((rows, columns))
-            return "a table"
 
-    monkeypatch.setitem(sys.modules, "pandas", Pandas())
-    assert results.to_df() == "a table"
-    assert tables == [
-        ([("WBC", 1, 0.75, 20.0, 10.0, 60.0, 50.0), ("RBC", 0, 0.5, 100.0, 20.0, 200.0, 100.0)],
-         ["name", "class", "confidence", "x1", "y1", "x2", "y2"])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_rows_as_a_data_frame(results, nothing, monkeypatch, library):
+    pytest.importorskip(library, reason="optional: pip install 'peakmark[tables]'")
+    table = results.to_df(library=library)
+    assert type(table).__module__.partition(".")[0] == library
+    assert list(table.columns) == TABLE_COLUMNS
+    rows = table.values.tolist() if library == "pandas" else table.rows()
+    assert [list(row) for row in rows] == TABLE_ROWS
+    assert results.to_df(normalize=True, library=library)["x2"].to_list()[0] == 0.3
+    empty = nothing.to_df(library=library)
+    assert (list(empty.columns), len(empty)) == (TABLE_COLUMNS, 0)
+    assert list(tracked(results).to_df(library=library)["track_id"].to_list()) == [7, 4]
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MachineError, match=f"pip install {library}"):
+        results.to_df(library=library)
+
+
+def tracked(results: Results) -> Results:
+    """The same with ids 7 and 4."""
+    rows = results.boxes.data
+    with_ids = torch.cat((rows[:, :4], torch.tensor([[7.0], [4.0]]), rows[:, 4:]), dim=1)
+    return replace(results, boxes=Boxes(with_ids, results.orig_shape))
+
+
+def test_tracked_objects_have_their_ids_everywhere(results, tmp_path):
+    found = tracked(results)
+    boxes = found.boxes
+    assert boxes.is_track
+    assert boxes.shape == (2, 7)
+    assert boxes.id.tolist() == [7, 4]
+    assert boxes.conf.tolist() == [0.75, 0.5]
+    assert boxes.cls.tolist() == [1, 0]
+    assert boxes[1].id.tolist() == found.numpy().boxes[1].id.tolist() == [4]
+    assert boxes.xyxy.tolist() == results.boxes.xyxy.tolist()
+    assert "id 7" in repr(boxes)
+    assert [row["track_id"] for row in found.summary()] == [7, 4]
+    assert [row["track_id"] for row in json.loads(found.to_json())] == [7, 4]
+    assert found.to_csv().splitlines()[:2] == [
+        "name,class,confidence,x1,y1,x2,y2,track_id", "WBC,1,0.75,20.0,10.0,60.0,50.0,7"
     ]  # fmt: skip
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MachineError, match="pip install pandas"):
-        results.to_df()
+    found.save_txt(tmp_path / "a.txt", save_conf=True)
+    results.save_txt(tmp_path / "b.txt", save_conf=True)
+    lines, without = ((tmp_path / name).read_text().splitlines() for name in ("a.txt", "b.txt"))
+    assert lines == [f"{line} {number}" for line, number in zip(without, (7, 4), strict=True)]
+    assert (found.plot() != results.plot()).any()
+    assert (found.plot(labels=False) == results.plot(labels=False)).all()
+    assert not results.boxes.is_track
+    assert results.boxes.id is None
+    assert "track_id" not in results.summary()[0]
 
 
-def test_show_hands_the_drawn_picture_to_a_viewer_or_says_that_there_is_none(results, monkeypatch):
+def test_coco_results_are_what_pycocotools_reads(results, tmp_path):
+    from pycocotools.coco import COCO
+
+    rows = replace(results, origin=Origin("000000000139.jpg", None, 0, 1)).to_coco()
+    assert rows[0] == {"image_id": 139, "category_id": 1, "bbox": [20.0, 10.0, 40.0, 40.0], "score": 0.75}
+    truths = {"images": [{"id": 139}], "categories": [{"id": 0}, {"id": 1}], "annotations": []}
+    (tmp_path / "truths.json").write_text(json.dumps(truths))
+    assert len(COCO(tmp_path / "truths.json").loadRes(rows).anns) == 2
+    assert results.to_coco()[0]["image_id"] == "a"
+    assert results.to_coco(image_id=5)[1]["image_id"] == 5
+
+
+def test_a_labelme_file_leads_to_its_picture(results, nothing, tmp_path):
+    (tmp_path / "images").mkdir()
+    picture = tmp_path / "images/a.jpg"
+    of_file = replace(results, origin=Origin("a.jpg", picture, 0, 1))
+    of_file.save_labelme(tmp_path / "out/labelme/a.json")
+    content = json.loads((tmp_path / "out/labelme/a.json").read_text())
+    assert content["imagePath"] == "../../images/a.jpg"
+    assert (content["imageHeight"], content["imageWidth"], content["imageData"]) == (100, 200, None)
+    shapes = content["shapes"]
+    assert [shape["label"] for shape in shapes] == ["WBC", "RBC"]
+    assert shapes[0]["points"] == [[20.0, 10.0], [60.0, 50.0]]
+    assert {shape["shape_type"] for shape in shapes} == {"rectangle"}
+    assert shapes[0]["description"] == "confidence 0.750"
+    assert shapes[0]["group_id"] is None
+    assert sorted(path.name for path in tmp_path.rglob("*.jpg")) == []  # the picture is there already
+    # Pixels without a file, and a frame of a video, lie beside it.
+    tracked(nothing if len(nothing) else results).save_labelme(tmp_path / "b.json")
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["imagePath"] == "b.jpg"
+    assert np.asarray(cv2.imread(str(tmp_path / "b.jpg"))).shape == (100, 200, 3)
+    assert [shape["group_id"] for shape in content["shapes"]] == [7, 4]
+
+
+def test_show_hands_the_drawn_picture_to_a_viewer_or_says_where_it_is(results, monkeypatch, tmp_path):
     shown = []
 
     def view(image: Any, title: str) -> bool:
@@ -280,15 +352,18 @@ def test_show_hands_the_drawn_picture_to_a_viewer_or_says_that_there_is_none(res
     [(pixels, title)] = shown
     assert title == "a.jpg"
     assert (pixels[..., ::-1] == results.plot()).all()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("PIL.ImageShow.show", lambda image, title: False)
-    with pytest.raises(MachineError, match=r"save\(\)"):
+    with pytest.warns(UserWarning, match=r"written to .*results_a\.jpg"):
         results.show()
+    (tmp_path / "results_a.jpg").unlink()
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("PIL.ImageShow.show", lambda image, title: pytest.fail("no screen, no viewer"))
-    with pytest.raises(MachineError, match="no screen"):
+    with pytest.warns(UserWarning, match="no screen"):
         results.show()
+    assert (tmp_path / "results_a.jpg").is_file()
 
 
 def test_a_notebook_sees_pictures_of_a_sensible_size():
@@ -319,18 +394,31 @@ def test_boxes_are_told_in_a_few_lines():
     assert lines[-1] == "  and 292 more"
 
 
-def test_supervision_takes_results_as_they_are(results, nothing):
-    """What `supervision.Detections.from_ultralytics` reads; with supervision itself where it is installed."""
-    supervision = pytest.importorskip("supervision", reason="optional: its video library has codecs under the GPL")
-    for found in (results, results.numpy()):
-        taken = supervision.Detections.from_ultralytics(found)
-        assert taken.xyxy.tolist() == found.boxes.xyxy.tolist()
-        assert taken.class_id.tolist() == [1, 0]
-        assert taken.confidence.tolist() == [0.75, 0.5]
-        assert taken.data["class_name"].tolist() == ["WBC", "RBC"]
-        assert taken.tracker_id is None
-        assert taken.mask is None
-    assert len(supervision.Detections.from_ultralytics(nothing)) == 0
+def test_supervision_takes_results_as_they_are(results, nothing, monkeypatch):
+    """What `supervision.Detections.from_ultralytics` reads, by its own code; and our own way gives the same."""
+    reason = "optional: make installs it without its video library, whose wheels have codecs under the GPL"
+    supervision = pytest.importorskip("supervision", reason=reason)
+    for found in (results, results.numpy(), tracked(results), tracked(results).numpy()):
+        for taken in (supervision.Detections.from_ultralytics(found), found.to_supervision()):
+            assert taken.xyxy.tolist() == found.boxes.xyxy.tolist()
+            assert taken.class_id.tolist() == [1, 0]
+            assert taken.confidence.tolist() == [0.75, 0.5]
+            assert taken.data["class_name"].tolist() == ["WBC", "RBC"]
+            assert (taken.tracker_id is None) is not found.boxes.is_track
+            if found.boxes.is_track:
+                assert taken.tracker_id.tolist() == [7, 4]
+            assert taken.mask is None
+            assert len(taken[taken.confidence > 0.6]) == 1
+    assert len(supervision.Detections.from_ultralytics(nothing)) == len(nothing.to_supervision()) == 0
+    taken = results.to_supervision()
+    taken.xyxy += 1  # a copy: the results stay
+    assert results.boxes.xyxy[0, 0] == 20
+
+
+def test_without_supervision_it_is_said(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MachineError, match="pip install supervision"):
+        results.to_supervision()
 
 
 def test_plot_on_another_picture_without_boxes_or_as_a_pil_image(results):

@@ -47,6 +47,16 @@ def usable(found: ModelSource | ExportedModel) -> Detector | ExportedModel:
     return found.detector() if isinstance(found, ModelSource) else found
 
 
+def class_names_of(found: ModelSource | ExportedModel) -> tuple[str, ...]:
+    """The classes by number; none for an architecture."""
+    return found.class_names if isinstance(found, ModelSource) else found.about.names
+
+
+def kind_of(found: ModelSource | ExportedModel) -> str:
+    """What it is, in a word: an architecture, or a format."""
+    return found.scale.name if isinstance(found, ModelSource) else found.format.title
+
+
 def check_asked(model: Detector | ExportedModel, wishes: ValSettings | PredictSettings) -> None:
     """Refuses what an exported file can't do. Raises SettingsError with all of it."""
     if not isinstance(model, ExportedModel):

@@ -12,8 +12,6 @@ class LackingError(PeakmarkError, NotImplementedError):
 
 
 INSTEAD = {
-    "track": "nothing follows objects yet; a tracker such as supervision.ByteTrack takes each frame's boxes from"
-    " predict(source, stream=True)",
     "tune": "nothing searches settings; run train with each, and compare them with peakmark.compare",
     "embed": "no features are given out; YOLO(...).model is the network, a torch.nn.Module",
     "save": "copy best.pt, or write a small file of its weights with peakmark.strip(file, target)",

@@ -17,10 +17,11 @@ from peakmark.api.bring_in import fetched
 from peakmark.api.model.benchmark import Benchmark, benchmark_model
 from peakmark.api.model.callbacks import Callback, Callbacks, Watch
 from peakmark.api.model.export import export_model
-from peakmark.api.model.found import find_usable, only_trainable
+from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
-from peakmark.api.model.predict import find_objects
+from peakmark.api.model.placed import OnADevice
+from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, train_results
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
@@ -28,12 +29,12 @@ from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
+from peakmark.deploy.tracking.following import Following
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.events import Event, Notice, Observer, ResumePlanned, RunStarted
 from peakmark.export.exported import ExportedModel
 from peakmark.export.exporting import Exported
 from peakmark.export.parity import Parity
-from peakmark.machine.devices import settle
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
@@ -46,14 +47,14 @@ from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, Settings, TrackSettings, ValSettings
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file
 
 Resume = bool | str | Path
 
 
-class YOLO(WithoutTheRest):
+class YOLO(OnADevice, WithoutTheRest):
     """A detector, by the habits of the field.
 
     `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
@@ -85,10 +86,10 @@ class YOLO(WithoutTheRest):
         self._model: Detector | None = None
         self._model_is_shared = False
         self._predictor = ReadyPredictor()
-        self._device: str | None = None
         self._callbacks = Callbacks()
         self._tell = NoticesOnce()
         self._run: Path | None = None
+        self._following: Following | None = None
         if verbose:
             self.info()
 
@@ -121,7 +122,7 @@ class YOLO(WithoutTheRest):
     @property
     def names(self) -> dict[int, str]:
         """The classes by their numbers; empty for an architecture that has seen no data."""
-        return dict(enumerate(_class_names(self._in_use)))
+        return dict(enumerate(class_names_of(self._in_use)))
 
     @property
     def model(self) -> Detector:
@@ -176,30 +177,6 @@ class YOLO(WithoutTheRest):
         self._tell(Notice("val and predict fuse the model by themselves: there is nothing left for fuse() to do."))
         return self
 
-    @property
-    def device(self) -> torch.device:
-        """Where it trains, validates and predicts unless device= says otherwise."""
-        return torch.device(settle(device=self._device, amp=False, deterministic=False).device)
-
-    def to(self, device: str | int | torch.device) -> YOLO:
-        """Trains, validates and predicts on this device from now on, unless device= says otherwise; gives itself.
-
-        Raises SettingsError where it is no device, and MachineError where this machine hasn't got it.
-        """
-        wish = str(device) if isinstance(device, torch.device) else device
-        named = parse(PredictSettings, {"model": "-", "device": wish}).settings.device
-        settle(device=named, amp=False, deterministic=False)
-        self._device = named
-        return self
-
-    def cpu(self) -> YOLO:
-        """`to("cpu")`"""
-        return self.to("cpu")
-
-    def cuda(self, device: int = 0) -> YOLO:
-        """`to` that GPU"""
-        return self.to(device)
-
     def add_callback(self, event: str | type, function: Callback) -> None:
         """Has a function called when something happens in a training or validation of this model.
 
@@ -215,11 +192,9 @@ class YOLO(WithoutTheRest):
         self._callbacks.clear(event)
 
     def __repr__(self) -> str:
-        source = self._in_use
-        if isinstance(source, ExportedModel):
-            return f"YOLO({source.path}: {source.format.title}, {len(source.about.names)} classes)"
-        classes = ", ".join(source.class_names[:8]) + (", ..." if source.classes > 8 else "")
-        return f"YOLO({source.name}: {source.scale.name}, {source.classes or 'no'} classes{classes and ': '}{classes})"
+        known = class_names_of(self._in_use)
+        classes = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+        return f"YOLO({self._name}: {kind_of(self._in_use)}, {len(known) or 'no'} classes{classes and ': '}{classes})"
 
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
@@ -302,20 +277,51 @@ class YOLO(WithoutTheRest):
         With `stream` the results come one by one and memory stays bounded; else as a list. Raises SettingsError and
         DataError; where anything is saved, MachineError as well.
         """
+        results = self._find(PredictSettings, source, settings, observer)
+        return results if stream else ResultsList(results)
+
+    __call__ = predict
+
+    @overload
+    def track(self, source: object, *, stream: Literal[True], **settings: Any) -> Iterator[Results]: ...
+    @overload
+    def track(self, source: object, *, stream: Literal[False] = False, **settings: Any) -> ResultsList: ...
+    def track(
+        self, source: object, *, stream: bool = False, persist: bool = False, **settings: Any
+    ) -> ResultsList | Iterator[Results]:
+        """Finds objects as `predict` does and follows them from frame to frame: `boxes.id` are their numbers.
+
+        Several videos are each followed by themselves; pictures that are no video as frames of one. With `persist` this
+        source goes on where the last call ended, for a program that hands over one frame after the other. Raises as
+        `predict` does, and MachineError where scipy is missing.
+        """
+        results = self._find(TrackSettings, source, settings, settings.pop("observer", None), persist)
+        return results if stream else ResultsList(results)
+
+    def _find(
+        self,
+        kind: type[PredictSettings],
+        source: object,
+        settings: dict[str, Any],
+        observer: Observer | None,
+        persist: bool = False,
+    ) -> Iterator[Results]:
         observer = heeding_verbose(observer, settings, quiet=self._tell)
         trained = trained_of(self._in_use, "used for prediction")
-        given = with_file(PredictSettings, self._placed(settings))
-        parsed = parse(PredictSettings, {**given, "model": self._name})
+        given = with_file(kind, self._placed(settings))
+        parsed = parse(kind, {**given, "model": self._name})
         observe = observer or self._tell
         say_what_is_guessed(trained, observe)
         for note in parsed.notes:
             observe(Notice(note))
-        results = find_objects(
-            source, trained, parsed.settings, observe, self._computing(), self._predictor, shared=self._model_is_shared
+        wishes = parsed.settings
+        if isinstance(wishes, TrackSettings):
+            self._following = following_for(wishes, self._following if persist else None)
+        following = self._following if isinstance(wishes, TrackSettings) else None
+        shared = self._model_is_shared
+        return find_objects(
+            source, trained, wishes, observe, self._computing(), self._predictor, shared=shared, following=following
         )
-        return results if stream else ResultsList(results)
-
-    __call__ = predict
 
     def export(
         self, *, observer: Observer | None = None, yes: bool | Callable[[Parity], bool] = False, **settings: Any
@@ -335,10 +341,6 @@ class YOLO(WithoutTheRest):
         observer = heeding_verbose(observer, settings)
         with watching(observer) as observe:
             return benchmark_model(only_trainable(self._in_use, "exported again"), self._network(), settings, observe)
-
-    def _placed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings, with the device that `to` chose where they name none."""
-        return {**({} if self._device is None else {"device": self._device}), **settings}
 
     @contextmanager
     def _watched(self, observer: Observer | None) -> Iterator[Watch]:
@@ -395,7 +397,3 @@ class YOLO(WithoutTheRest):
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
         return train_results(ended, best_file)
-
-
-def _class_names(found: ModelSource | ExportedModel) -> tuple[str, ...]:
-    return found.class_names if isinstance(found, ModelSource) else found.about.names

@@ -73,6 +73,23 @@ class PredictSettings(SettingsModel):
     imgsz: Whole | None = shared.imgsz()
     max_image_pixels: Whole = shared.max_image_pixels()
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
+    tiles: Whole | None = setting(
+        None,
+        "look at larger pictures in tiles of this size, joined without seams",
+        INPUT,
+        "result",
+        unit="px",
+        unset="a picture is made small enough for imgsz",
+        ge=32,
+    )
+    tile_overlap: Real = setting(
+        0.2,
+        "share of a tile that the next one shows too; objects smaller than it are never cut",
+        INPUT,
+        "result",
+        ge=0,
+        le=0.5,
+    )
 
     conf: Real = shared.conf(0.25)
     iou: Real = shared.iou(0.7)
@@ -100,6 +117,9 @@ class PredictSettings(SettingsModel):
     save_json: bool = setting(False, "write the detections as JSON", OUTPUT, "output")
     save_csv: bool = setting(False, "write the detections as CSV", OUTPUT, "output")
     save_crop: bool = setting(False, "write what is inside each box as a picture, by class", OUTPUT, "output")
+    save_labelme: bool = setting(
+        False, "write the detections as LabelMe files, to be corrected there and trained on", OUTPUT, "output"
+    )
     show_boxes: bool = setting(True, "draw the boxes into saved copies", OUTPUT, "output")
     show_labels: bool = setting(True, "draw class names at the boxes", OUTPUT, "output")
     show_conf: bool = setting(True, "draw the confidence behind the names", OUTPUT, "output")

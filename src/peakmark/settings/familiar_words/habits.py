@@ -46,12 +46,15 @@ SAME_THING: Final[Mapping[str, str]] = {
     "cos": "cos_lr",
     "val_interval": "val_period",
     "val_freq": "val_period",
+    "track_low_thresh": "conf",
+    "slice_size": "tiles",
 }
 """Names for what we have under another one."""
 
 _ANY: Final = object()
 _TRAIN: Final = ("train", "resume")
-_USE: Final = ("val", "predict")
+_PREDICT: Final = ("predict", "track")
+_USE: Final = ("val", *_PREDICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +180,27 @@ HABITS: Final[Mapping[str, Habit]] = {
         _TRAIN,
     ),
     "visualize": _off("picture of features", False, "leave it out", *_USE),
-    "embed": _off("embedding", None, "the network is model.model, a torch.nn.Module", "predict"),
-    "show": _off("window", False, "save=True writes the pictures", "predict"),
-    "view_img": _off("window", False, "save=True writes the pictures", "predict"),
-    "save_frames": _off("writing of single frames", False, "save=True writes the video with its boxes", "predict"),
+    "embed": _off("embedding", None, "the network is model.model, a torch.nn.Module", *_PREDICT),
+    "show": _off("window", False, "save=True writes the pictures", *_PREDICT),
+    "view_img": _off("window", False, "save=True writes the pictures", *_PREDICT),
+    "save_frames": _off("writing of single frames", False, "save=True writes the video with its boxes", *_PREDICT),
     "save_hybrid": _off("mixing of labels into detections", False, "it makes numbers wrong", "val"),
-    "tracker": Habit((_ANY,), "nothing is tracked", ""),
-    "persist": Habit((_ANY,), "nothing is tracked", ""),
+    "tracker": Habit(
+        ("bytetrack.yaml", "bytetrack", None),
+        "ByteTrack is the tracker",
+        "Peakmark tracks by ByteTrack alone; leave it out, and write its limits as settings: track_buffer=60",
+        ("track",),
+    ),
+    "tracker ": Habit((_ANY,), "only track tracks", "", ("train", "resume", "val", "predict")),
+    "persist": Habit((_ANY,), "the frames of a video always belong together", "", ("track",)),
+    "persist ": Habit((_ANY,), "only track tracks", "", ("train", "resume", "val", "predict")),
+    "fuse_score": Habit((True, None), "overlap is weighed by confidence", "leave it out", ("track",)),
+    "tiles": Habit(
+        (None,),
+        "whole images are validated",
+        "validation looks at whole images, at imgsz=; predict has tiles=",
+        ("val",),
+    ),
     "hyp": _off(
         "file of hyperparameters", None, "each is a setting of its own, e.g. lr0=0.01; cfg=args.yaml reads settings"
     ),
@@ -195,7 +212,7 @@ HABITS: Final[Mapping[str, Habit]] = {
     "names": Habit((), "", "the classes' names stand in data.yaml", (*_TRAIN, *_USE, "audit", "gate")),
     "nc": Habit((), "", "the number of classes is that of the names in data.yaml"),
     "nms": Habit((True, None), "boxes are suppressed", "YOLOv8's boxes need suppression; iou= is its overlap"),
-    "resume": Habit((False, None), "a new run begins", "write peakmark resume RUN", ("val", "predict")),
+    "resume": Habit((False, None), "a new run begins", "write peakmark resume RUN", ("val", *_PREDICT)),
     # --- of an export, which stands in a file of all settings ---
     **dict.fromkeys(
         ("format", "keras", "optimize", "int8", "dynamic", "simplify", "opset", "workspace"),

@@ -27,6 +27,7 @@ from peakmark.settings.fields import (
     PromoteSettings,
     ResumeSettings,
     Settings,
+    TrackSettings,
     ValSettings,
 )
 
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "train": Settings,
     "val": ValSettings,
     "predict": PredictSettings,
+    "track": TrackSettings,
     "audit": AuditSettings,
     "convert": ConvertSettings,
     "promote": PromoteSettings,
