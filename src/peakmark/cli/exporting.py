@@ -26,7 +26,7 @@ def export(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it even if it computes something else.")] = False,
 ) -> None:
-    """Write a model for another runtime, and compare the two: peakmark export model=best.pt format=onnx"""
+    """Write a model for another runtime, and compare the two: peakmark export model=best.pt"""
     if help_wanted(context, ExportSettings, "peakmark export model=best.pt format=onnx data=data.yaml", _EXPORT):
         return
     with told_plainly():

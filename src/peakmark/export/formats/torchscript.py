@@ -5,6 +5,7 @@ What a file says of itself is read from its archive first, and one that Peakmark
 
 from __future__ import annotations
 
+import io
 import warnings
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from peakmark.errors import ModelFileError
 from peakmark.export.about import KEY, about_from
 from peakmark.export.format import Format, Opened, Order
+from peakmark.files.durable import write_bytes
 from peakmark.nouns.images import FloatArray
 
 
@@ -29,7 +31,20 @@ def traced(order: Order) -> torch.jit.ScriptModule:
 
 
 def _write(order: Order, path: Path) -> None:
-    torch.jit.save(traced(order), str(path), _extra_files=order.about.in_file())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(traced(order), str(path), _extra_files=order.about.in_file())
+    _forget_sources(path)
+
+
+def _forget_sources(path: Path) -> None:
+    """Leaves out where each line came from: paths of this machine, which nothing needs to run."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as kept:
+        for entry in whole.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                kept.writestr(entry, whole.read(entry))
+    write_bytes(path, content.getvalue())
 
 
 def _open(path: Path, threads: int) -> Opened:
