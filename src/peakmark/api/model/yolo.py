@@ -5,6 +5,7 @@ It composes what the rooms below offer and computes nothing itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ class YOLO(OnADevice, WithoutTheRest):
 
     def __init__(
         self,
-        model: str | Path = "yolov8n.yaml",
+        model: str | os.PathLike[str] = "yolov8n.yaml",
         task: str | None = None,
         verbose: bool = False,
         *,
@@ -80,9 +81,9 @@ class YOLO(OnADevice, WithoutTheRest):
             raise SettingsError([f"task={task}: Peakmark detects objects only; leave it out, or write task=detect."])
         if download:
             with watching(None) as observe:
-                fetched(model, None, observe)
-        self._file: str | Path = model
-        self._found: ModelSource | ExportedModel | None = find_usable(model)
+                fetched(os.fspath(model), None, observe)
+        self._file: str | Path = os.fspath(model)
+        self._found: ModelSource | ExportedModel | None = find_usable(self._file)
         self._model: Detector | None = None
         self._model_is_shared = False
         self._predictor = ReadyPredictor()
