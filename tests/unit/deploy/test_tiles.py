@@ -329,8 +329,8 @@ def test_a_picture_that_is_made_very_much_smaller_is_said_once():
     frames = [frame_of(np.zeros((height, 100, 3), np.uint8), height) for height in (60, 256, 300, 400)]
     assert list(saying_what_is_shrunk(iter(frames), 64, said.append)) == frames
     assert len(said) == 1
-    assert "300 px are made 4.7 times smaller" in str(said[0])
-    assert "under 38 px" in str(said[0])
+    assert "made 5 times smaller for imgsz=64" in str(said[0])
+    assert "under 40 px" in str(said[0])
 
 
 def test_grid_neighbours_are_beside_and_below():
