@@ -66,10 +66,8 @@ class Found:
         if self._progress is None or self._task is None:
             return
         self._progress.remove_task(self._task)  # type: ignore[arg-type]
-        self._line(
-            f"{self._video}: {self._objects:,} objects in {self._frames:,} frames,"
-            f" {self._took_ms / self._frames:.1f} ms a frame"
-        )
+        found = f"{_counted(self._objects, 'object')} in {_counted(self._frames, 'frame')}"
+        self._line(f"{self._video}: {found}, {self._took_ms / self._frames:.1f} ms a frame")
         self._task, self._frames, self._objects, self._took_ms = None, 0, 0, 0.0
 
     def _line(self, text: str) -> None:
@@ -82,3 +80,7 @@ def found_in_words(result: Results) -> str:
     frame = f", frame {result.origin.index + 1}" if result.origin.kind == "video" else ""
     of = f" of {result.origin.count}" if frame and result.origin.count else ""
     return f"{result.path}{frame}{of}: {result.verbose()}, {took_ms:.1f} ms"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -5,8 +5,10 @@ It must not compute anything.
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -97,7 +99,7 @@ def _find(words: list[str], kind: type[PredictSettings]) -> None:
         model = peakmark.YOLO.from_settings(kind, pairs, mistakes=missing)
         pairs = without_model(kind, pairs)
         console = out()
-        with ConsoleObserver(console) as observer, shown_results(console) as shown:
+        with _ended_like_ctrl_c(), ConsoleObserver(console) as observer, shown_results(console) as shown:
             found = (
                 model.track(source, stream=True, observer=observer, **pairs)
                 if kind is TrackSettings
@@ -105,6 +107,16 @@ def _find(words: list[str], kind: type[PredictSettings]) -> None:
             )
             for result in found:
                 shown.show(result)
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """A service is stopped by SIGTERM: the video of a camera has to be closed then as well."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 _SOURCE = (

@@ -216,15 +216,17 @@ class _Names:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._taken: set[str] = set()
-        self._video_path: Path | None = None
+        self._video: Path | str | None = None
         self._video_item = ""
 
     def of(self, origin: Origin) -> SavedName:
         if origin.kind == "image":
             name = self._new(Path(origin.name).stem, origin)
             return SavedName(item=name, picture=name)
-        if origin.index == 0 or origin.path != self._video_path:
-            self._video_path = origin.path
+        # Not by the number alone: of a camera the first picture that is looked at may be its hundredth.
+        video = origin.path or origin.name
+        if origin.index == 0 or video != self._video:
+            self._video = video
             self._video_item = self._new(Path(origin.name).stem, origin)
         return SavedName(self._video_item, self._new(f"{self._video_item}_{origin.index + 1}", origin))
 

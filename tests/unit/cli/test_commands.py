@@ -1,6 +1,8 @@
 """Each command checks, hands on to the facade, shows, and ends with the right exit code. The facade is a fake here."""
 
 import json
+import os
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +77,11 @@ class _Facade:
         for path, kind, index in (("a.jpg", "image", 0), ("b.mp4", "video", 4)):
             origin = SimpleNamespace(kind=kind, index=index, count=60)
             yield SimpleNamespace(path=path, verbose=lambda: "4 RBCs", speed=speed, origin=origin)
+
+    def track(self, source, stream=False, observer=None, **settings):
+        self._called("track", None, {"source": source, "stream": stream, **settings})
+        os.kill(os.getpid(), signal.SIGTERM)  # as a service manager does
+        yield from ()
 
 
 @pytest.fixture
@@ -221,6 +228,17 @@ def test_predict_streams_and_tells_each_image(facade, capsys):
         "Note: Written to runs/detect/predict\na.jpg: 4 RBCs, 3.5 ms\nb.mp4, frame 5 of 60: 4 RBCs, 3.5 ms\n",
     )
     assert facade.calls[1] == ("predict", {"source": "images", "stream": True, "conf": "0.5"})
+
+
+def test_track_hands_its_own_settings_on_and_ends_by_a_signal_as_by_ctrl_c(facade, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    code, _, _ = _run(capsys, "track", "model=best.pt", "source=0", "track_buffer=9")
+    assert code == 130
+    assert facade.calls == [
+        ("TrackSettings", {"model": "best.pt", "track_buffer": "9"}),
+        ("track", {"source": "0", "stream": True, "track_buffer": "9"}),
+    ]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_predict_tells_all_that_is_missing(facade, capsys):

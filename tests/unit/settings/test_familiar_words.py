@@ -11,11 +11,12 @@ from peakmark.errors import SettingsError
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.habits import HABITS, SAME_THING, habit_of
 from peakmark.settings.familiar_words.translation import COMMANDS, flags_of, in_our_names, translated, without_model
-from peakmark.settings.fields import PredictSettings, Settings, ValSettings
+from peakmark.settings.fields import PredictSettings, Settings, TrackSettings, ValSettings
 from peakmark.settings.parse import parse
 from peakmark.settings.settings_file import with_file
 
 NEEDED = {Settings: {"data": "d.yaml"}, ValSettings: {"model": "m.pt"}, PredictSettings: {"model": "m.pt"}}
+NEEDED[TrackSettings] = {"model": "m.pt"}
 
 # The documented arguments of YOLOv8's public trainer with their defaults: a script that writes all of them out asks for
 # nothing special, and gets the run that it would get without them.
@@ -51,6 +52,11 @@ DOCUMENTED: dict[type[SettingsModel], dict[str, Any]] = {
         "show_labels": True, "show_conf": True, "show_boxes": True, "line_width": None, "exist_ok": False,
     },
 }  # fmt: skip
+DOCUMENTED[TrackSettings] = {
+    **DOCUMENTED[PredictSettings], "mode": "track", "tracker": "bytetrack.yaml", "persist": False, "conf": 0.1,
+    "track_high_thresh": 0.25, "track_low_thresh": 0.1, "new_track_thresh": 0.25, "track_buffer": 30,
+    "match_thresh": 0.8, "fuse_score": True,
+}  # fmt: skip
 EACH = [(kind, name, value) for kind, words in DOCUMENTED.items() for name, value in words.items()]
 
 
@@ -78,6 +84,7 @@ def test_all_defaults_at_once_are_the_defaults_and_said_in_few_sentences():
         "conf",
         "iou",
         "max_det",
+        "track_low_thresh",
     }
     for kind, words in DOCUMENTED.items():
         # A validation by itself repeats its run's thresholds where it is given none.
@@ -87,6 +94,16 @@ def test_all_defaults_at_once_are_the_defaults_and_said_in_few_sentences():
         plain = parse(kind, {**NEEDED[kind], "imgsz": 640})
         assert parsed.settings == plain.settings
         assert len(parsed.notes) <= 3
+
+
+def test_what_has_no_effect_is_said():
+    def notes(kind: type[SettingsModel], **given: Any) -> str:
+        return " ".join(parse(kind, {**NEEDED[kind], **given}).notes)
+
+    assert "tile_overlap has no effect" in notes(PredictSettings, tile_overlap=0.3)
+    assert notes(PredictSettings, tile_overlap=0.3, tiles=64) == ""
+    assert "no weak detections are left" in notes(TrackSettings, conf=0.25)
+    assert notes(TrackSettings, conf=0.2) == notes(TrackSettings) == ""
 
 
 ASKED = [
@@ -109,6 +126,10 @@ ASKED = [
     (PredictSettings, "embed", [21], "model.model"),
     (PredictSettings, "show", True, "save=True"),
     (PredictSettings, "save_frames", True, "save=True"),
+    (PredictSettings, "stream_buffer", True, "newest picture"),
+    (TrackSettings, "tracker", "botsort.yaml", "ByteTrack alone"),
+    (TrackSettings, "show", True, "save=True"),
+    (ValSettings, "tiles", 640, "predict has tiles="),
 ]
 
 

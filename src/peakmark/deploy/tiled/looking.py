@@ -162,11 +162,12 @@ def saying_what_is_shrunk(frames: Iterator[Frame], side_px: int, observer: Obser
         times = max(frame.image.shape[:2]) / side_px
         if times > _SHRUNK_MUCH and not is_told:
             is_told = True
+            # Without the picture's name and size: a program that predicts one by one is told once, not at each.
             observer(
                 Notice(
-                    f"Pictures of {frame.image.shape[1]} x {frame.image.shape[0]} px are made {times:.1f} times smaller"
-                    f" for imgsz={side_px}: what is under {round(_CELL_PX * times)} px there is hardly found."
-                    f" tiles={side_px} looks at every part in full size."
+                    f"Pictures are made {round(times)} times smaller for imgsz={side_px}: what is under"
+                    f" {_CELL_PX * round(times)} px there is hardly found. tiles={side_px} looks at every part in full"
+                    " size."
                 )
             )
         yield frame

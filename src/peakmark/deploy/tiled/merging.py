@@ -189,10 +189,13 @@ def _drops(found: _Found, grid: Grid, seen_px: tuple[float, float], agnostic: bo
     drops: list[list[int]] = [[] for _ in range(len(found.scores))]
     is_piece: _Flags = np.asarray(found.cut.any(axis=1))
     for first, second in _compared(found, grid):
-        iou, of_first, of_second = _overlaps(found.boxes[first], found.boxes[second])
-        apart_px = np.abs(found.boxes[first][:, None] - found.boxes[second]).max(axis=2)
-        with_whole = _WHOLE in (found.look[first[0]], found.look[second[0]])
-        same: _Flags = (iou > _SAME) | (apart_px <= _SEEN_ALIKE_PX * seen_px[with_whole])
+        one, other = found.boxes[first], found.boxes[second]
+        alike_px = np.float32(_SEEN_ALIKE_PX * seen_px[_WHOLE in (found.look[first[0]], found.look[second[0]])])
+        iou, _, _ = _overlaps(one, other)
+        # Of a piece of a few px all may lie beside the whole by what a detector errs.
+        _, _, of_second = _overlaps(_grown(one, alike_px), other)
+        _, of_first, _ = _overlaps(one, _grown(other, alike_px))
+        same: _Flags = (iou > _SAME) | (np.abs(one[:, None] - other).max(axis=2) <= alike_px)
         if not agnostic:
             same = same & (found.classes[first][:, None] == found.classes[second])
         for row, column in np.argwhere(same | ((of_second > _COVERED) & is_piece[second])).tolist():
@@ -200,6 +203,10 @@ def _drops(found: _Found, grid: Grid, seen_px: tuple[float, float], agnostic: bo
         for row, column in np.argwhere(same | ((of_first > _COVERED) & is_piece[first][:, None])).tolist():
             drops[second[column]].append(int(first[row]))
     return drops
+
+
+def _grown(boxes: FloatArray, by_px: np.float32) -> FloatArray:
+    return boxes + by_px * np.array([-1, -1, 1, 1], np.float32)
 
 
 def _compared(found: _Found, grid: Grid) -> Iterator[tuple[IntArray, IntArray]]:

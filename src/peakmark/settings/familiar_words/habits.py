@@ -137,7 +137,11 @@ HABITS: Final[Mapping[str, Habit]] = {
     ),
     "dnn": Habit((False, None), "torch computes it", "Peakmark computes with torch only; leave it out"),
     "stream": Habit((_ANY,), "the command line always streams", ""),
-    "stream_buffer": Habit((_ANY,), "no frame is left out", ""),
+    "stream_buffer": Habit(
+        (False, None),
+        "of a camera the newest picture is looked at",
+        "of a camera the newest picture is looked at, and older ones are passed over; of a video every frame is",
+    ),
     "sync_bn": Habit((False, None), "there is one device", "Peakmark trains on one device; leave it out"),
     "quad": Habit((False, None), "batches are plain", "Peakmark has no quad loader; leave it out"),
     "noautoanchor": Habit((_ANY,), "YOLOv8 has no anchor boxes", ""),
