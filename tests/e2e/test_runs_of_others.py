@@ -15,7 +15,7 @@ from peakmark import YOLO
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import ModelFileError, SettingsError
-from peakmark.events import Event, ResumePlanned
+from peakmark.events import Event, ResumePlanned, SeamJudged
 from peakmark.model.detector import Detector, detector_from_weights
 from peakmark.model.foreign.names import foreign_names
 from peakmark.model.foreign.training import read_foreign_training
@@ -139,6 +139,8 @@ def test_it_goes_on_to_its_end_with_its_history_and_its_settings(
     last = read(done.last)
     assert last.provenance["imported"]["license"] == "AGPL-3.0"
     assert [segment.from_epoch for segment in last.history.segments] == [0, 2]
+    (judged,) = [event for event in told if isinstance(event, SeamJudged)]
+    assert judged.epoch == 3, "its first epochs are watched"
     assert "went on from last.pt, which Ultralytics 8.0.0 left after epoch 2" in last.history.segments[1].reason
 
 
