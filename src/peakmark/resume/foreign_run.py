@@ -51,6 +51,7 @@ from peakmark.state.state import RunState
 
 _REWARM_EPOCHS = 1.0
 """Over which the rate rises anew where the optimizer's moments are lost."""
+_COUNTER = ".num_batches_tracked"
 _METRICS = {"precision": "precision(B)", "recall": "recall(B)", "map50": "mAP50(B)", "map50_95": "mAP50-95(B)"}
 
 
@@ -207,7 +208,8 @@ def _run_of(planned: _Planned) -> PreparedRun:
         settings, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
     )
     ours = first_segment(settings, chosen, data.val_fingerprint, data.protocol)
-    model = detector_from_weights(training.model.scale, training.model.weights)
+    seen = max(training.updates, training.epochs_done * -(-len(data.train_index) // settings.batch))
+    model = detector_from_weights(training.model.scale, _counted(training.model.weights, seen))
     state = new_state(settings, model, arithmetic, ours)
     kept = training.moments if training.optimizer == chosen.optimizer else {}
     if kept:
@@ -217,6 +219,14 @@ def _run_of(planned: _Planned) -> PreparedRun:
     state.history = _history(planned, ours, rewarm=not kept)
     origin = origin_of_file(planned.file, training.model)
     return put_together(settings, data, arithmetic, state, training.model.scale.name, (), {IMPORTED: origin})
+
+
+def _counted(weights: Mapping[str, torch.Tensor], seen: int) -> dict[str, torch.Tensor]:
+    """The weights with the microbatches that their norms have seen: an average there counts none.
+
+    With 0 a norm would be taken for a new one, and its statistics for the first microbatch's.
+    """
+    return {name: tensor.clamp(min=seen) if name.endswith(_COUNTER) else tensor for name, tensor in weights.items()}
 
 
 def _put_moments(state: RunState, moments: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
