@@ -28,7 +28,7 @@ from tests.contracts.hostile_models import HOSTILE, QUICK, with_digest, write_al
 MOST_SECONDS = 5
 MOST_BYTES = 500 << 20
 """Above what the program itself takes and the file's own size."""
-DOORS = ("YOLO", "inspect", "strip", "pretrained", "resume", "diagnose")
+DOORS = ("YOLO", "inspect", "strip", "import", "promote", "go on", "pretrained", "resume", "diagnose")
 
 
 def _ask(folder: Path, door: str) -> dict[str, dict[str, Any]]:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from peakmark import YOLO
+from peakmark import YOLO, diagnose
 from peakmark.checkpoint.format import Checkpoint
 from peakmark.checkpoint.reader import read
 from peakmark.errors import ModelFileError, SettingsError
-from peakmark.events import Event, ResumePlanned
+from peakmark.events import Event, ResumePlanned, SeamJudged
 from peakmark.model.detector import Detector, detector_from_weights
 from peakmark.model.foreign.names import foreign_names
 from peakmark.model.foreign.training import read_foreign_training
@@ -33,7 +33,9 @@ COLUMNS = (
 @pytest.fixture(scope="module")
 def stopped(trained: Any) -> tuple[Checkpoint, Detector]:
     checkpoint = read(trained[0].last)
-    return checkpoint, detector_from_weights(SCALES[checkpoint.architecture], checkpoint.model)
+    # An average there counts no microbatches.
+    weights = {n: torch.zeros_like(t) if n.endswith("_tracked") else t for n, t in checkpoint.model.items()}
+    return checkpoint, detector_from_weights(SCALES[checkpoint.architecture], weights)
 
 
 @pytest.fixture
@@ -116,9 +118,11 @@ def test_it_goes_on_to_its_end_with_its_history_and_its_settings(
     data = checkpoint.provenance["data"]["yaml"]
     done = YOLO().resume(interrupted(), data=data, project=tmp_path / "runs", observer=told.append, **QUIET)
     (begun,) = saved
+    seen = max(9, 2 * -(-checkpoint.provenance["data"]["train_images"] // 4))
+    assert all(tensor >= seen for name, tensor in begun.model.items() if name.endswith("_tracked"))
     assert (begun.position.epoch, begun.position.images, begun.position.step, begun.ema_updates) == (2, 0, 9, 9)
     for name, tensor in model.state_dict().items():
-        rounded = tensor.half().float() if tensor.is_floating_point() else tensor
+        rounded = tensor.half().float() if tensor.is_floating_point() else tensor.clamp(min=seen)
         assert torch.equal(begun.model[name], rounded)
         assert torch.equal(begun.training_weights[name], rounded), "its raw weights are lost"
     assert {float(each["step"]) for each in begun.optimizer["state"].values()} == {9.0}
@@ -139,6 +143,8 @@ def test_it_goes_on_to_its_end_with_its_history_and_its_settings(
     last = read(done.last)
     assert last.provenance["imported"]["license"] == "AGPL-3.0"
     assert [segment.from_epoch for segment in last.history.segments] == [0, 2]
+    (judged,) = [event for event in told if isinstance(event, SeamJudged)]
+    assert judged.epoch == 3, "its first epochs are watched"
     assert "went on from last.pt, which Ultralytics 8.0.0 left after epoch 2" in last.history.segments[1].reason
 
 
@@ -146,6 +152,7 @@ def test_a_run_that_went_on_is_resumed_like_any_other(interrupted: Any, stopped:
     data = stopped[0].provenance["data"]["yaml"]
     quiet = {**QUIET, "observer": lambda event: None}
     done = YOLO().resume(interrupted(), data=data, epochs=3, project=tmp_path / "runs", **quiet)
+    assert diagnose(done.save_dir).healthy, "nothing in its state contradicts itself"
     longer = YOLO().resume(done.save_dir, epochs=4, yes=True, observer=lambda event: None)
     assert longer.save_dir == done.save_dir
     assert read(longer.last).position.epoch == 4

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from peakmark.errors import ModelFileError
+from peakmark.files.archive import MOST_FILE_BYTES
 from peakmark.files.torch_file import opened
 
 SUFFIX = ".safetensors"
@@ -29,7 +30,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
         ) from error
     try:
         with opened(path):  # refuses what is no file, and says no where the machine does
-            pass
+            size_bytes = path.stat().st_size
+        # A file with holes takes no room on the disk; what is read of it does.
+        if size_bytes > MOST_FILE_BYTES:
+            raise ModelFileError(f"{path} has {size_bytes:,} bytes; at most {MOST_FILE_BYTES:,} are read as a model.")
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:

@@ -9,7 +9,7 @@ history with its own figures, which aren't compared with ours: another evaluatio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,17 @@ from peakmark.nouns.losses import TERMS, Losses
 from peakmark.nouns.resume import ChangePlan, PlannedPart
 from peakmark.nouns.run import EpochRecord, History, Position, Segment
 from peakmark.record.folder import create_run_folder
+from peakmark.record.journal import Journal
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.resume.compare import Wishes
+from peakmark.resume.watch import SeamWatch, looking_at
 from peakmark.run.begin import Audience, carry_out, check_memory
 from peakmark.run.build import PreparedRun, first_segment, new_state, put_together
 from peakmark.run.disk.data_files import write_data_files
 from peakmark.run.end.end import EndedRun
 from peakmark.run.imported import origin_of_file
 from peakmark.run.open_data import OpenData, augmentation_of, by_number, open_data
-from peakmark.settings.fields import Settings
+from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import to_plain
 from peakmark.settings.recipe import VERSION, recipe
@@ -49,6 +51,7 @@ from peakmark.state.state import RunState
 
 _REWARM_EPOCHS = 1.0
 """Over which the rate rises anew where the optimizer's moments are lost."""
+_COUNTER = ".num_batches_tracked"
 _METRICS = {"precision": "precision(B)", "recall": "recall(B)", "map50": "mAP50(B)", "map50_95": "mAP50-95(B)"}
 
 
@@ -101,7 +104,17 @@ def resume_foreign(file: Path, wishes: Wishes, audience: Audience) -> EndedRun:
         write_data_files(folder, run.data)
         # From here on it is a run like any other: killed before its first epoch ends, it goes on from this.
         save(capture(run.state, run.facts), folder.last)
-        return carry_out(run, folder, audience, (*planned.parsed.notes, *run.notes, *said))
+        Journal(folder.journal)(planned.told)
+        watches = (*audience.watches, *_watch(planned, folder.journal, wishes.settings))
+        notes = (*planned.parsed.notes, *run.notes, *said)
+        return carry_out(run, folder, replace(audience, watches=watches), notes)
+
+
+def _watch(planned: _Planned, journal: Path, wishes: ResumeSettings) -> Iterator[SeamWatch]:
+    """Who holds its first epochs against the last ones there: losses alone, since figures are of another evaluation."""
+    if wishes.watch:
+        look = looking_at(journal, watch=wishes.watch, found=(), data_changes=())
+        yield SeamWatch(planned.training.epochs_done, wishes.watch, wishes.on_break, look)
 
 
 def _planned(file: Path, wishes: Wishes) -> _Planned:
@@ -195,7 +208,8 @@ def _run_of(planned: _Planned) -> PreparedRun:
         settings, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
     )
     ours = first_segment(settings, chosen, data.val_fingerprint, data.protocol)
-    model = detector_from_weights(training.model.scale, training.model.weights)
+    seen = max(training.updates, training.epochs_done * -(-len(data.train_index) // settings.batch))
+    model = detector_from_weights(training.model.scale, _counted(training.model.weights, seen))
     state = new_state(settings, model, arithmetic, ours)
     kept = training.moments if training.optimizer == chosen.optimizer else {}
     if kept:
@@ -205,6 +219,14 @@ def _run_of(planned: _Planned) -> PreparedRun:
     state.history = _history(planned, ours, rewarm=not kept)
     origin = origin_of_file(planned.file, training.model)
     return put_together(settings, data, arithmetic, state, training.model.scale.name, (), {IMPORTED: origin})
+
+
+def _counted(weights: Mapping[str, torch.Tensor], seen: int) -> dict[str, torch.Tensor]:
+    """The weights with the microbatches that their norms have seen: an average there counts none.
+
+    With 0 a norm would be taken for a new one, and its statistics for the first microbatch's.
+    """
+    return {name: tensor.clamp(min=seen) if name.endswith(_COUNTER) else tensor for name, tensor in weights.items()}
 
 
 def _put_moments(state: RunState, moments: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

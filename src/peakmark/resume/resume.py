@@ -8,6 +8,8 @@
 5. change.py    the changes are applied to it, and a segment is appended;
 6. folders.py   the folder is brought to where the run goes on;
 7. run/begin.py the run goes on, and watch.py looks at its first epochs.
+
+A run of another program goes on by foreign_run.py: it has no state that could be the same.
 """
 
 from __future__ import annotations

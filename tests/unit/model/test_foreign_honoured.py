@@ -254,6 +254,16 @@ def test_safetensors_files_are_read_with_names_and_licence(tmp_path: Path, detec
             read_foreign_safetensors(path)
 
 
+def test_a_safetensors_file_with_holes_is_not_read(tmp_path: Path):
+    pytest.importorskip("safetensors", reason="pip install peakmark[safetensors]")
+    header = b'{"a":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (1 << 40, 1 << 40)
+    with open(tmp_path / "holes.safetensors", "wb") as stream:
+        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.truncate(8 + len(header) + (1 << 40))
+    with pytest.raises(ModelFileError, match="at most 4,294,967,296 are read as a model"):
+        read_foreign_safetensors(tmp_path / "holes.safetensors")
+
+
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     with pytest.raises(ModelFileError, match=r"pip install peakmark\[safetensors\]"):
