@@ -33,6 +33,7 @@ from peakmark.errors import DataError
 
 _LISTS = Path("ImageSets") / "Main"
 _OF_A_CHALLENGE = re.compile(r"VOC\s?20\d\d", re.IGNORECASE)
+_ENDINGS = list(dict.fromkeys([".jpg", ".png", ".jpeg", ".JPG", ".PNG", *sorted(IMAGE_SUFFIXES)]))
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DECIMALS = 5
@@ -90,6 +91,7 @@ class _Reader:
     def __init__(self, source: Path, wishes: Wishes, account: Account, gathering: Gathering) -> None:
         self._source, self._wishes, self._account, self._gathering = source, wishes, account, gathering
         self._images = SourceImages(account, wishes.max_image_pixels)
+        self._folders: dict[tuple[str, Path], list[Path]] = {}
         self._from = [0, 0]
         """Files read by each first pixel."""
         self._other_names = 0
@@ -118,13 +120,11 @@ class _Reader:
     def _image_file(self, record: _Record, root: Element) -> tuple[Path | None, str]:
         """Finds an image by the annotation's name, as the challenges do, or else by the name that stands in it."""
         inside = os.path.dirname(record.stem)
-        given = [self._wishes.images] if self._wishes.images else []
-        bases = [*given, self._source / "JPEGImages", self._source / "images", self._source, record.file.parent]
-        folders = [base / part for base in bases for part in (record.split, "")]
+        folders = self._folders_of(record)
         stated = safe_name(root.text_of("filename"))
         suffix = os.path.splitext(stated or "")[1]
-        usual = [suffix, ".jpg", ".png", ".jpeg", ".JPG", ".PNG", *sorted(IMAGE_SUFFIXES)]
-        path = self._images.find([record.stem + ending for ending in dict.fromkeys(usual) if ending], folders)
+        endings = [suffix, *_ENDINGS] if suffix else _ENDINGS
+        path = self._images.find((record.stem + ending for ending in endings), folders)
         if path is None and stated is not None:
             path = self._images.find([os.path.join(inside, stated), stated], folders)
         elif path is not None and stated is not None and os.path.splitext(stated)[0] != os.path.basename(record.stem):
@@ -132,6 +132,15 @@ class _Reader:
         if path is None:
             return None, stated or f"{record.stem}.jpg"
         return path, os.path.join(inside, path.name)
+
+    def _folders_of(self, record: _Record) -> list[Path]:
+        """The folders that the image of an annotation may be in; the same list for all of a folder and split."""
+        key = record.split, record.file.parent
+        if key not in self._folders:
+            given = [self._wishes.images] if self._wishes.images else []
+            bases = [*given, self._source / "JPEGImages", self._source / "images", self._source, key[1]]
+            self._folders[key] = [base / part for base in bases for part in (record.split, "")]
+        return self._folders[key]
 
     def _take(self, image: AnnotatedImage, element: Element, first: int, file: Path) -> None:
         where = f"{file}, line {element.line}"

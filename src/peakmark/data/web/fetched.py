@@ -41,8 +41,12 @@ def fetched(downloads: Sequence[Download], *, name: str, allowed: bool | None, w
     folder = cache_folder() / "datasets" / _folder_name(downloads)
     if folder.is_dir():
         return _inner(folder)
+    if allowed is None:
+        raise DataError(
+            f"data={name} is not on this machine; once all else is right, download=True fetches it from {addresses}."
+        )
     question = f"data={name} is not on this machine. Fetch {addresses} to {folder}?"
-    if not allowed and (allowed is None or not agreed_at_terminal(question)):
+    if not allowed and not agreed_at_terminal(question):
         raise DataError(
             f"data={name} is not on this machine, and nothing is fetched unasked: write download=True to fetch"
             f" {addresses}, or fetch and unpack it yourself and give the path of its data.yaml."
@@ -51,19 +55,37 @@ def fetched(downloads: Sequence[Download], *, name: str, allowed: bool | None, w
     with NewFolder(folder) as new:
         for number, each in enumerate(downloads):
             archive = archives / f"{number}-{_file_name(each.url)}"
+            _bring(each, archive, name, watch)
             try:
-                fetch(each.url, archive, sha256=each.sha256, most_bytes=_MOST_BYTES, progress=_told(each.url, watch))
-            except MachineError as error:
-                raise MachineError(
-                    f"data={name}: {error} Where this machine has no network: fetch it on another one, unpack it, and"
-                    " give the path of its data.yaml."
-                ) from error
-            unpack(archive, new, most_bytes=_MOST_BYTES)
+                unpack(archive, new, most_bytes=_MOST_BYTES)
+            except DataError:
+                # The next call fetches it anew, rather than stumble over it for ever.
+                durable.remove(archive)
+                raise
         new.publish()
     for archive in archives.iterdir():
         durable.remove(archive)
     archives.rmdir()
     return _inner(folder)
+
+
+def _bring(download: Download, archive: Path, name: str, watch: Watch | None) -> None:
+    """Fetches an archive, unless somebody has put it there, as the error of a fetch that fails says."""
+    if archive.is_file() and download.sha256 in (None, _digest(archive)):
+        return
+    progress = _told(download.url, watch)
+    try:
+        fetch(download.url, archive, sha256=download.sha256, most_bytes=_MOST_BYTES, progress=progress)
+    except MachineError as error:
+        raise MachineError(
+            f"data={name}: {error} Where this machine has no network: fetch it on another one, unpack it, and give the"
+            " path of its data.yaml."
+        ) from error
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _inner(folder: Path) -> Path:

@@ -91,7 +91,7 @@ def test_consent_is_asked_at_a_terminal_only_and_only_yes_is_yes(web, tmp_path, 
             read_dataset(file, download=False)
     assert "Fetch http://127.0.0.1" in said.getvalue()
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
-    with pytest.raises(DataError, match="nothing is fetched unasked"):
+    with pytest.raises(DataError, match="once all else is right"):
         read_dataset(file)  # who asks in nobody's name is not answered
     assert web.asked == []
     assert len(list(read_dataset(file, download=False).splits)) == 2
@@ -116,6 +116,19 @@ def test_a_fetch_that_was_cut_off_goes_on_at_the_next_call(web, tmp_path, monkey
         read_dataset(file, download=True)
     read_dataset(file, download=True)
     assert [asked for _, asked in web.asked] == [None, "bytes=100-"]
+
+
+def test_an_archive_that_was_put_in_its_place_is_taken_and_a_broken_one_is_fetched_anew(web, tmp_path):
+    file = data_yaml(tmp_path, f"{web.address}/set.zip")
+    with pytest.raises(MachineError, match="fetch it yourself to") as refused:
+        read_dataset(file, download=True)
+    place = Path(str(refused.value).partition("fetch it yourself to ")[2].partition(". Where")[0])
+    place.write_bytes(b"broken")
+    with pytest.raises(DataError, match="neither a zip nor a tar"):
+        read_dataset(file, download=True)
+    place.write_bytes(archive())
+    assert set(read_dataset(file, download=True).splits) == {"train", "val"}
+    assert len(web.asked) == 1
 
 
 def test_several_archives_fill_one_folder(web, tmp_path):
@@ -171,7 +184,7 @@ def test_known_names_have_their_addresses_and_come_from_there(web, tmp_path, mon
         f"{place}/coco8.zip", f"{place}/coco128.zip",
     ]  # fmt: skip
     with pytest.raises(DataError, match=rf"write download=True to fetch {place}/coco8\.zip"):
-        read_dataset("coco8.yaml")
+        read_dataset("coco8.yaml", download=False)
     for name, splits in (("coco8", ("images/train", "images/val")), ("coco128", ("images/train2017",))):
         url = web.put(f"/{name}.zip", archive(f"{name}/", splits))
         known = KNOWN_SETS[f"{name}.yaml"]
