@@ -15,8 +15,10 @@ from peakmark.cli.main import _PANELS
 from peakmark.settings.description import describe
 from peakmark.settings.fields import (
     AuditSettings,
+    BenchmarkSettings,
     CompareSettings,
     ConvertSettings,
+    ExportSettings,
     GateSettings,
     PredictSettings,
     PromoteSettings,
@@ -93,6 +95,17 @@ CONVERT = {
 }  # fmt: skip
 
 
+EXPORT = {
+    "model": NEEDED, "format": "onnx", "data": "None", "imgsz": "None", "dynamic": "False", "batch": "1",
+    "half": "False", "int8": "False", "nms": "False", "opset": "None", "iou": "None", "max_det": "None",
+    "max_drop": "0.01", "images": "500", "calibrate": "128", "workers": "None", "verify": "full",
+}  # fmt: skip
+BENCHMARK = {
+    "model": NEEDED, "data": "None", "imgsz": "None", "formats": "all", "images": "500", "timed": "100",
+    "calibrate": "128", "verify": "full", "project": "runs/detect", "name": "benchmark", "exist_ok": "False",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "frozen"),
     [
@@ -105,6 +118,8 @@ CONVERT = {
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
         (ConvertSettings, CONVERT),
+        (ExportSettings, EXPORT),
+        (BenchmarkSettings, BENCHMARK),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):

@@ -74,6 +74,7 @@ def test_a_file_of_one_size_pads_to_squares_and_refuses_others(best, data, tmp_p
     model = YOLO(str(exported))
     results = model.val(data=data, verbose=False, plots=False, project=str(tmp_path))
     assert results.evaluation.protocol.endswith("images padded to squares")
+    assert exported.parity.accuracy is not None
     assert results.metrics["map50_95"] == exported.parity.accuracy.exported
     with pytest.raises(SettingsError, match="imgsz=128: this file takes images of 64 px"):
         model.val(data=data, imgsz=128, verbose=False)
@@ -86,6 +87,7 @@ def test_max_drop_decides_for_int8(best):
     assert not target.exists()
     exported = YOLO(best).export(format="onnx", int8=True, calibrate=2, max_drop=1.0, verbose=False)
     assert exported.path == target
+    assert exported.parity.accuracy is not None
     assert exported.parity.accuracy.images > 1
 
 
