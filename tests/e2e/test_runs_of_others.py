@@ -145,6 +145,7 @@ def test_it_goes_on_to_its_end_with_its_history_and_its_settings(
     assert [segment.from_epoch for segment in last.history.segments] == [0, 2]
     (judged,) = [event for event in told if isinstance(event, SeamJudged)]
     assert judged.epoch == 3, "its first epochs are watched"
+    assert "doesn't tell of this resume" not in judged.verdict.text
     assert "went on from last.pt, which Ultralytics 8.0.0 left after epoch 2" in last.history.segments[1].reason
 
 

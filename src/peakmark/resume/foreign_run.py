@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from peakmark.record.folder import create_run_folder
 from peakmark.record.journal import Journal
 from peakmark.record.settings_yaml import render as render_settings
 from peakmark.resume.compare import Wishes
-from peakmark.resume.watch import SeamWatch, looking_at
+from peakmark.resume.health.continuity import continuity_of
+from peakmark.resume.watch import SeamWatch
 from peakmark.run.begin import Audience, carry_out, check_memory
 from peakmark.run.build import PreparedRun, first_segment, new_state, put_together
 from peakmark.run.disk.data_files import write_data_files
@@ -105,16 +107,17 @@ def resume_foreign(file: Path, wishes: Wishes, audience: Audience) -> EndedRun:
         # From here on it is a run like any other: killed before its first epoch ends, it goes on from this.
         save(capture(run.state, run.facts), folder.last)
         Journal(folder.journal)(planned.told)
-        watches = (*audience.watches, *_watch(planned, folder.journal, wishes.settings))
+        watches = (*audience.watches, *_watch(planned, wishes.settings))
         notes = (*planned.parsed.notes, *run.notes, *said)
         return carry_out(run, folder, replace(audience, watches=watches), notes)
 
 
-def _watch(planned: _Planned, journal: Path, wishes: ResumeSettings) -> Iterator[SeamWatch]:
+def _watch(planned: _Planned, wishes: ResumeSettings) -> Iterator[SeamWatch]:
     """Who holds its first epochs against the last ones there: losses alone, since figures are of another evaluation."""
     if wishes.watch:
-        look = looking_at(journal, watch=wishes.watch, found=(), data_changes=())
-        yield SeamWatch(planned.training.epochs_done, wishes.watch, wishes.on_break, look)
+        first = planned.training.epochs_done
+        look = partial(continuity_of, first_epoch=first, watch=wishes.watch)
+        yield SeamWatch(first, wishes.watch, wishes.on_break, look)
 
 
 def _planned(file: Path, wishes: Wishes) -> _Planned:

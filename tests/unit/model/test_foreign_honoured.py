@@ -217,7 +217,7 @@ TENSORS = sorted(build_detector(SCALES["yolov8n"], 2, seed=0).state_dict())
 
 
 @hypothesis.settings(
-    max_examples=12, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(name=strategies.sampled_from(TENSORS), how=strategies.sampled_from(["gone", "more", "shape", "nan"]))
 def test_a_state_dict_with_any_tensor_amiss_is_refused_by_its_name(tmp_path: Path, name: str, how: str):
