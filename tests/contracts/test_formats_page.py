@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tools.formats import PAGE, page_with, table
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+from formats import PAGE, page_with, table
 
 
 def test_the_table_of_formats_is_made_from_the_registry():
