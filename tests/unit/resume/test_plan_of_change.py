@@ -118,7 +118,15 @@ def test_a_run_that_was_measured_by_another_protocol_begins_best_anew_and_says_b
 
 @pytest.mark.parametrize("name", [n for n, each in describe(Settings).items() if each.bears_on == "execution"])
 def test_what_bears_on_nothing_keeps_the_run_exact(name):
-    values = {"time": 1.0, "device": "cpu", "workers": 3, "cache": "off", "verify": "fast", "threads": 2}
+    values = {
+        "time": 1.0,
+        "device": "cpu",
+        "workers": 3,
+        "cache": "off",
+        "verify": "fast",
+        "threads": 2,
+        "download": True,
+    }
     made = planned(side(**{name: values[name]}))
     assert made.inexact == ()
     assert part(made, "machine and files").fate == "changed"

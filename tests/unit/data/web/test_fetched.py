@@ -57,7 +57,7 @@ def test_data_are_fetched_once_with_consent_and_read(web, tmp_path, top, path):
     with pytest.raises(
         DataError, match=r"nothing is fetched unasked: write download=True to fetch http://127\.0\.0\.1"
     ):
-        read_dataset(file)
+        read_dataset(file, download=False)
     assert web.asked == []
     told: list[tuple[int, int]] = []
     spec = read_dataset(file, download=True, watch=lambda what: lambda done, of: told.append((done, of)))
