@@ -279,7 +279,7 @@ def test_a_failing_disk_stops_the_index(make_dataset: MakeDataset, monkeypatch: 
 
 
 def test_real_data():
-    shared = Path(__file__).resolve().parents[4] / "shared/data/bccd/data.yaml"
+    shared = Path(__file__).resolve().parents[5] / "shared/data/bccd/data.yaml"
     if not shared.exists():
         pytest.skip("the blood-cell data set is not beside this checkout")
     spec = read_dataset(shared)
