@@ -41,6 +41,7 @@ mutants: .venv/.developer  ## plant small faults in the fold's rooms and count t
 bench: .venv/.developer bench-peer  ## what docs/benchmarks.md shows, measured again
 	.venv/bin/python benchmarks/stages.py
 	.venv/bin/python benchmarks/saving.py
+	.venv/bin/python benchmarks/prediction_by_format.py
 	.venv/bin/python benchmarks/audit.py --images 10000
 	.venv/bin/python benchmarks/how_sure.py --only speed
 	.venv/bin/python benchmarks/large_set.py --images 100000

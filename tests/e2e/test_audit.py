@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from tests.beside import BCCD
 
 from peakmark import audit
 from peakmark.errors import SettingsError
 from peakmark.events import RunStarted
 
-BCCD = Path(__file__).resolve().parents[3] / "shared/data/bccd/data.yaml"
+BCCD_YAML = BCCD / "data.yaml"
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_mistakes_are_told_at_once(runs):
     assert "names" in str(caught.value)
 
 
-@pytest.mark.skipif(not BCCD.exists(), reason="the blood cells are not beside this repository")
+@pytest.mark.skipif(not BCCD_YAML.exists(), reason="the blood cells are not beside this repository")
 def test_blood_cells_raise_no_alarm(runs):
-    done = audit(BCCD, project=runs)
+    done = audit(BCCD_YAML, project=runs)
     assert "high" not in [found.severity for found in done.findings]
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.beside import BCCD
 from tests.unit.data.formats.conftest import coco_content, coco_object, write_coco
 from tests.web_server import WebServer
 
@@ -15,8 +16,6 @@ from peakmark import YOLO
 from peakmark.data.web import known_sets
 from peakmark.errors import DataError
 from peakmark.events import Notice, Progress
-
-BCCD = Path(__file__).resolve().parents[3] / "shared/data/bccd"
 
 
 def test_the_command_line_converts_counts_names_and_says_what_next(peakmark, tmp_path):

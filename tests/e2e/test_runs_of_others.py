@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.beside import PEER
 
 from peakmark import YOLO, diagnose
 from peakmark.checkpoint.format import Checkpoint
@@ -21,7 +22,6 @@ from peakmark.model.foreign.names import foreign_names
 from peakmark.model.foreign.training import read_foreign_training
 from peakmark.model.scales import SCALES
 
-PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 QUIET: dict[str, Any] = {"plots": False, "workers": 0}
 COLUMNS = (
     *(f"{split}/{term}_loss" for split in ("train", "val") for term in ("box", "cls", "dfl")),

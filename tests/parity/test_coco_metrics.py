@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.beside import PEER
 
 from peakmark.evaluate.evidence_file import read, to_bytes
 from peakmark.evaluate.matching import match
@@ -20,7 +21,6 @@ from peakmark.evaluate.tables import DetectionTable, TruthTable
 from peakmark.formula.terms import METRIC_NAMES
 from peakmark.machine.streams import stream
 
-PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 COCO_NAMES = METRIC_NAMES[:12]
 TOLERANCE = 1e-9
 

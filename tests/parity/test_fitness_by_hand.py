@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.beside import PEER
 
 from peakmark.evaluate.fitness import fitness_by
 from peakmark.evaluate.matching import match
 from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import DetectionTable, TruthTable
 from peakmark.formula.text import as_setting
-
-PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 
 
 @pytest.fixture(scope="module")

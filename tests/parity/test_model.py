@@ -13,6 +13,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from tests.beside import PEER
 
 from peakmark import YOLO
 from peakmark.machine.devices import settle
@@ -25,7 +26,6 @@ from peakmark.model.scales import SCALES
 from peakmark.nouns.images import Detections
 from peakmark.run.weights import find_model
 
-PEER = Path(__file__).resolve().parents[2] / "../shared/peers/ultralytics-8.4.190"
 BCCD = PEER.parents[1] / "data/bccd"
 pytestmark = pytest.mark.skipif(
     not (PEER / "finished-best.pt").exists(), reason="the peer's recorded files (../shared/peers) are not beside this"

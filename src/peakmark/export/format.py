@@ -127,3 +127,8 @@ class Format:
                 f"format={self.name} needs {', '.join(missing)}, not installed here: pip install"
                 f" 'peakmark[{self.extra}]'."
             )
+
+
+def never_run(name: str, title: str, ending: str, needs: str) -> Format:
+    """Gives a format that can't be written and run where this is tested; asked for, it says what it `needs`."""
+    return Format(name, title, ending, (), (), None, frozenset(), None, None, needs)

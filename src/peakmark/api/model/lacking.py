@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from peakmark.errors import PeakmarkError
-
-
-class LackingError(PeakmarkError, NotImplementedError):
-    """Something that users of the field know and Peakmark doesn't have."""
-
-
 INSTEAD = {
     "tune": "nothing searches settings; run train with each, and compare them with peakmark.compare",
     "embed": "no features are given out; YOLO(...).model is the network, a torch.nn.Module",

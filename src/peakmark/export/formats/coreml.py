@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from peakmark.export.format import Format
+from peakmark.export.format import never_run
 
-FORMAT = Format(
-    name="coreml",
-    title="Core ML",
-    ending=".mlpackage",
-    writes_with=(),
-    runs_with=(),
-    extra=None,
-    options=frozenset(),
-    write=None,
-    open=None,
+FORMAT = never_run(
+    "coreml",
+    "Core ML",
+    ".mlpackage",
     needs="a Mac to be run on. coremltools converts TorchScript there: export format=torchscript",
 )

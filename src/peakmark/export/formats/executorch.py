@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from peakmark.export.format import Format
+from peakmark.export.format import never_run
 
-FORMAT = Format(
-    name="executorch",
-    title="ExecuTorch",
-    ending=".pte",
-    writes_with=(),
-    runs_with=(),
-    extra=None,
-    options=frozenset(),
-    write=None,
-    open=None,
+FORMAT = never_run(
+    "executorch",
+    "ExecuTorch",
+    ".pte",
     needs="the release of executorch that belongs to the torch installed; it takes YOLO(file).model by torch.export",
 )

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from peakmark.export.format import Format
+from peakmark.export.format import never_run
 
-FORMAT = Format(
-    name="litert",
-    title="LiteRT",
-    ending=".tflite",
-    writes_with=(),
-    runs_with=(),
-    extra=None,
-    options=frozenset(),
-    write=None,
-    open=None,
+FORMAT = never_run(
+    "litert",
+    "LiteRT",
+    ".tflite",
     needs="litert-torch, which has no release for every torch. Export format=onnx and convert it with onnx2tf",
 )

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from peakmark.export.format import Format
+from peakmark.export.format import never_run
 
-FORMAT = Format(
-    name="tensorrt",
-    title="TensorRT",
-    ending=".engine",
-    writes_with=(),
-    runs_with=(),
-    extra=None,
-    options=frozenset(),
-    write=None,
-    open=None,
+FORMAT = never_run(
+    "tensorrt",
+    "TensorRT",
+    ".engine",
     needs="an NVIDIA GPU with TensorRT. Export format=onnx and build the engine on the machine where it is to run:"
     " trtexec --onnx=best.onnx --saveEngine=best.engine",
 )

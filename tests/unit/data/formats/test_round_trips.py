@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.beside import BCCD
 from tests.unit.data.formats.conftest import coco_content, coco_object, voc_object, write_coco, write_image, write_voc
 
 from peakmark.data.formats.annotated_set import Account, AnnotatedImage, AnnotatedSet, Annotation
@@ -20,8 +21,6 @@ from peakmark.data.formats.wishes import Target, Wishes
 from peakmark.data.index import build_index
 from peakmark.data.source.data_yaml import read_data_yaml
 from peakmark.files.new_folder import NewFolder
-
-BCCD = Path(__file__).resolve().parents[5] / "shared/data/bccd"
 
 
 def objects_of(source: Path, source_format: str, **wishes: Any) -> dict[tuple[str, str], list[tuple[Any, ...]]]:

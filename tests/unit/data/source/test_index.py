@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.beside import BCCD
 
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.data.images import probe
@@ -279,7 +280,7 @@ def test_a_failing_disk_stops_the_index(make_dataset: MakeDataset, monkeypatch: 
 
 
 def test_real_data():
-    shared = Path(__file__).resolve().parents[5] / "shared/data/bccd/data.yaml"
+    shared = BCCD / "data.yaml"
     if not shared.exists():
         pytest.skip("the blood-cell data set is not beside this checkout")
     spec = read_dataset(shared)

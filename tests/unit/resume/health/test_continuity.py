@@ -6,15 +6,13 @@ import csv
 import dataclasses
 import math
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from tests.beside import PEER
 
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History
 from peakmark.resume.health.continuity import NAMES, continuity_of
-
-PEERS = Path(__file__).resolve().parents[3] / "../shared/peers/ultralytics-8.4.190"
 
 
 def _shifted(
@@ -185,11 +183,11 @@ def test_a_number_that_is_not_finite_is_broken(healthy):
     assert continuity_of(history, first_epoch=21).kind == "continuous"
 
 
-@pytest.mark.skipif(not PEERS.is_dir(), reason="the peer's curves lie beside the repository, in ../shared/peers")
+@pytest.mark.skipif(not PEER.is_dir(), reason="the peer's curves lie beside the repository, in ../shared/peers")
 @pytest.mark.parametrize("name", ["results-uninterrupted.csv", "results-resumed.csv"])
 def test_a_peers_healthy_run_raises_no_alarm(healthy, name):
     """Fixed thresholds alone would at 20 of its 29 seams."""
-    with open(PEERS / name, newline="") as table:
+    with open(PEER / name, newline="") as table:
         rows = [{column.strip(): float(value) for column, value in row.items()} for row in csv.DictReader(table)]
     records = tuple(
         dataclasses.replace(
