@@ -18,9 +18,10 @@ from peakmark.settings.shared_words import (
 )
 
 
-def model() -> Any:
-    """The checkpoint of a command that trains nothing."""
-    return setting(REQUIRED, "the checkpoint, e.g. runs/detect/train/weights/best.pt", INPUT, "content")
+def model(*, or_exported: bool = False) -> Any:
+    """The checkpoint of a command that trains nothing; `or_exported`: which takes exported files as well."""
+    also = ", or an exported file such as best.onnx" if or_exported else ""
+    return setting(REQUIRED, f"the checkpoint, e.g. runs/detect/train/weights/best.pt{also}", INPUT, "content")
 
 
 def data() -> Any:

@@ -166,9 +166,10 @@ def _tried(
     nothing = (0, None, 0.0, 0.0, None, None, None, None, None)
     try:
         exported = export_model(source, model, settings, unwatched, lambda parity: True, folder)
+        return _measured(name, exported, images)
     except PeakmarkError as error:
+        # One that fails is told in its row: the others are still worth their time.
         return Timed(name, *nothing, failed=str(error))
-    return _measured(name, exported, images)
 
 
 def _measured(name: str, exported: Exported, images: Sequence[torch.Tensor]) -> Timed:

@@ -15,13 +15,13 @@ class BenchmarkSettings(SettingsModel):
         None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
     )
     imgsz: Whole | None = shared.imgsz()
-    formats: Text = setting("all", "formats to try, with commas, e.g. onnx,openvino-int8", OUTPUT, "output")
     images: Whole = setting(
         500, "validation images that mAP is compared on (0: all)", INPUT, "result", unit="images", ge=0
     )
     timed: Whole = setting(100, "images that are timed, one by one", INPUT, "result", unit="images", ge=1)
     calibrate: Whole = setting(128, "training images that int8 is calibrated on", INPUT, "result", unit="images", ge=1)
     verify: Verify = shared.verify()
+    formats: Text = setting("all", "formats to try, with commas, e.g. onnx,openvino-int8", OUTPUT, "output")
     project: Text = shared.project("the benchmark's")
     name: Text = shared.name("benchmark")
     exist_ok: bool = shared.exist_ok()

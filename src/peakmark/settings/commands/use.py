@@ -25,7 +25,7 @@ from peakmark.settings.shared_words import (
 class _OnASplit(SettingsModel):
     """A model and what it is validated on."""
 
-    model: Text = shared.model()
+    model: Text = shared.model(or_exported=True)
     data: Text | None = setting(
         None, "a data.yaml, or shapes", INPUT, "content", unset="the data that the model was trained on"
     )
@@ -69,7 +69,7 @@ class ValSettings(_OnASplit):
 class PredictSettings(SettingsModel):
     """The settings of a prediction. Where the images come from is an argument of its own, not a setting."""
 
-    model: Text = shared.model()
+    model: Text = shared.model(or_exported=True)
     imgsz: Whole | None = shared.imgsz()
     max_image_pixels: Whole = shared.max_image_pixels()
     vid_stride: Whole = setting(1, "take every n-th frame of a video", INPUT, "result", unit="frames", ge=1)
