@@ -3,7 +3,8 @@
 usage: python benchmarks/prediction_by_format.py [--formats onnx,openvino] [--images 87] [--repetitions 5]
 Takes the model that the peer trained on blood cells and its images, from ../shared beside the project. First
 `peakmark benchmark` on all formats; then the peer's ONNX and TorchScript files and ours, run by the same runtime on the
-same images in turn: milliseconds of a call (median of the medians), and how far their outputs are apart.
+same images in turn: milliseconds of a call (median of the medians), and how far their outputs are apart. At last our
+int8 beside our float32.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def median_ms(call: Call, images: Sequence[FloatArray]) -> float:
     return statistics.median(taken)
 
 
-def compared(name: str, ours: Call, peers: Call, images: Sequence[FloatArray], repetitions: int) -> None:
+def compared(name: str, other: str, ours: Call, peers: Call, images: Sequence[FloatArray], repetitions: int) -> None:
     """Prints a line: both in turn, so that what else the machine does falls on both."""
     apart = [np.abs(ours(image) - peers(image)) for image in images[:10]]
     box_px, score = max(float(a[:, :4].max()) for a in apart), max(float(a[:, 4:].max()) for a in apart)
@@ -88,7 +89,7 @@ def compared(name: str, ours: Call, peers: Call, images: Sequence[FloatArray], r
     mine, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
     ratio = statistics.median(theirs_ms / ours_ms for ours_ms, theirs_ms in pairs)
     print(
-        f"{name:<12} ours {mine:6.1f} ms, the peer's {theirs:6.1f} ms, {ratio:.2f} times as fast;"
+        f"{name:<12} {mine:6.1f} ms, {other} {theirs:6.1f} ms, {ratio:.2f} times as fast;"
         f" outputs up to {box_px:.2g} px and {score:.2g} apart"
     )
 
@@ -120,12 +121,16 @@ def main() -> None:
         theirs.parent.mkdir()
         shutil.copyfile(WEIGHTS, theirs)
         images = images_of(folder / "bccd", wish.images)
+        data = str(folder / "bccd" / "data.yaml")
         for name, ending in FORMATS.items():
-            ours = YOLO(model).export(format=name, data=str(folder / "bccd" / "data.yaml"), verbose=False)
+            ours = YOLO(model).export(format=name, data=data, verbose=False)
             command = [python, "-c", _EXPORT, str(theirs), name, str(SIDE_PX)]
             subprocess.run(command, check=True, capture_output=True, cwd=theirs.parent)
             call = onnx_call if name == "onnx" else torchscript_call
-            compared(name, call(ours.path), call(theirs.with_suffix(ending)), images, wish.repetitions)
+            compared(name, "the peer's", call(ours.path), call(theirs.with_suffix(ending)), images, wish.repetitions)
+        quantised = YOLO(model).export(format="onnx", int8=True, data=data, verbose=False)
+        float32 = onnx_call(model.with_suffix(".onnx"))
+        compared("onnx int8", "ours in float32", onnx_call(quantised.path), float32, images, wish.repetitions)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ class ExportSettings(SettingsModel):
     )
     batch: Whole = setting(1, "images of a call, where that is not free", FILE, "output", unit="images", ge=1)
     half: bool = setting(False, "write the network in float16; boxes and scores stay float32", FILE, "output")
-    int8: bool = setting(False, "write convolutions in int8, calibrated on training images", FILE, "output")
+    int8: bool = setting(
+        False, "write the network in int8, calibrated on training images; boxes and scores stay float32", FILE, "output"
+    )
     nms: bool = setting(False, "have the file suppress boxes itself, and give detections", FILE, "output")
     opset: Whole | None = setting(
         None, "version of ONNX's operators", FILE, "output", unset="18, which most programs read", ge=18, le=23
