@@ -106,6 +106,15 @@ def test_the_command_line_shows_what_was_found_out(best, capsys):
     assert "best.torchscript" in out
 
 
+def test_inspect_says_what_the_file_says(best, exported):
+    import peakmark
+
+    said = peakmark.inspect(exported.path)
+    assert said["format"] == "ONNX, exported by Peakmark"
+    assert said["weights_digest"] == peakmark.inspect(best)["digests"]["model"]
+    assert said["lineage"]["epoch"] == peakmark.inspect(best)["epoch"]
+
+
 def test_a_gate_takes_an_exported_file(data, exported):
     import peakmark
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.model.found import described_exported
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.format import IMPORTED, Checkpoint
 from peakmark.checkpoint.reader import ForeignFileError, describe, read
@@ -41,6 +42,8 @@ from peakmark.settings.settings_file import with_file
 def inspect(file: str | Path) -> dict[str, Any]:
     """Says what a checkpoint is, as plain values, with its digests worked out anew. Raises ModelFileError."""
     path = given_path(file, "file")
+    if (exported := described_exported(path)) is not None:
+        return exported
     checkpoint = _readable(path)
     if checkpoint is None:
         source = find_model(path)

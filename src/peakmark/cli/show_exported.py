@@ -12,11 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from peakmark.api.model.benchmark import Benchmark
+    from collections.abc import Iterator
+
+    from peakmark.api.model.benchmark import Benchmark, Timed
     from peakmark.export.exporting import Exported
     from peakmark.export.parity import Parity
 
 _SHAPES_SHOWN = 4
+_WIDE = 100
+"""Columns of a terminal from which the whole table fits."""
 
 
 def show_exported(console: Console, exported: Exported) -> None:
@@ -52,29 +56,17 @@ def show_parity(console: Console, parity: Parity) -> None:
 
 
 def show_benchmark(console: Console, found: Benchmark) -> None:
-    """Prints a row for each format."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    """Prints a row for each format; on a narrow terminal without what follows from the rest."""
+    wide = console.width >= _WIDE
+    table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0))
     table.add_column("format", no_wrap=True)
-    for title in ("MB", "load s", "ms", "95 % ms", "images/s", "RAM MB", "mAP50-95", "from torch"):
+    titles = ["MB", "load s", "ms", "95 % ms", "RAM MB", "mAP50-95", "from torch"]
+    if wide:
+        titles.insert(4, "images/s")
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for row in found.rows:
-        if not row.median_ms:
-            table.add_row(row.name, *("-" for _ in range(8)))
-            continue
-        accuracy = ("-", "-")
-        if row.map50_95 is not None and row.difference is not None:
-            between = "" if row.low is None or row.high is None else f" ({_signed(row.low)} to {_signed(row.high)})"
-            accuracy = (f"{row.map50_95:.4f}", f"{_signed(row.difference)}{between}")
-        table.add_row(
-            row.name,
-            f"{row.size_bytes / 1e6:.1f}",
-            "-" if row.load_s is None else f"{row.load_s:.2f}",
-            f"{row.median_ms:.1f}",
-            f"{row.p95_ms:.1f}",
-            f"{row.images_per_s:.1f}",
-            "-" if row.memory_bytes is None else f"{row.memory_bytes / 1e6:.0f}",
-            *accuracy,
-        )
+        table.add_row(row.name, *(_cells(row, wide=wide) if row.median_ms else ["-"] * len(titles)))
     console.print(table)
     for row in found.rows:
         if row.failed:
@@ -83,6 +75,25 @@ def show_benchmark(console: Console, found: Benchmark) -> None:
         console,
         Text(f"{found.images} images of {found.side_px} px, one by one, {found.threads} threads. {found.save_dir}"),
     )
+
+
+def _cells(row: Timed, *, wide: bool) -> Iterator[str]:
+    yield f"{row.size_bytes / 1e6:.1f}"
+    yield "-" if row.load_s is None else f"{row.load_s:.2f}"
+    yield f"{row.median_ms:.1f}"
+    yield f"{row.p95_ms:.1f}"
+    if wide:
+        yield f"{row.images_per_s:.1f}"
+    yield "-" if row.memory_bytes is None else f"{row.memory_bytes / 1e6:.0f}"
+    if row.map50_95 is None or row.difference is None:
+        yield from ("-", "-")
+        return
+    between = ""
+    if row.low is not None and row.high is not None:
+        half = (row.high - row.low) / 2
+        between = f" ({_signed(row.low)} to {_signed(row.high)})" if wide else f" \u00b1{half:.4f}"
+    yield f"{row.map50_95:.4f}"
+    yield f"{_signed(row.difference)}{between}"
 
 
 def _signed(value: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +186,16 @@ def test_what_a_file_says_comes_back_as_it_was(make_order):
     about = make_order(suppression=Suppression(0.5, 10)).about
     assert about_from(about.to_json(), "-") == about
     assert about_from(None, "-") is None
+
+
+def test_quantising_tells_nobody():
+    """In a process of its own: NNCF tells nobody where it sees pytest."""
+    code = (
+        "from peakmark.export.formats.openvino import _silent_nncf; _silent_nncf();"
+        "from nncf.telemetry.wrapper import telemetry; import sys;"
+        "print(type(telemetry).__name__, 'openvino_telemetry' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    sender, is_loaded = ended.stdout.split()
+    assert sender != "NNCFTelemetry"  # what a plain import of it gives
+    assert is_loaded == "False"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.export.exported import ExportedModel, open_exported
@@ -45,6 +47,21 @@ def only_trainable(found: ModelSource | ExportedModel, purpose: str) -> ModelSou
 def usable(found: ModelSource | ExportedModel) -> Detector | ExportedModel:
     """Gives what computes: a network with its weights, or the file itself."""
     return found.detector() if isinstance(found, ModelSource) else found
+
+
+def described_exported(path: Path) -> dict[str, Any] | None:
+    """What `peakmark inspect` shows of an exported file; None for another. Raises as `find_usable` does."""
+    known = format_of(path)
+    found = find_usable(path) if known is not None and path.exists() else None
+    if not isinstance(found, ExportedModel):
+        return None
+    files = [found.path] if found.path.is_file() else sorted(found.path.iterdir())
+    return {
+        "file": str(found.path),
+        "size_bytes": sum(file.stat().st_size for file in files),
+        "format": f"{found.format.title}, exported by Peakmark",
+        **dataclasses.asdict(found.about),
+    }
 
 
 def class_names_of(found: ModelSource | ExportedModel) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ it would take that by itself, and boxes would come out up to 2 px off.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from peakmark.export.about import KEY, about_from
 from peakmark.export.format import Format, Opened, Order
 from peakmark.export.formats.familiar_yaml import write_familiar
 from peakmark.export.formats.onnx import IMAGES, onnx_model
-from peakmark.export.formats.onnx_parts import last_convolutions
+from peakmark.export.formats.onnx_parts import decoding_nodes, last_convolutions
 from peakmark.nouns.images import FloatArray
 
 _MODEL = "model.xml"
@@ -36,28 +38,40 @@ def _write(order: Order, folder: Path) -> None:
     network.graph.initializer.extend(kept)
     model = openvino.Core().read_model(network.SerializeToString())
     if order.options.int8:
-        model = _quantised(model, order, last_convolutions(network))
+        model = _quantised(model, order, last_convolutions(network) | decoding_nodes(network))
     model.set_rt_info(order.about.to_json(), [KEY])
     openvino.save_model(model, folder / _MODEL, compress_to_fp16=order.options.half)
     write_familiar(order.about, folder)
 
 
-def _quantised(model: Any, order: Order, last: set[str]) -> Any:
-    """Quantises by NNCF, but for the last convolution of each branch and what comes behind."""
-    import nncf
+def _silent_nncf() -> Any:
+    """NNCF tells a host of its makers what is done with it, unless it doesn't find the package that sends."""
+    sender = "openvino_telemetry"
+    found = sys.modules.get(sender)
+    sys.modules[sender] = None  # type: ignore[assignment]  # what makes an import fail
+    try:
+        return importlib.import_module("nncf")
+    finally:
+        del sys.modules[sender]
+        if found is not None:
+            sys.modules[sender] = found
 
+
+def _quantised(model: Any, order: Order, in_float: set[str]) -> Any:
+    """Quantises by NNCF, but for the nodes of these names: the last convolutions, and the decoding behind them."""
+    nncf = _silent_nncf()
     nncf.set_log_level(logging.ERROR)
     images = order.calibration
     assert images is not None
     names = {node.get_friendly_name() for node in model.get_ordered_ops()}
-    in_float = sorted(name for name in names if name.split("/")[0] in last)
+    kept = sorted(name for name in names if name.split("/")[0] in in_float)
     with contextlib.redirect_stdout(io.StringIO()):  # a progress bar of its own
         return nncf.quantize(
             model,
             nncf.Dataset(images),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
-            ignored_scope=nncf.IgnoredScope(names=in_float, types=["Softmax"], validate=False),
+            ignored_scope=nncf.IgnoredScope(names=kept, types=["Softmax"], validate=False),
         )
 
 
