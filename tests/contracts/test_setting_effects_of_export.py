@@ -166,7 +166,7 @@ def benchmarked(best, tmp_path, monkeypatch):
     def run(model=best, **settings):
         tried = []
 
-        def instead(name, source, model, own, folder, images):
+        def instead(name, source, model, own, folder, images, reference):
             tried.append(SimpleNamespace(name=name, timed=images, **own))
             return benchmark_module.Timed(name, 0, None, 0.0, 0.0, None, None, None, None, None)
 

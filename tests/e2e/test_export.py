@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 
 from peakmark import YOLO
+from peakmark.api.model.validate import OpenedSplit
 from peakmark.checkpoint.reader import read
 from peakmark.cli.main import app
 from peakmark.errors import ModelFileError, SettingsError
@@ -106,6 +108,29 @@ def test_the_command_line_shows_what_was_found_out(best, capsys):
     assert "best.torchscript" in out
 
 
+def test_without_data_of_its_classes_boxes_and_scores_alone_are_compared(best):
+    exported = YOLO(best).export(format="torchscript", data="shapes", verbose=False)
+    assert exported.parity.accuracy is None
+    assert exported.parity.holds
+    with pytest.raises(ModelFileError, match="its classes are not the model's"):
+        YOLO(best).export(format="safetensors", half=True, data="shapes", verbose=False)
+
+
+def test_the_model_itself_is_validated_once_for_all_formats_of_a_benchmark(best, data, tmp_path, monkeypatch):
+    seen: list[int | None] = []
+    validate = OpenedSplit.validate
+
+    def counted(self: OpenedSplit, model: Any, *rest: Any) -> Any:
+        seen.append(model.about.batch)  # the model itself takes any number of images
+        return validate(self, model, *rest)
+
+    monkeypatch.setattr(OpenedSplit, "validate", counted)
+    YOLO(best).benchmark(
+        data=data, formats="torchscript,safetensors", timed=1, images=2, project=str(tmp_path), verbose=False
+    )
+    assert (seen.count(None), seen.count(1)) == (1, 2)
+
+
 def test_inspect_says_what_the_file_says(best, exported):
     import peakmark
 
@@ -113,6 +138,7 @@ def test_inspect_says_what_the_file_says(best, exported):
     assert said["format"] == "ONNX, exported by Peakmark"
     assert said["weights_digest"] == peakmark.inspect(best)["digests"]["model"]
     assert said["lineage"]["epoch"] == peakmark.inspect(best)["epoch"]
+    assert said["protocol"].startswith("COCO")
 
 
 def test_a_gate_takes_an_exported_file(data, exported):

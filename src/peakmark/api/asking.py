@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import Mistakes
-from peakmark.events import Progress
+from peakmark.events import Observer, Progress
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
@@ -66,5 +66,9 @@ def read_data(kind: type[SettingsModel], given: Mapping[str, Any], download: boo
 
 def fetch_watch() -> Callable[[str], Callable[[int, int], None]]:
     """Draws how far a fetch is, on the terminal."""
-    observer = ConsoleObserver(Terminal(stderr=True))
-    return lambda what: lambda done, of: observer(Progress(what, done, of))
+    return watch_by(ConsoleObserver(Terminal(stderr=True)))
+
+
+def watch_by(observe: Observer) -> Callable[[str], Callable[[int, int], None]]:
+    """Tells an observer what is done, and then how far it is."""
+    return lambda what: lambda done, of: observe(Progress(what, done, of))

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import watch_by
 from peakmark.api.model.watching import watching
 from peakmark.checkpoint.format import IMPORTED, Checkpoint
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError
 from peakmark.events import Notice, Observer
+from peakmark.files.download import in_kilobytes
 from peakmark.files.given_path import given_path
 from peakmark.run.imported import origin_in_words
 from peakmark.run.known_models import KNOWN_MODELS, fetch_known_model
@@ -73,7 +75,8 @@ def fetched(name: str | Path, sha256: str | None, observe: Observer) -> str | Pa
     text = str(name)
     if text not in KNOWN_MODELS or Path(text).exists():
         return name
-    return fetch_known_model(text, lambda words: observe(Notice(words)), sha256)
+    progress = in_kilobytes(watch_by(observe)(f"fetching {text} (kB)"))
+    return fetch_known_model(text, lambda words: observe(Notice(words)), sha256, progress=progress)
 
 
 def _checkpoint(source: ModelSource, wishes: ImportSettings) -> Checkpoint:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import watch_by
 from peakmark.data.formats.convert import Conversion, convert_set
 from peakmark.data.formats.wishes import Wishes
-from peakmark.events import Notice, Observer, Progress, unwatched
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.given_path import given_path
 from peakmark.settings.fields import ConvertSettings
 from peakmark.settings.parse import parse
@@ -33,9 +33,6 @@ def convert(
     for note in parsed.notes:
         observe(Notice(note))
 
-    def watch(what: str) -> Callable[[int, int], None]:
-        return lambda done, of: observe(Progress(what, done, of))
-
     done = convert_set(
         given_path(wishes.source, "source"),
         given_path(wishes.target, "target"),
@@ -51,7 +48,7 @@ def convert(
         shares=wishes.split,
         seed=wishes.seed,
         how=wishes.files,
-        watch=watch,
+        watch=watch_by(observe),
     )
     for note in done.notes:
         observe(Notice(note))

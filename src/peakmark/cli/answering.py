@@ -5,12 +5,13 @@ It starts fast: nothing here loads torch for a help, or for words that are no pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import typer
 from rich.console import Console
 
+import peakmark
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.settings_help import show_settings
 from peakmark.cli.show import show_error
@@ -18,7 +19,7 @@ from peakmark.errors import PeakmarkError, SettingsError
 from peakmark.nouns.outcome import EXIT_INTERRUPTED
 from peakmark.report.terminal.terminal import Terminal
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.familiar_words.translation import flags_of
+from peakmark.settings.familiar_words.translation import flags_of, without_model
 
 
 def run_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[str | None, dict[str, str]]:
@@ -33,6 +34,13 @@ def runs_and_pairs(words: list[str], kind: type[SettingsModel]) -> tuple[list[st
     named: list[str] = []
     pairs = read_pairs(words, flags_of(kind), named)
     return named, pairs
+
+
+def model_and_pairs(
+    kind: type[SettingsModel], pairs: dict[str, str], *, mistakes: Iterable[str] = ()
+) -> tuple[peakmark.YOLO, dict[str, str]]:
+    """Makes the model that a command's pairs name, and gives the others. Raises every mistake at once."""
+    return peakmark.YOLO.from_settings(kind, pairs, mistakes=mistakes), without_model(kind, pairs)
 
 
 def help_wanted(context: typer.Context, kind: type[SettingsModel], example: str, more: str = "") -> bool:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import peakmark
-from peakmark.cli.answering import help_wanted, out, told_plainly
+from peakmark.cli.answering import help_wanted, model_and_pairs, out, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show_exported import show_benchmark, show_exported, show_parity
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.familiar_words.translation import flags_of, without_model
+from peakmark.settings.familiar_words.translation import flags_of
 from peakmark.settings.fields import BenchmarkSettings, ExportSettings
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def export(
         return
     with told_plainly():
         pairs = read_pairs(context.args, flags_of(ExportSettings))
-        model = peakmark.YOLO.from_settings(ExportSettings, pairs)
-        pairs = without_model(ExportSettings, pairs)
+        model, pairs = model_and_pairs(ExportSettings, pairs)
         with ConsoleObserver(out()) as observer:
             exported = model.export(observer=observer, yes=yes or _asked, **pairs)
         show_exported(out(), exported)
@@ -44,8 +42,7 @@ def benchmark(context: typer.Context) -> None:
         return
     with told_plainly():
         pairs = read_pairs(context.args, flags_of(BenchmarkSettings))
-        model = peakmark.YOLO.from_settings(BenchmarkSettings, pairs)
-        pairs = without_model(BenchmarkSettings, pairs)
+        model, pairs = model_and_pairs(BenchmarkSettings, pairs)
         with ConsoleObserver(out()) as observer:
             found = model.benchmark(observer=observer, **pairs)
         show_benchmark(out(), found)

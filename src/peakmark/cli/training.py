@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import peakmark
-from peakmark.cli.answering import help_wanted, out, run_and_pairs, told_plainly
+from peakmark.cli.answering import help_wanted, model_and_pairs, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.progress import shown_results
 from peakmark.cli.show import show_evaluation
@@ -23,7 +23,7 @@ from peakmark.events import Event, RunEnded
 from peakmark.nouns.outcome import EXIT_CODES
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.familiar_words.translation import flags_of, without_model
+from peakmark.settings.familiar_words.translation import flags_of
 from peakmark.settings.fields import PredictSettings, ResumeSettings, Settings, TrackSettings, ValSettings
 
 
@@ -37,8 +37,7 @@ def train(context: typer.Context) -> None:
         run = _run_that_train_resumes(pairs)
         if run is not None:
             _resume(run or None, pairs, yes=False)
-        model = peakmark.YOLO.from_settings(Settings, pairs)
-        pairs = without_model(Settings, pairs)
+        model, pairs = model_and_pairs(Settings, pairs)
         with ConsoleObserver(out()) as observer:
             watched = _Ending(observer)
             model.train(observer=watched, **pairs)
@@ -70,8 +69,7 @@ def val(context: typer.Context) -> None:
         return
     with told_plainly():
         pairs = read_pairs(context.args, flags_of(ValSettings))
-        model = peakmark.YOLO.from_settings(ValSettings, pairs)
-        pairs = without_model(ValSettings, pairs)
+        model, pairs = model_and_pairs(ValSettings, pairs)
         with ConsoleObserver(out()) as observer:
             results = model.val(observer=observer, **pairs)
         show_evaluation(out(), results.evaluation)
@@ -96,8 +94,7 @@ def _find(words: list[str], kind: type[PredictSettings]) -> None:
         pairs = read_pairs(words, flags_of(kind))
         source = pairs.pop("source", None)
         missing = () if source else ("source is missing; " + _SOURCE.replace("\n", " "),)
-        model = peakmark.YOLO.from_settings(kind, pairs, mistakes=missing)
-        pairs = without_model(kind, pairs)
+        model, pairs = model_and_pairs(kind, pairs, mistakes=missing)
         console = out()
         with _ended_like_ctrl_c(), ConsoleObserver(console) as observer, shown_results(console) as shown:
             found = (

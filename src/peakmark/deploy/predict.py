@@ -46,8 +46,7 @@ def predict(
     `batch` frames of one letterboxed shape are looked at together. Frames of one shape are in memory a batch at a
     time; where shapes change, some batches' worth wait for others of theirs, besides what the caller keeps. Large
     pictures don't wait: above 512 MiB a batch goes that isn't full. `square`: as of a letterbox. `classes` keeps these
-    classes only. An error of
-    `frames` is raised once all frames before it have their results.
+    classes only. An error of `frames` is raised once all frames before it have their results.
     """
     names_by_class = dict(enumerate(names))
     kept_classes = None if classes is None else np.array(list(classes), dtype=np.int64)

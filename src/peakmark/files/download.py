@@ -303,3 +303,13 @@ def _shown(url: str) -> str:
     host = parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
     return as_shown(f"{parts.scheme}://{host}{port}{parts.path}")[:300]
+
+
+def in_kilobytes(tell: Callable[[int, int], object]) -> Callable[[int, int | None], None]:
+    """Makes a `progress` of who is told kilobytes there, and of how many; nothing where that isn't known."""
+
+    def progress(done: int, total: int | None) -> None:
+        if total is not None:
+            tell(done // 1000, total // 1000)
+
+    return progress

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -32,20 +31,17 @@ class NewFolder:
         self.target = target.absolute()
         self.copied = 0
         """Files that were to be linked, and had to be copied."""
-        self._staged = self.target.with_name(f".{self.target.name[:40]}.{uuid.uuid4().hex}.peakmark-part")
         self._made: set[Path] = set()
         self._check_free()
 
     def __enter__(self) -> NewFolder:
-        with durable.explained(self._staged):
-            self._staged.mkdir(parents=True)
+        self._staged = durable.stage_folder(self.target.parent)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Gone already where it was published. An error here would hide the one that matters.
-        shutil.rmtree(self._staged, ignore_errors=True)
+        durable.remove_folder(self._staged)  # gone already where it was published
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a new file, its folders with it. Raises MachineError."""

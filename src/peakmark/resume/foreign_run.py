@@ -25,7 +25,6 @@ from peakmark.events import ResumePlanned
 from peakmark.files.durable import write_text
 from peakmark.files.lock import RunLock
 from peakmark.formula.terms import METRIC_NAMES
-from peakmark.machine.devices import settle
 from peakmark.model.detector import detector_from_weights
 from peakmark.model.foreign.training import ForeignTraining, read_foreign_training
 from peakmark.nouns.losses import TERMS, Losses
@@ -38,11 +37,11 @@ from peakmark.resume.compare import Wishes
 from peakmark.resume.health.continuity import continuity_of
 from peakmark.resume.watch import SeamWatch
 from peakmark.run.begin import Audience, carry_out, check_memory
-from peakmark.run.build import PreparedRun, first_segment, new_state, put_together
+from peakmark.run.build import PreparedRun, arithmetic_for, first_segment, new_state, put_together
 from peakmark.run.disk.data_files import write_data_files
 from peakmark.run.end.end import EndedRun
 from peakmark.run.imported import origin_of_file
-from peakmark.run.open_data import OpenData, augmentation_of, by_number, open_data
+from peakmark.run.open_data import OpenData, by_number, open_data
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import Parsed, parse
 from peakmark.settings.plain import to_plain
@@ -197,16 +196,7 @@ def _plan(training: ForeignTraining, settings: Settings, changes: Mapping[str, A
 
 def _run_of(planned: _Planned) -> PreparedRun:
     training, settings, data = planned.training, planned.settings, planned.data
-    arithmetic = settle(
-        device=settings.device,
-        amp=settings.amp,
-        deterministic=settings.deterministic,
-        threads=settings.threads,
-        augmentation=augmentation_of(settings),
-        compiled=settings.compile,
-    )
-    arithmetic.apply()
-    arithmetic.check_threads()
+    arithmetic = arithmetic_for(settings)
     chosen = recipe(
         settings, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
     )

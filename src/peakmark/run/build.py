@@ -102,16 +102,7 @@ def prepare(
     """
     settings = by_number(settings, spec.names)
     data = open_data(settings, spec, function, VERSION)
-    arithmetic = settle(
-        device=settings.device,
-        amp=settings.amp,
-        deterministic=settings.deterministic,
-        threads=settings.threads,
-        augmentation=augmentation_of(settings),
-        compiled=settings.compile,
-    )
-    arithmetic.apply()
-    arithmetic.check_threads()
+    arithmetic = arithmetic_for(settings)
     model, notes, origin = starting_model(source, settings.pretrained, data.names, settings.seed)
     if arithmetic.compiled:
         check_compiler(arithmetic)
@@ -122,6 +113,21 @@ def prepare(
     notes = (*notes, *few_updates(settings, len(data.train_index)))
     besides = {} if origin is None else {IMPORTED: dict(origin)}
     return put_together(settings, data, arithmetic, state, source.scale.name, notes, besides)
+
+
+def arithmetic_for(settings: Settings) -> Arithmetic:
+    """Settles what a new run computes with, and sets the process up for it. Raises MachineError."""
+    arithmetic = settle(
+        device=settings.device,
+        amp=settings.amp,
+        deterministic=settings.deterministic,
+        threads=settings.threads,
+        augmentation=augmentation_of(settings),
+        compiled=settings.compile,
+    )
+    arithmetic.apply()
+    arithmetic.check_threads()
+    return arithmetic
 
 
 def put_together(

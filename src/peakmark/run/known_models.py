@@ -7,7 +7,6 @@ fetched lies in the cache folder with the digest that it had then; a second fetc
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from peakmark.files.stores import sha256_of_file
 from peakmark.machine.cache_folder import cache_folder
 
 _MOST_BYTES = 300_000_000
-_TOLD_EACH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,17 @@ def in_cache(name: str) -> Path | None:
     return path
 
 
-def fetch_known_model(name: str, tell: Callable[[str], object], sha256: str | None = None) -> Path:
+def fetch_known_model(
+    name: str,
+    tell: Callable[[str], object],
+    sha256: str | None = None,
+    *,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Path:
     """Fetches a known model into the cache, unless it lies there, and gives its path; the user has said so.
 
-    `sha256`: what it must have, where the user knows. Raises MachineError, and ModelFileError where it is another file
-    than was fetched before, or than `sha256` says.
+    `sha256`: what it must have, where the user knows. `progress`: told the bytes there, and of how many. Raises
+    MachineError, and ModelFileError where it is another file than was fetched before, or than `sha256` says.
     """
     known = KNOWN_MODELS[name]
     there = in_cache(name)
@@ -80,9 +84,7 @@ def fetch_known_model(name: str, tell: Callable[[str], object], sha256: str | No
     before = _stored_digest(path)
     tell(f"{known.words}. Fetching it to {path}, as you said.")
     try:
-        found = fetch(
-            known.address, path, sha256=wanted or before, most_bytes=_MOST_BYTES, progress=_told_now_and_then(tell)
-        )
+        found = fetch(known.address, path, sha256=wanted or before, most_bytes=_MOST_BYTES, progress=progress)
     except MachineError as error:
         raise MachineError(f"model={name}: {error}") from error
     record = {"address": known.address, "sha256": found, "fetched_at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -119,18 +121,3 @@ def _stored_digest(path: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return digest if isinstance(digest, str) else None
-
-
-def _told_now_and_then(tell: Callable[[str], object]) -> Callable[[int, int | None], None]:
-    """Says how much is there at the beginning, and then every few seconds."""
-    next_at = 0.0
-
-    def progress(done: int, total: int | None) -> None:
-        nonlocal next_at
-        if (now := time.monotonic()) < next_at or done == total:
-            return
-        next_at = now + _TOLD_EACH_S
-        of = "" if total is None else f" of {total / 1e6:.1f}"
-        tell(f"{done / 1e6:.1f}{of} MB are there.")
-
-    return progress

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from peakmark.api.asking import checked
-from peakmark.api.model.export import export_model
+from peakmark.api.model.export import Reference, export_model
 from peakmark.api.model.trained import arithmetic_of, data_of, trained_of
 from peakmark.api.model.validate import OpenedSplit, open_split
 from peakmark.errors import MachineError, PeakmarkError, SettingsError
@@ -104,10 +104,11 @@ def benchmark_model(source: ModelSource, model: Detector, given: Mapping[str, An
     arithmetic = arithmetic_of(trained, "cpu", observe)
     rows = [_torch(model, arithmetic, images, Path(source.name))]
     shared = {name: getattr(wishes, name) for name in ("data", "imgsz", "images", "calibrate", "verify")}
+    reference = Reference()
     for name in names:
         observe(Notice(f"{name} ..."))
         settings = {**shared, "format": name.removesuffix(_INT8), "int8": name.endswith(_INT8)}
-        rows.append(_tried(name, source, model, settings, folder.path, images))
+        rows.append(_tried(name, source, model, settings, folder.path, images, reference))
     side_px = wishes.imgsz or int(trained.settings["imgsz"])
     found = Benchmark(tuple(rows), len(images), side_px, default_threads(), folder.path)
     write_text(folder.path / "benchmark.json", as_json(found, indent=2))
@@ -162,10 +163,11 @@ def _tried(
     settings: Mapping[str, Any],
     folder: Path,
     images: Sequence[torch.Tensor],
+    reference: Reference,
 ) -> Timed:
     nothing = (0, None, 0.0, 0.0, None, None, None, None, None)
     try:
-        exported = export_model(source, model, settings, unwatched, lambda parity: True, folder)
+        exported = export_model(source, model, settings, unwatched, lambda parity: True, folder, reference)
         return _measured(name, exported, images)
     except PeakmarkError as error:
         # One that fails is told in its row: the others are still worth their time.

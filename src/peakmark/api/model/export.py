@@ -19,10 +19,11 @@ from peakmark.api.asking import checked
 from peakmark.api.model.trained import Trained, data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import OpenedSplit, open_split
 from peakmark.checkpoint.digest import digest
-from peakmark.checkpoint.format import IMPORTED
+from peakmark.checkpoint.format import IMPORTED, protocol_in
 from peakmark.data.cache import ImageCache, padded
 from peakmark.data.dataset import DatasetSpec
 from peakmark.errors import ModelFileError
+from peakmark.evaluate.validator import Validated
 from peakmark.events import Notice, Observer
 from peakmark.export.about import About
 from peakmark.export.exported import ExportedModel, RuntimePredictor, as_input, torch_runtime
@@ -61,6 +62,19 @@ _COMPARED_AT_CONFIDENCE = 0.001
 _MADE_DATA = "shapes"
 
 
+class Reference:
+    """What the model itself finds on the images of a comparison: found once, whatever is compared with it."""
+
+    def __init__(self) -> None:
+        self._found: Validated | None = None
+
+    def found(self, validate: Callable[[], Validated]) -> Validated:
+        """Validates at the first call."""
+        if self._found is None:
+            self._found = validate()
+        return self._found
+
+
 def export_model(
     source: ModelSource,
     model: Detector,
@@ -68,16 +82,17 @@ def export_model(
     observe: Observer,
     agree: Callable[[Parity], bool],
     into: Path | None = None,
+    reference: Reference | None = None,
 ) -> Exported:
     """Writes `model`, the network of `source`, beside its file, or into a folder.
 
-    Raises PeakmarkErrors, ParityError among them.
+    `reference`: shared by exports that are compared on the same images. Raises PeakmarkErrors, ParityError among them.
     """
     trained = dataclasses.replace(trained_of(source, "exported"), arithmetic=None)
     given = with_file(ExportSettings, {**given, "model": source.name})
     # Before the data are looked at: what a format doesn't know needs no data to be said.
-    first = parse(ExportSettings, {**given, "data": given.get("data")}).settings
-    known = format_named(first.format, first.model_dump())
+    asked = parse(ExportSettings, given).settings
+    known = format_named(asked.format, asked.model_dump())
     given |= {"data": data_of(trained, given.get("data"))}
     parsed, spec = checked(ExportSettings, given)
     wishes = parsed.settings
@@ -91,7 +106,7 @@ def export_model(
         weights=model.state_dict(),
         calibration=_Calibration.of(wishes, trained, spec) if wishes.int8 else None,
     )
-    judge = _Judge(model, wishes, trained, spec, options, observe)
+    judge = _Judge(model, wishes, trained, spec, options, observe, reference or Reference())
     for note in parsed.notes:
         observe(Notice(note))
     beside = _beside(source)
@@ -145,7 +160,7 @@ def _about(source: ModelSource, model: Detector, trained: Trained, options: Opti
         weights_digest=digest(model.state_dict()),
         settings={name: trained.settings[name] for name in _USED_AGAIN if name in trained.settings},
         lineage=_lineage(source),
-        protocol=None,
+        protocol=_protocol(source),
     )
 
 
@@ -165,6 +180,14 @@ def _lineage(source: ModelSource) -> dict[str, Any]:
             "created_at": checkpoint.provenance.get("created_at"),
         }
     return known
+
+
+def _protocol(source: ModelSource) -> str | None:
+    """What the metrics in the lineage mean; None where there are none."""
+    checkpoint = source.checkpoint
+    if checkpoint is None or source.loaded is not None or checkpoint.metrics is None:
+        return None
+    return protocol_in(checkpoint.history.segments[-1].comparable)
 
 
 def _beside(source: ModelSource) -> Path:
@@ -219,6 +242,7 @@ class _Judge:
     spec: DatasetSpec
     options: Options
     observe: Observer
+    reference: Reference
 
     def __call__(self, exported: ExportedModel) -> Parity:
         """Says what was found out. Raises ModelFileError where the data's classes are not the model's."""
@@ -235,7 +259,8 @@ class _Judge:
         accuracy = None
         if with_classes:
             by_torch = dataclasses.replace(exported, about=_free(exported.about), runtime=reference)
-            accuracy = compare_accuracy(split.validate(by_torch, self.observe), split.validate(exported, self.observe))
+            found = self.reference.found(lambda: split.validate(by_torch, self.observe))
+            accuracy = compare_accuracy(found, split.validate(exported, self.observe))
         return Parity(outputs, accuracy, self.wishes.max_drop if self._loses_something else None)
 
     @property

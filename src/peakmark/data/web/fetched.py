@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from peakmark.data.source.downloads import Download
 from peakmark.errors import DataError, MachineError
 from peakmark.files import durable
-from peakmark.files.download import check_address, fetch
+from peakmark.files.download import check_address, fetch, in_kilobytes
 from peakmark.files.new_folder import NewFolder
+from peakmark.files.stores import sha256_of_file
 from peakmark.files.unpack import unpack
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.machine.consent import agreed_at_terminal
@@ -71,21 +72,16 @@ def fetched(downloads: Sequence[Download], *, name: str, allowed: bool | None, w
 
 def _bring(download: Download, archive: Path, name: str, watch: Watch | None) -> None:
     """Fetches an archive, unless somebody has put it there, as the error of a fetch that fails says."""
-    if archive.is_file() and download.sha256 in (None, _digest(archive)):
+    if archive.is_file() and download.sha256 in (None, sha256_of_file(archive)):
         return
-    progress = _told(download.url, watch)
+    tell = (lambda done, of: None) if watch is None else watch(f"fetching {_file_name(download.url)} (kB)")
     try:
-        fetch(download.url, archive, sha256=download.sha256, most_bytes=_MOST_BYTES, progress=progress)
+        fetch(download.url, archive, sha256=download.sha256, most_bytes=_MOST_BYTES, progress=in_kilobytes(tell))
     except MachineError as error:
         raise MachineError(
             f"data={name}: {error} Where this machine has no network: fetch it on another one, unpack it, and give the"
             " path of its data.yaml."
         ) from error
-
-
-def _digest(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _inner(folder: Path) -> Path:
@@ -105,13 +101,3 @@ def _folder_name(downloads: Sequence[Download]) -> str:
 def _file_name(url: str) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", PurePosixPath(urlsplit(url).path).name)[-80:].lstrip(".")
     return name or "data"
-
-
-def _told(url: str, watch: Watch | None) -> Callable[[int, int | None], None]:
-    progress = None if watch is None else watch(f"fetching {_file_name(url)} (kB)")
-
-    def told(done: int, total: int | None) -> None:
-        if progress is not None and total is not None:
-            progress(done // 1000, total // 1000)
-
-    return told
