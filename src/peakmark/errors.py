@@ -44,6 +44,11 @@ class TrainingError(PeakmarkError):
     exit_code = 4
 
 
+def how_to_install(extra: str) -> str:
+    """Names the command that brings the libraries of an extra, from where Peakmark itself came."""
+    return f"pip install 'peakmark[{extra}]', or in a checkout pip install '.[{extra}]'"
+
+
 class Mistakes:
     """Gathers what a user has to fix, so that all of it is told at once."""
 

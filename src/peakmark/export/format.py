@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from peakmark.errors import MachineError
+from peakmark.errors import MachineError, how_to_install
 from peakmark.export.about import About
 from peakmark.nouns.images import FloatArray
 
@@ -124,8 +124,8 @@ class Format:
         missing = sorted(name for name in wanted if importlib.util.find_spec(name) is None)
         if missing:
             raise MachineError(
-                f"format={self.name} needs {', '.join(missing)}, not installed here: pip install"
-                f" 'peakmark[{self.extra}]'."
+                f"format={self.name} needs {', '.join(missing)}, not installed here:"
+                f" {how_to_install(self.extra or '')}."
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from peakmark.errors import ModelFileError
+from peakmark.errors import ModelFileError, how_to_install
 from peakmark.files.archive import MOST_FILE_BYTES
 from peakmark.files.torch_file import opened
 
@@ -25,8 +25,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
         from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - optional
     except ImportError as error:
         raise ModelFileError(
-            f"{path}: reading a safetensors file needs a library that is not installed: pip install"
-            " peakmark[safetensors]"
+            f"{path}: reading a safetensors file needs a library that is not installed:"
+            f" {how_to_install('safetensors')}."
         ) from error
     try:
         with opened(path):  # refuses what is no file, and says no where the machine does

@@ -222,7 +222,9 @@ def test_what_is_lost_keeps_its_size():
 
 def test_without_scipy_it_is_said_which_extra_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(MachineError, match=r"pip install peakmark\[track\]"):
+    with pytest.raises(
+        MachineError, match=r"pip install 'peakmark\[track\]', or in a checkout pip install '\.\[track\]'"
+    ):
         Tracker(TrackRules())
 
 

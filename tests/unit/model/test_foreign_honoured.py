@@ -266,7 +266,9 @@ def test_a_safetensors_file_with_holes_is_not_read(tmp_path: Path):
 
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
-    with pytest.raises(ModelFileError, match=r"pip install peakmark\[safetensors\]"):
+    with pytest.raises(
+        ModelFileError, match=r"pip install 'peakmark\[safetensors\]', or in a checkout pip install '\.\[safetensors\]'"
+    ):
         read_foreign_safetensors(tmp_path / "x.safetensors")
 
 

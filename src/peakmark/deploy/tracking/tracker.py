@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from peakmark.deploy.tracking.motion import Floats, Motion
-from peakmark.errors import MachineError
+from peakmark.errors import MachineError, how_to_install
 from peakmark.nouns.images import Detections, IntArray
 
 _LEAST_IOU_OF_WEAK = 0.5
@@ -139,7 +139,7 @@ def _assignment() -> Any:
     try:
         return importlib.import_module("scipy.optimize").linear_sum_assignment
     except ImportError as error:
-        raise MachineError("Tracking needs scipy, which matches boxes: pip install peakmark[track].") from error
+        raise MachineError(f"Tracking needs scipy, which matches boxes: {how_to_install('track')}.") from error
 
 
 def _iou(boxes: Floats, others: Floats) -> Floats:
