@@ -218,7 +218,13 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     keeps_precision = same_kind and new.amp == old.amp
     precision = precision_here(stored.precision, here.device) if keeps_precision else here.precision
     settled = dataclasses.replace(here if wished else stored, device_name=here.device_name)
-    return dataclasses.replace(settled, threads=threads, precision=precision, augmentation=augmentation_of(new))
+    return dataclasses.replace(
+        settled,
+        threads=threads,
+        precision=precision,
+        augmentation=augmentation_of(new),
+        statistics=stored.statistics,
+    )
 
 
 def _check_same_data(stopped: StoppedRun, data: OpenData, wishes: Wishes) -> None:

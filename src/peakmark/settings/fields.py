@@ -20,7 +20,7 @@ from peakmark.settings.declaration import (
     Cache,
     Checkpoint,
     Classes,
-    Device,
+    Devices,
     Layers,
     Optimizer,
     Period,
@@ -128,6 +128,15 @@ class Settings(SettingsModel):
         unset="64, or down to the batch where the run would make too few updates",
         ge=1,
     )
+    parts: Whole | None = setting(
+        None,
+        "microbatches that a batch is cut into, for as many processes to share; each has its own batch statistics",
+        OPTIMISATION,
+        "result",
+        unset="1, or one for each process where there would be too few microbatches to share out",
+        ge=1,
+        added=True,
+    )
     optimizer: Optimizer = setting("auto", "auto chooses by the length of the run", OPTIMISATION, "result")
     lr0: Real | None = setting(
         None, "learning rate", OPTIMISATION, "result", unset="0.01, or what optimizer=auto chooses", gt=0, le=1
@@ -215,7 +224,29 @@ class Settings(SettingsModel):
     )
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
 
-    device: Device | None = shared.device()
+    device: Devices | None = setting(
+        None,
+        "where it runs: cpu, cuda, cuda:1 or just the GPU's number; several GPUs as 0,1,2,3",
+        MACHINE,
+        "execution",
+        unset="the best there is",
+    )
+    processes: Whole | None = setting(
+        None,
+        "processes that compute it together; their number changes nothing of the result",
+        MACHINE,
+        "execution",
+        unset="1, or one for each GPU of device",
+        ge=1,
+    )
+    process_timeout: Real = setting(
+        300.0,
+        "how long a process waits for another before the run ends with a word of which one is missing",
+        MACHINE,
+        "execution",
+        unit="s",
+        gt=0,
+    )
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
     threads: Whole | None = setting(
         None,

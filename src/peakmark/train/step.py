@@ -1,18 +1,22 @@
 """What is one update? Forward and backward over a window's microbatches, then clip, step, average; or nothing at all.
 
 An attempt that is stopped, or meets something that is not finite, leaves weights, buffers, optimizer and average as
-they were at the window's start.
+they were at the window's start. A window's microbatches may be shared out among processes: each computes its own, and
+what is added is added in their order, so every process comes to the same update, bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from peakmark.distributed.ordered_sum import OrderedSum
+from peakmark.distributed.packing import pack, unpack
+from peakmark.distributed.processes import ALONE, Processes, share
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import NormStatistics
@@ -45,6 +49,36 @@ class Attempt:
     """The gradient overflowed float16 and its scale was lowered: part of the method, no sign of trouble."""
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What came of a microbatch."""
+
+    losses: Losses
+    images: int
+    truths: int
+    side_px: int
+
+
+@dataclass(slots=True)
+class _Share:
+    """What came of the microbatches that one process computes of a window, in their order."""
+
+    computed: list[Computed]
+    not_finite: tuple[str, ...] | None = None
+    """The images of the one whose loss was not finite; the ones behind it were left out."""
+    stopped: bool = False
+
+    def to_plain(self) -> dict[str, Any]:
+        rows = [[dict(each.losses), each.images, each.truths, each.side_px] for each in self.computed]
+        return {"computed": rows, "not_finite": self.not_finite, "stopped": self.stopped}
+
+    @staticmethod
+    def from_plain(plain: dict[str, Any]) -> _Share:
+        computed = [Computed(Losses(**losses), *counts) for losses, *counts in plain["computed"]]
+        files = plain["not_finite"]
+        return _Share(computed, None if files is None else tuple(files), plain["stopped"])
+
+
 class Stepper:
     """Attempts updates of a run's state."""
 
@@ -54,6 +88,8 @@ class Stepper:
         network: Network,
         objective: Objective,
         clip_grad: float,
+        statistics: NormStatistics,
+        processes: Processes = ALONE,
         stopwatch: Stopwatch = NOT_TIMED,
     ) -> None:
         self._state = state
@@ -63,7 +99,9 @@ class Stepper:
         self._stage = stopwatch.stage
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
-        self._statistics = NormStatistics(state.model, objective.version)
+        self._statistics = statistics
+        self._processes = processes
+        self._sum = OrderedSum(self._parameters, processes)
 
     def attempt(
         self,
@@ -71,13 +109,14 @@ class Stepper:
         batches: Iterator[Batch],
         rates: Rates,
         *,
-        watch: Callable[[Batch, Losses], None],
+        watch: Callable[[Computed, Batch | None], None],
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        """Takes the window's batches from `batches` and makes one update of them; an error changes nothing either.
+        """Takes this process's batches of the window from `batches` and makes one update; an error changes nothing.
 
         Only one in the middle of the update itself does, memory that runs out for instance. The state is not `whole`
-        then, nor after an update until the caller has moved the position on.
+        then, nor after an update until the caller has moved the position on. `watch` is told of each microbatch, and
+        given its batch where it is computed alone; of several processes each tells of all, once they are done.
         """
         set_aside = [buffer.clone() for buffer in self._buffers]
         try:
@@ -95,33 +134,83 @@ class Stepper:
         window: Window,
         batches: Iterator[Batch],
         rates: Rates,
-        watch: Callable[[Batch, Losses], None],
+        watch: Callable[[Computed, Batch | None], None],
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        done: list[tuple[Losses, int]] = []
-        files: list[str] = []
-        self._statistics.begin_window(len(window.microbatches))
-        for _ in window.microbatches:
+        microbatches = len(window.microbatches)
+        self._statistics.begin_window(microbatches)
+        own, files = self._compute(window, batches, watch, stop_requested)
+        shares = self._of_all(own, watch)
+        if any(each.stopped for each in shares):
+            return Attempt("stopped")
+        done = [computed for each in shares for computed in each.computed]
+        if (files_of_it := next((each.not_finite for each in shares if each.not_finite is not None), None)) is not None:
+            return Attempt("skipped", _losses(done), "the loss", files_of_it)
+        with self._stage("update"):
+            self._sum.complete(microbatches)
+            updated, overflow = self._update(rates, microbatches)
+        if not updated:
+            return Attempt("skipped", _losses(done), "the gradient", self._files_of_all(files), overflow=overflow)
+        return Attempt("updated", _losses(done))
+
+    def _compute(
+        self,
+        window: Window,
+        batches: Iterator[Batch],
+        watch: Callable[[Computed, Batch | None], None],
+        stop_requested: Callable[[], bool],
+    ) -> tuple[_Share, tuple[str, ...]]:
+        """Goes forward and back over this process's microbatches; gives what came of them, and their images."""
+        share_of_it, files = _Share([]), list[str]()
+        left = len(share(window.microbatches, self._processes.rank, self._processes.size))
+        while left:
             if stop_requested():
-                return Attempt("stopped")
+                share_of_it.stopped = True
+                break
             with self._stage("loading"):
                 batch = next(batches)
-            if not self._network.ready_for(batch.images_BCHW):
-                return Attempt("stopped")
+            left -= 1
+            # Inside as well what is done once for a shape: it is compiled as it will be called.
             with self._statistics.microbatch():
+                if not self._network.ready_for(batch.images_BCHW):
+                    share_of_it.stopped = True
+                    break
                 losses = self._accumulate(batch)
             if losses is None:
-                for _ in range(len(window.microbatches) - len(done) - 1):
-                    next(batches)  # the window's other batches are dropped with it
-                return Attempt("skipped", tuple(done), "the loss", batch.files)
-            done.append((losses, len(batch)))
+                share_of_it.not_finite = batch.files
+                break
+            self._sum.set_aside()
             files.extend(batch.files)
-            watch(batch, losses)
-        with self._stage("update"):
-            updated, overflow = self._update(rates)
-        if not updated:
-            return Attempt("skipped", tuple(done), "the gradient", tuple(files), overflow=overflow)
-        return Attempt("updated", tuple(done))
+            computed = Computed(losses, len(batch), len(batch.classes), int(batch.images_BCHW.shape[2]))
+            share_of_it.computed.append(computed)
+            if self._processes.size == 1:
+                watch(computed, batch)
+        if share_of_it.not_finite is not None:
+            for _ in range(left):
+                next(batches)  # the window's other batches are dropped with it
+        return share_of_it, tuple(files)
+
+    def _of_all(self, own: _Share, watch: Callable[[Computed, Batch | None], None]) -> list[_Share]:
+        """Gives what came of the window in each process, in the order of its microbatches, and tells of it.
+
+        Those behind one whose loss was not finite were computed elsewhere, but alone they would not have been.
+        """
+        if self._processes.size == 1:
+            return [own]
+        gathered = self._processes.gather(pack(own.to_plain()), "the microbatches of a window")
+        shares = [_Share.from_plain(unpack(packed)[0]) for packed in gathered]
+        if any(each.stopped for each in shares):
+            return shares
+        first_bad = next((place for place, each in enumerate(shares) if each.not_finite is not None), len(shares))
+        shares = shares[: first_bad + 1]
+        for each in shares:
+            for computed in each.computed:
+                watch(computed, None)
+        return shares
+
+    def _files_of_all(self, own: tuple[str, ...]) -> tuple[str, ...]:
+        gathered = self._processes.gather(pack(own), "the images of a window")
+        return tuple(file for packed in gathered for file in unpack(packed)[0])
 
     def _accumulate(self, batch: Batch) -> Losses | None:
         """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
@@ -141,7 +230,7 @@ class Stepper:
             torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
         return losses
 
-    def _update(self, rates: Rates) -> tuple[bool, bool]:
+    def _update(self, rates: Rates, microbatches: int) -> tuple[bool, bool]:
         """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time."""
         state = self._state
         if state.scaler:
@@ -150,6 +239,7 @@ class Stepper:
         if not bool(torch.isfinite(norm)):
             return False, state.scaler is not None and _lowered(state.scaler)
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
+        self._statistics.complete(microbatches)
         state.whole = False  # until the caller has moved the position; never in a `finally`
         if state.scaler:
             state.scaler.step(state.optimizer)
@@ -164,10 +254,15 @@ class Stepper:
     def _put_back(self, set_aside: list[torch.Tensor]) -> None:
         """Takes everything back to the window's start; the weights and the optimizer were never touched."""
         self._state.optimizer.zero_grad(set_to_none=True)
+        self._sum.drop()
         # Batch norm moved its statistics in every microbatch already seen.
         with torch.no_grad():
             for buffer, before in zip(self._buffers, set_aside, strict=True):
                 buffer.copy_(before)
+
+
+def _losses(computed: Sequence[Computed]) -> tuple[tuple[Losses, int], ...]:
+    return tuple((each.losses, each.images) for each in computed)
 
 
 def _lowered(scaler: torch.amp.GradScaler) -> bool:

@@ -24,6 +24,7 @@ from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, train_results
+from peakmark.api.model.together import leading, run_to_go_on, train_together, wants_others
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
 from peakmark.api.model.watching import heeding_verbose, watching
@@ -208,11 +209,17 @@ class YOLO(OnADevice, WithoutTheRest):
         observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
-        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
-        fitness = settings.get("fitness")
-        with self._watched(observer) as observe, closing(Backup()) as backup:
-            function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
+        with leading() as note:
+            if begun := run_to_go_on(note):
+                return self.resume(begun, observer=observer)
+            given = {**self._placed(settings), "model": self._source.name}
+            parsed, spec = checked(Settings, given, check_backup)
+            if wants_others(parsed.settings):
+                return self._become(ended_run(train_together(parsed, given, self._start)))
+            fitness = settings.get("fitness")
+            with self._watched(observer, note) as observe, closing(Backup()) as backup:
+                function = fitness if callable(fitness) else None
+                ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
         return self._become(ended)
 
     def resume(
@@ -235,7 +242,7 @@ class YOLO(OnADevice, WithoutTheRest):
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        with leading() as note, self._watched(observer, note) as observe, closing(Backup()) as backup:
             if text := passed_over(run, changes):
                 observe(Notice(text))
             ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
@@ -344,12 +351,14 @@ class YOLO(OnADevice, WithoutTheRest):
             return benchmark_model(only_trainable(self._in_use, "exported again"), self._network(), settings, observe)
 
     @contextmanager
-    def _watched(self, observer: Observer | None) -> Iterator[Watch]:
+    def _watched(self, observer: Observer | None, note: Observer | None = None) -> Iterator[Watch]:
         with watching(observer) as observe:
 
             def remembering(event: Event) -> None:
                 if isinstance(event, RunStarted):
                     self._run = event.folder
+                if note:
+                    note(event)
                 observe(event)
 
             yield self._callbacks.watching(remembering)
