@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from peakmark.machine.apart import fetched
 from peakmark.settings.recipe import Since
 
 _SHARE_OF_ALL = 10
@@ -47,7 +48,7 @@ class NormStatistics:
         """Reads how many microbatches the norms have seen: once a window, since a GPU is waited for."""
         if not self._norms:
             return
-        seen: list[int] = torch.stack([_counter(norm) for norm in self._norms]).tolist()
+        seen = [int(count) for count in fetched(torch.stack([_counter(norm) for norm in self._norms]))]
         gains = [
             [
                 gain(before + taken, norm.momentum or 1.0, self._version)

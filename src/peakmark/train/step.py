@@ -6,6 +6,7 @@ they were at the window's start.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,7 @@ from peakmark.state.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
+from peakmark.train.readings import Readings
 from peakmark.train.schedule import Rates
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
@@ -61,6 +63,7 @@ class Stepper:
         self._objective = objective
         self._clip_grad = clip_grad
         self._stage = stopwatch.stage
+        self._device = next(state.model.parameters()).device
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
         self._statistics = NormStatistics(state.model, objective.version)
@@ -98,10 +101,10 @@ class Stepper:
         watch: Callable[[Batch, Losses], None],
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        done: list[tuple[Losses, int]] = []
+        readings = Readings(self._device, watch)
         files: list[str] = []
         self._statistics.begin_window(len(window.microbatches))
-        for _ in window.microbatches:
+        for number, _ in enumerate(window.microbatches, 1):
             if stop_requested():
                 return Attempt("stopped")
             with self._stage("loading"):
@@ -109,46 +112,58 @@ class Stepper:
             if not self._network.ready_for(batch.images_BCHW):
                 return Attempt("stopped")
             with self._statistics.microbatch():
-                losses = self._accumulate(batch)
-            if losses is None:
-                for _ in range(len(window.microbatches) - len(done) - 1):
+                self._accumulate(batch, readings)
+            if readings.spoiled is not None:
+                for _ in range(len(window.microbatches) - number):
                     next(batches)  # the window's other batches are dropped with it
-                return Attempt("skipped", tuple(done), "the loss", batch.files)
-            done.append((losses, len(batch)))
+                return _dropped_with_a_loss(readings)
             files.extend(batch.files)
-            watch(batch, losses)
+            readings.tell()
         with self._stage("update"):
-            updated, overflow = self._update(rates)
+            updated, overflow = self._update(rates, readings)
+        readings.tell()
+        if readings.spoiled is not None:
+            return _dropped_with_a_loss(readings)
         if not updated:
-            return Attempt("skipped", tuple(done), "the gradient", tuple(files), overflow=overflow)
-        return Attempt("updated", tuple(done))
+            return Attempt("skipped", tuple(readings.done), "the gradient", tuple(files), overflow=overflow)
+        return Attempt("updated", tuple(readings.done))
 
-    def _accumulate(self, batch: Batch) -> Losses | None:
-        """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
+    def _accumulate(self, batch: Batch, readings: Readings) -> None:
+        """Adds a microbatch's gradient; adds nothing where its loss is known already not to be finite."""
         objective = self._objective
         with self._stage("forward"):
             output = self._network(batch.images_BCHW)
         with self._stage("loss"):
-            loss, losses = weighted(
+            loss, terms_T = weighted(
                 detection_loss(output, batch, version=objective.version, class_weights=objective.class_weights),
                 objective.gains,
             )
-            if not bool(torch.isfinite(loss)):
-                return None
+            readings.add(batch, loss, terms_T)
+            if readings.spoiled is not None:
+                return
         with self._stage("backward"):
             # Times the images: every image of an epoch weighs the same, also in a short last window.
             loss = loss * len(batch)
             torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
-        return losses
 
-    def _update(self, rates: Rates) -> tuple[bool, bool]:
-        """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time."""
+    def _update(self, rates: Rates, readings: Readings) -> tuple[bool, bool]:
+        """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time.
+
+        Nothing of a window is changed before this reads how it went: that is the one wait for a device in an update.
+        """
         state = self._state
         if state.scaler:
+            readings.read()  # before the scaler sees the gradient: one that is dropped with its loss is no overflow
+            if readings.spoiled is not None:
+                return False, False
             state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_grad if self._clip_grad > 0 else float("inf"))
-        if not bool(torch.isfinite(norm)):
+        (norm_read,) = readings.read(norm)
+        if readings.spoiled is not None:
+            return False, False
+        if not math.isfinite(norm_read):
             return False, state.scaler is not None and _lowered(state.scaler)
+        readings.tell()  # before anything is changed: whoever watches may raise
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
         state.whole = False  # until the caller has moved the position; never in a `finally`
         if state.scaler:
@@ -170,6 +185,10 @@ class Stepper:
                 buffer.copy_(before)
 
 
+def _dropped_with_a_loss(readings: Readings) -> Attempt:
+    return Attempt("skipped", tuple(readings.done), "the loss", readings.spoiled or ())
+
+
 def _lowered(scaler: torch.amp.GradScaler) -> bool:
     """Lowers the scale after a gradient that overflowed; False where it was at its least, so that it was no overflow.
 
@@ -183,13 +202,12 @@ def _lowered(scaler: torch.amp.GradScaler) -> bool:
     return before > _LEAST_SCALE
 
 
-def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:
-    """Gives the loss to descend and its terms as they are logged: gain * sum / sum of target scores."""
+def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gives the loss to descend and its terms (T,) as they are logged: gain * sum / sum of target scores."""
     share = sums.target_scores.clamp(min=1)
     terms = [gains[name] * term / share for name, term in sums.items()]
-    values = torch.stack(terms).detach().tolist()  # one transfer, not one for each term
     # In their order, and from the first on: another order has other last digits, a start at 0 one operation more.
-    return sum(terms[1:], terms[0]), Losses(*values)
+    return sum(terms[1:], terms[0]), torch.stack(terms).detach()
 
 
 def freeze(model: Detector, layers: tuple[int, ...]) -> None:
