@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from peakmark.distributed.processes import Processes, shares
+from peakmark.machine.apart import fetched
 from peakmark.settings.recipe import Since
 
 _SHARE_OF_ALL = 10
@@ -74,7 +75,7 @@ class StatisticsByWindow:
         if not self._norms:
             return
         if self._seen is None:
-            self._seen = torch.stack([_counter(norm) for norm in self._norms]).tolist()
+            self._seen = _counts(self._norms)
         self._before = torch.cat(self._tensors)
 
     @contextmanager
@@ -141,7 +142,7 @@ class StatisticsInPlace:
         """Reads how many microbatches the norms have seen: once a window, since a GPU is waited for."""
         if not self._norms:
             return
-        seen: list[int] = torch.stack([_counter(norm) for norm in self._norms]).tolist()
+        seen = _counts(self._norms)
         gains = [
             [
                 gain(before + taken, norm.momentum or 1.0, self._version)
@@ -175,6 +176,10 @@ class StatisticsInPlace:
 
 def _trained_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
     return [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d) and norm.training]
+
+
+def _counts(norms: list[nn.BatchNorm2d]) -> list[int]:
+    return [int(count) for count in fetched(torch.stack([_counter(norm) for norm in norms]))]
 
 
 def _counter(norm: nn.BatchNorm2d) -> torch.Tensor:

@@ -23,8 +23,9 @@ from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, first_closed_epoch, mosaic_is_open_in, recipe_of
 from peakmark.state.segments import closing_segment
 from peakmark.state.state import OpenEpoch, RunState
+from peakmark.train.readings import Computed
 from peakmark.train.schedule import rates
-from peakmark.train.step import Attempt, Computed, Stepper
+from peakmark.train.step import Attempt, Stepper
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window, epoch_windows
 from peakmark.validation.epoch import EpochFigures

@@ -7,15 +7,15 @@ what is added is added in their order, so every process comes to the same update
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from peakmark.distributed.ordered_sum import OrderedSum
-from peakmark.distributed.packing import pack, unpack
 from peakmark.distributed.processes import ALONE, Processes, share
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
@@ -26,6 +26,7 @@ from peakmark.state.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
+from peakmark.train.readings import Readings, Watch
 from peakmark.train.schedule import Rates
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
@@ -49,36 +50,6 @@ class Attempt:
     """The gradient overflowed float16 and its scale was lowered: part of the method, no sign of trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What came of a microbatch."""
-
-    losses: Losses
-    images: int
-    truths: int
-    side_px: int
-
-
-@dataclass(slots=True)
-class _Share:
-    """What came of the microbatches that one process computes of a window, in their order."""
-
-    computed: list[Computed]
-    not_finite: tuple[str, ...] | None = None
-    """The images of the one whose loss was not finite; the ones behind it were left out."""
-    stopped: bool = False
-
-    def to_plain(self) -> dict[str, Any]:
-        rows = [[dict(each.losses), each.images, each.truths, each.side_px] for each in self.computed]
-        return {"computed": rows, "not_finite": self.not_finite, "stopped": self.stopped}
-
-    @staticmethod
-    def from_plain(plain: dict[str, Any]) -> _Share:
-        computed = [Computed(Losses(**losses), *counts) for losses, *counts in plain["computed"]]
-        files = plain["not_finite"]
-        return _Share(computed, None if files is None else tuple(files), plain["stopped"])
-
-
 class Stepper:
     """Attempts updates of a run's state."""
 
@@ -97,6 +68,7 @@ class Stepper:
         self._objective = objective
         self._clip_grad = clip_grad
         self._stage = stopwatch.stage
+        self._device = next(state.model.parameters()).device
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
         self._statistics = statistics
@@ -109,14 +81,13 @@ class Stepper:
         batches: Iterator[Batch],
         rates: Rates,
         *,
-        watch: Callable[[Computed, Batch | None], None],
+        watch: Watch,
         stop_requested: Callable[[], bool],
     ) -> Attempt:
         """Takes this process's batches of the window from `batches` and makes one update; an error changes nothing.
 
         Only one in the middle of the update itself does, memory that runs out for instance. The state is not `whole`
-        then, nor after an update until the caller has moved the position on. `watch` is told of each microbatch, and
-        given its batch where it is computed alone; of several processes each tells of all, once they are done.
+        then, nor after an update until the caller has moved the position on. `watch` is told of every microbatch.
         """
         set_aside = [buffer.clone() for buffer in self._buffers]
         try:
@@ -134,110 +105,89 @@ class Stepper:
         window: Window,
         batches: Iterator[Batch],
         rates: Rates,
-        watch: Callable[[Computed, Batch | None], None],
+        watch: Watch,
         stop_requested: Callable[[], bool],
     ) -> Attempt:
         microbatches = len(window.microbatches)
+        readings = Readings(self._device, watch)
         self._statistics.begin_window(microbatches)
-        own, files = self._compute(window, batches, watch, stop_requested)
-        shares = self._of_all(own, watch)
-        if any(each.stopped for each in shares):
+        stopped = self._compute(window, batches, readings, stop_requested)
+        if readings.of_all(self._processes, stopped):
             return Attempt("stopped")
-        done = [computed for each in shares for computed in each.computed]
-        if (files_of_it := next((each.not_finite for each in shares if each.not_finite is not None), None)) is not None:
-            return Attempt("skipped", _losses(done), "the loss", files_of_it)
+        if readings.spoiled is not None:
+            readings.tell()
+            return _dropped_with_a_loss(readings)
         with self._stage("update"):
             self._sum.complete(microbatches)
-            updated, overflow = self._update(rates, microbatches)
+            updated, overflow = self._update(rates, readings, microbatches)
+        readings.tell()
+        if readings.spoiled is not None:
+            return _dropped_with_a_loss(readings)
         if not updated:
-            return Attempt("skipped", _losses(done), "the gradient", self._files_of_all(files), overflow=overflow)
-        return Attempt("updated", _losses(done))
+            files = readings.files_of_all(self._processes)
+            return Attempt("skipped", readings.losses, "the gradient", files, overflow=overflow)
+        return Attempt("updated", readings.losses)
 
     def _compute(
-        self,
-        window: Window,
-        batches: Iterator[Batch],
-        watch: Callable[[Computed, Batch | None], None],
-        stop_requested: Callable[[], bool],
-    ) -> tuple[_Share, tuple[str, ...]]:
-        """Goes forward and back over this process's microbatches; gives what came of them, and their images."""
-        share_of_it, files = _Share([]), list[str]()
-        left = len(share(window.microbatches, self._processes.rank, self._processes.size))
-        while left:
+        self, window: Window, batches: Iterator[Batch], readings: Readings, stop_requested: Callable[[], bool]
+    ) -> bool:
+        """Goes forward and back over this process's share of a window; gives whether a stop came before its end."""
+        own = share(window.microbatches, self._processes.rank, self._processes.size)
+        for number, _ in enumerate(own, 1):
             if stop_requested():
-                share_of_it.stopped = True
-                break
+                return True
             with self._stage("loading"):
                 batch = next(batches)
-            left -= 1
-            # Inside as well what is done once for a shape: it is compiled as it will be called.
+            # What is done once for a shape is inside as well: compiled code is made for the norms as they are there.
             with self._statistics.microbatch():
                 if not self._network.ready_for(batch.images_BCHW):
-                    share_of_it.stopped = True
-                    break
-                losses = self._accumulate(batch)
-            if losses is None:
-                share_of_it.not_finite = batch.files
-                break
+                    return True
+                self._accumulate(batch, readings)
+            if readings.spoiled is not None:
+                for _ in range(len(own) - number):
+                    next(batches)  # the window's other batches are dropped with it
+                return False
             self._sum.set_aside()
-            files.extend(batch.files)
-            computed = Computed(losses, len(batch), len(batch.classes), int(batch.images_BCHW.shape[2]))
-            share_of_it.computed.append(computed)
             if self._processes.size == 1:
-                watch(computed, batch)
-        if share_of_it.not_finite is not None:
-            for _ in range(left):
-                next(batches)  # the window's other batches are dropped with it
-        return share_of_it, tuple(files)
+                readings.tell()
+        return False
 
-    def _of_all(self, own: _Share, watch: Callable[[Computed, Batch | None], None]) -> list[_Share]:
-        """Gives what came of the window in each process, in the order of its microbatches, and tells of it.
-
-        Those behind one whose loss was not finite were computed elsewhere, but alone they would not have been.
-        """
-        if self._processes.size == 1:
-            return [own]
-        gathered = self._processes.gather(pack(own.to_plain()), "the microbatches of a window")
-        shares = [_Share.from_plain(unpack(packed)[0]) for packed in gathered]
-        if any(each.stopped for each in shares):
-            return shares
-        first_bad = next((place for place, each in enumerate(shares) if each.not_finite is not None), len(shares))
-        shares = shares[: first_bad + 1]
-        for each in shares:
-            for computed in each.computed:
-                watch(computed, None)
-        return shares
-
-    def _files_of_all(self, own: tuple[str, ...]) -> tuple[str, ...]:
-        gathered = self._processes.gather(pack(own), "the images of a window")
-        return tuple(file for packed in gathered for file in unpack(packed)[0])
-
-    def _accumulate(self, batch: Batch) -> Losses | None:
-        """Adds a microbatch's gradient; gives None, and adds nothing, where its loss is not finite."""
+    def _accumulate(self, batch: Batch, readings: Readings) -> None:
+        """Adds a microbatch's gradient; adds nothing where its loss is known already not to be finite."""
         objective = self._objective
         with self._stage("forward"):
             output = self._network(batch.images_BCHW)
         with self._stage("loss"):
-            loss, losses = weighted(
+            loss, terms_T = weighted(
                 detection_loss(output, batch, version=objective.version, class_weights=objective.class_weights),
                 objective.gains,
             )
-            if not bool(torch.isfinite(loss)):
-                return None
+            readings.add(batch, loss, terms_T)
+            if readings.spoiled is not None:
+                return
         with self._stage("backward"):
             # Times the images: every image of an epoch weighs the same, also in a short last window.
             loss = loss * len(batch)
             torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
-        return losses
 
-    def _update(self, rates: Rates, microbatches: int) -> tuple[bool, bool]:
-        """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time."""
+    def _update(self, rates: Rates, readings: Readings, microbatches: int) -> tuple[bool, bool]:
+        """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time.
+
+        Nothing of a window is changed before this reads how it went: that is the one wait for a device in an update.
+        """
         state = self._state
         if state.scaler:
+            readings.read()  # before the scaler sees the gradient: one that is dropped with its loss is no overflow
+            if readings.spoiled is not None:
+                return False, False
             state.scaler.unscale_(state.optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_grad if self._clip_grad > 0 else float("inf"))
-        if not bool(torch.isfinite(norm)):
+        (norm_read,) = readings.read(norm)
+        if readings.spoiled is not None:
+            return False, False
+        if not math.isfinite(norm_read):
             return False, state.scaler is not None and _lowered(state.scaler)
+        readings.tell()  # before anything is changed: whoever watches may raise
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
         self._statistics.complete(microbatches)
         state.whole = False  # until the caller has moved the position; never in a `finally`
@@ -261,8 +211,8 @@ class Stepper:
                 buffer.copy_(before)
 
 
-def _losses(computed: Sequence[Computed]) -> tuple[tuple[Losses, int], ...]:
-    return tuple((each.losses, each.images) for each in computed)
+def _dropped_with_a_loss(readings: Readings) -> Attempt:
+    return Attempt("skipped", readings.losses, "the loss", readings.spoiled or ())
 
 
 def _lowered(scaler: torch.amp.GradScaler) -> bool:
@@ -278,13 +228,12 @@ def _lowered(scaler: torch.amp.GradScaler) -> bool:
     return before > _LEAST_SCALE
 
 
-def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, Losses]:
-    """Gives the loss to descend and its terms as they are logged: gain * sum / sum of target scores."""
+def weighted(sums: LossSums, gains: Gains) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gives the loss to descend and its terms (T,) as they are logged: gain * sum / sum of target scores."""
     share = sums.target_scores.clamp(min=1)
     terms = [gains[name] * term / share for name, term in sums.items()]
-    values = torch.stack(terms).detach().tolist()  # one transfer, not one for each term
     # In their order, and from the first on: another order has other last digits, a start at 0 one operation more.
-    return sum(terms[1:], terms[0]), Losses(*values)
+    return sum(terms[1:], terms[0]), torch.stack(terms).detach()
 
 
 def freeze(model: Detector, layers: tuple[int, ...]) -> None:

@@ -22,6 +22,7 @@ from peakmark.events import Event, RunEnded, RunStarted
 from peakmark.files.durable import write_text
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.nouns.outcome import EXIT_CODES, Outcome
+from peakmark.record.folder import RunFolder
 from peakmark.run.together import follow
 from peakmark.run.weights import ModelSource
 from peakmark.settings.description import as_written
@@ -106,7 +107,7 @@ def wants_others(settings: Settings) -> bool:
     return processes_of(settings) > 1 and not is_one_of_several()
 
 
-def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: ModelSource) -> Path:
+def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: ModelSource) -> RunFolder:
     """Starts a training in several processes and waits for its end; gives the run's folder.
 
     Raises SettingsError for what other processes can't be given, and as `_carried_out`.
@@ -127,20 +128,20 @@ def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: Mo
     return _carried_out(["train", *words], processes_of(parsed.settings))
 
 
-def resume_together(folder: Path, changes: Mapping[str, Any], processes: int) -> Path:
+def resume_together(folder: Path, changes: Mapping[str, Any], processes: int) -> RunFolder:
     """The same for a run that is resumed, with changes that were agreed to."""
     words = [f"{name}={as_written(value)}" for name, value in changes.items()]
     return _carried_out(["resume", str(folder), *words, "--yes"], processes)
 
 
-def _carried_out(words: Sequence[str], processes: int) -> Path:
+def _carried_out(words: Sequence[str], processes: int) -> RunFolder:
     """Raises MachineError where the process that leads was killed, SystemExit with its exit code where no run ended."""
     with TemporaryDirectory(prefix="peakmark-") as place:
         note = LaunchNote(Path(place) / "run.json")
         code = launch(words, processes, {_NOTE: str(note.path)})
         folder, outcome = note.read()
     if folder is not None and outcome is not None:
-        return folder
+        return RunFolder(folder)
     if code < 0:
         resume = f"resume with: peakmark resume {folder}" if folder else "before the run began"
         raise MachineError(f"The process that leads was killed by signal {-code}; {resume}.")

@@ -23,7 +23,7 @@ from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
-from peakmark.api.model.results import TrainResults, ValResults, train_results
+from peakmark.api.model.results import TrainResults, ValResults, results_in, train_results
 from peakmark.api.model.together import leading, run_to_go_on, train_together, wants_others
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
@@ -45,7 +45,6 @@ from peakmark.release.backup import Backup
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
-from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
@@ -215,12 +214,12 @@ class YOLO(OnADevice, WithoutTheRest):
             given = {**self._placed(settings), "model": self._source.name}
             parsed, spec = checked(Settings, given, check_backup)
             if wants_others(parsed.settings):
-                return self._become(ended_run(train_together(parsed, given, self._start)))
+                return self._become(results_in(train_together(parsed, given, self._start)))
             fitness = settings.get("fitness")
             with self._watched(observer, note) as observe, closing(Backup()) as backup:
                 function = fitness if callable(fitness) else None
                 ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
-        return self._become(ended)
+        return self._become(train_results(ended))
 
     def resume(
         self,
@@ -246,7 +245,7 @@ class YOLO(OnADevice, WithoutTheRest):
             if text := passed_over(run, changes):
                 observe(Notice(text))
             ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
-        return self._become(ended)
+        return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
         """Says what `resume` with these arguments would do to each part of the run, and does nothing."""
@@ -398,12 +397,10 @@ class YOLO(OnADevice, WithoutTheRest):
     def _computing(self) -> Detector | ExportedModel:
         return self._in_use if isinstance(self._in_use, ExportedModel) else self._network()
 
-    def _become(self, ended: EndedRun) -> TrainResults:
+    def _become(self, results: TrainResults) -> TrainResults:
         """Takes over the best weights of an ended run."""
-        folder, best = ended.folder, ended.summary["best"]
-        best_file = folder.best if best and folder.best.exists() else None
-        file = best_file or folder.last
+        file = results.best or results.last
         if file.exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
-        return train_results(ended, best_file)
+        return results
