@@ -85,7 +85,10 @@ def _from_5(plain: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _from_6(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Version 6 moved batch-norm statistics in every forward pass."""
-    return {**plain, "format_version": 7, "arithmetic": {**plain["arithmetic"], "statistics": "in place"}}
+    arithmetic = plain["arithmetic"]
+    # That of an imported file is empty: nobody knows.
+    known = {**arithmetic, "statistics": "in place"} if arithmetic else arithmetic
+    return {**plain, "format_version": 7, "arithmetic": known}
 
 
 def _always_the_same(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,17 +17,20 @@ from typing import Any
 from peakmark.distributed.launched import attempts_before, is_one_of_several, joined, name_of_launch
 from peakmark.distributed.launching import launch
 from peakmark.distributed.process_group import LostProcessError, ProcessGroup
-from peakmark.errors import MachineError, SettingsError
+from peakmark.errors import MachineError, PeakmarkError, SettingsError
 from peakmark.events import Event, RunEnded, RunStarted
 from peakmark.files.durable import write_text
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.nouns.outcome import EXIT_CODES, Outcome
 from peakmark.record.folder import RunFolder
+from peakmark.record.settings_yaml import read as read_settings
+from peakmark.resume.compare import Wishes
+from peakmark.resume.resume import plan_resume
 from peakmark.run.together import follow
 from peakmark.run.weights import ModelSource
 from peakmark.settings.description import as_written
 from peakmark.settings.fields import Settings
-from peakmark.settings.parse import Parsed
+from peakmark.settings.parse import Parsed, parse, parse_changes
 from peakmark.settings.plain import to_plain
 from peakmark.settings.processes import processes_of
 
@@ -128,10 +131,24 @@ def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: Mo
     return _carried_out(["train", *words], processes_of(parsed.settings))
 
 
-def resume_together(folder: Path, changes: Mapping[str, Any], processes: int) -> RunFolder:
-    """The same for a run that is resumed, with changes that were agreed to."""
-    words = [f"{name}={as_written(value)}" for name, value in changes.items()]
-    return _carried_out(["resume", str(folder), *words, "--yes"], processes)
+def resume_together(
+    folder: RunFolder, asked: Path | None, wishes: Wishes, given: Mapping[str, Any]
+) -> RunFolder | None:
+    """The same for a run that is resumed, where it is to go on in several processes; None where it isn't.
+
+    What is dangerous is agreed to here: the others have nobody to ask.
+    """
+    try:
+        before = parse(Settings, read_settings(folder.settings_yaml)).settings
+    except PeakmarkError:
+        before = parse(Settings, {"data": "-"}).settings  # it is told where the run is read
+    settings = parse_changes(before, wishes.changes).settings
+    if not wants_others(settings):
+        return None
+    planned = plan_resume(folder, asked, wishes)
+    yes = ["--yes"] if planned.plan.dangers and wishes.agree(planned.plan) else []
+    words = [f"{name}={as_written(value)}" for name, value in given.items()]
+    return _carried_out(["resume", str(asked or folder.path), *words, *yes], processes_of(settings))
 
 
 def _carried_out(words: Sequence[str], processes: int) -> RunFolder:

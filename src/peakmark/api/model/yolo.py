@@ -24,7 +24,7 @@ from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, results_in, train_results
-from peakmark.api.model.together import leading, run_to_go_on, train_together, wants_others
+from peakmark.api.model.together import leading, resume_together, run_to_go_on, train_together, wants_others
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
 from peakmark.api.model.watching import heeding_verbose, watching
@@ -241,6 +241,8 @@ class YOLO(OnADevice, WithoutTheRest):
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
+        if others := resume_together(folder, asked, wishes, changes):
+            return self._become(results_in(others))
         with leading() as note, self._watched(observer, note) as observe, closing(Backup()) as backup:
             if text := passed_over(run, changes):
                 observe(Notice(text))
