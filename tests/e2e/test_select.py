@@ -29,7 +29,6 @@ from peakmark.record.folder import RunFolder
 from peakmark.selection.best import best_record
 
 LEARNS = {
-    "model": "yolov8n.yaml",
     "optimizer": "AdamW", "lr0": 0.01, "warmup_epochs": 0, "nbs": 4, "epochs": 6, "imgsz": 64, "mosaic": 0,
     "scale": 0.1,
 }  # fmt: skip
