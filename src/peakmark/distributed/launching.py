@@ -19,9 +19,6 @@ from types import FrameType
 from typing import Any
 
 import psutil
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 _PASSED_ON = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 _TO_END_S = 600
@@ -33,6 +30,11 @@ def launch(words: Sequence[str], processes: int, environment: dict[str, str]) ->
 
     Signals are passed on to all of them. Below 0 it is the number of the signal that killed it.
     """
+    # Every command imports this file, and the launcher takes a second to load.
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs  # noqa: PLC0415
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="peakmark-launch-") as logs:
         config = LaunchConfig(
             min_nodes=1,

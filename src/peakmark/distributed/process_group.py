@@ -157,7 +157,7 @@ class ProcessGroup:
         if timed_out and self._limit_s is not None:
             how = f"didn't come within {self._limit_s:g} s (process_timeout): it may be stopped, or very slow"
         else:
-            how = "is gone: it was killed, for want of memory perhaps, or its machine is"
+            how = "is gone: killed perhaps, for want of memory, or with its machine"
         raise LostProcessError(f"Process {self._rank} waited for {what}, but {who} {how}.") from error
 
     def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str]]:

@@ -34,7 +34,6 @@ from peakmark.nouns.run import Decision
 from peakmark.run.build import PreparedRun, fold, put_together
 from peakmark.run.open_data import open_data
 from peakmark.run.restored import restored_state
-from peakmark.run.time_limit import left_s
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import from_plain, to_plain
 from peakmark.settings.processes import own_device
@@ -76,9 +75,10 @@ def follow(processes: ProcessGroup) -> None:
 
     Raises LostProcessError, and MachineError where the data here are not those of process 0.
     """
-    about, _ = unpack(processes.lead(b"", "process 0 to prepare the run"))
-    run = _run_of(about, processes.lead(b"", "the state of the run"))
-    with StopRequest(left_s(run.settings, run.state)) as stop:
+    # Signals are heeded from here on, by a stop in the first window; until then process 0 alone decides what comes.
+    with StopRequest(None) as stop:
+        about, _ = unpack(processes.lead(b"", "process 0 to prepare the run"))
+        run = _run_of(about, processes.lead(b"", "the state of the run"))
         _begin(run, processes)
         loop = fold(run, _KeepsNothing(), stop, _tells_nobody, _keeps_no_evidence)
         try:

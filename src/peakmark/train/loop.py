@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from peakmark.checkpoint.digest import digest
 from peakmark.data.loader import Microbatch
 from peakmark.distributed.packing import pack, unpack
 from peakmark.distributed.processes import ALONE, Processes, share
 from peakmark.errors import TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, StepSkipped
 from peakmark.machine.stopping import StopReason
+from peakmark.model.detector import tensors_of
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
@@ -156,8 +158,27 @@ class Loop:
                         self.keeper.keep_position(state)
         finally:
             getattr(batches, "close", lambda: None)()  # sends the workers home, also when a stop came first
+        self._check_that_all_have_the_same()
         state.position = dataclasses.replace(state.position, phase="validate")
         return True
+
+    def _check_that_all_have_the_same(self) -> None:
+        """Refuses to go on where a process has other weights: each makes every update, and one machine may do it wrong.
+
+        Nobody knows which is right, so nothing is saved; the last save is of an epoch in which all had the same.
+        """
+        if self.processes.size == 1:
+            return
+        own = digest([tensor.detach() for tensor in tensors_of(self.state.model)])
+        found = [packed.decode() for packed in self.processes.gather(own.encode(), "the others to end the epoch")]
+        others = [rank for rank, each in enumerate(found) if each != found[0]]
+        if others:
+            self.state.whole = False
+            raise TrainingError(
+                f"After epoch {self.state.position.epoch + 1} process {others[0]} has other weights than process 0:"
+                " from the same gradients it computed another update. Its device is of another kind, or faulty"
+                " (peakmark doctor looks into it)."
+            )
 
     def _train_window(self, window: Window, batches: Iterator[Batch]) -> bool:
         state = self.state
