@@ -19,6 +19,7 @@ from torch import distributed
 
 from peakmark.cli.main import run
 from peakmark.data import loader
+from peakmark.data.augment.plan import draw_plan
 from peakmark.distributed.ordered_sum import OrderedSum
 from peakmark.distributed.process_group import ProcessGroup
 from peakmark.errors import DataError
@@ -44,7 +45,7 @@ def of_the_first_alone(self: Any, microbatches: int) -> Iterator[torch.Tensor]:
 
 
 def own_draws(settings: Any, sizes: Any, *, epoch: int, **rest: Any) -> Any:
-    return _draw_plan(settings, sizes, epoch=epoch + 1000 * RANK, **rest)
+    return draw_plan(settings, sizes, epoch=epoch + 1000 * RANK, **rest)
 
 
 def at_a_wait(kind: str, number: int, wait: str) -> None:
@@ -67,7 +68,6 @@ def at_a_wait(kind: str, number: int, wait: str) -> None:
 
 
 _rows_of_all = StatisticsByWindow._rows_of_all
-_draw_plan = loader.draw_plan
 
 
 def plant(fault: str) -> None:
@@ -77,7 +77,7 @@ def plant(fault: str) -> None:
         case ["statistics"]:
             StatisticsByWindow._rows_of_all = of_the_first_alone  # type: ignore[method-assign]
         case ["stream"]:
-            loader.draw_plan = own_draws
+            loader.draw_plan = own_draws  # type: ignore[assignment, attr-defined]
         case [kind, rank, number, wait]:
             if int(rank) == RANK:
                 at_a_wait(kind, int(number), wait)
