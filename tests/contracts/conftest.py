@@ -9,6 +9,6 @@ import pytest
 def commands() -> tuple[str, ...]:
     """Frozen: one may come, none may go."""
     return (
-        "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "diagnose", "inspect", "select",
-        "promote", "strip", "replay", "import", "convert", "export", "benchmark",
+        "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "doctor", "diagnose", "inspect",
+        "select", "promote", "strip", "replay", "import", "convert", "export", "benchmark",
     )  # fmt: skip

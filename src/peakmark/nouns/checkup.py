@@ -19,7 +19,7 @@ class Finding:
     name: str
     """What was looked at, in a word or two"""
     verdict: Verdict
-    """failed: a run on this machine may be lost, or its numbers may be wrong. warning: something is slower or missing"""
+    """failed: a run here may be lost, or its numbers may be wrong. warning: something is slower or missing"""
     says: str
     """A sentence"""
     advice: str = ""

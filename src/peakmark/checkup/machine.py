@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 import torch
 
+from peakmark.errors import how_to_install
 from peakmark.export.registry import FORMATS
 from peakmark.files.disk import free_bytes
 from peakmark.machine.cores import default_threads
 from peakmark.machine.devices import Arithmetic
 from peakmark.machine.memory import available_bytes_on
-from peakmark.nouns.checkup import Finding
+from peakmark.nouns.checkup import Finding, Verdict
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _GIB = 2**30
@@ -30,7 +31,7 @@ _OTHER_EXTRAS: Mapping[str, tuple[str, ...]] = {"track": ("scipy",), "tables": (
 
 
 def look_at_machine(arithmetic: Arithmetic, folder: Path) -> Iterator[Finding]:
-    """Yields what is there; `folder` is where runs are to lie. `arithmetic`: of a run on the chosen device, with amp."""
+    """Yields what is there; `folder` is where runs are to lie, `arithmetic` that of a run on the device, with amp."""
     yield _torch(arithmetic)
     yield _device(arithmetic)
     yield _precision(arithmetic)
@@ -103,7 +104,7 @@ def _disk(folder: Path) -> Finding:
     free_gib = free_bytes(folder) / _GIB
     says = f"{free_gib:.1f} GiB are free at {folder}."
     if free_gib < _LITTLE_DISK_GIB:
-        verdict = "failed" if free_gib < _NO_DISK_GIB else "warning"
+        verdict: Verdict = "failed" if free_gib < _NO_DISK_GIB else "warning"
         return Finding("disk", verdict, says, "Free some space, or write runs to another disk: project=FOLDER.")
     return Finding("disk", "ok", says)
 

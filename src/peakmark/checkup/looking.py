@@ -1,4 +1,4 @@
-"""What is looked at, and in which order? From what costs nothing to what takes a minute; then it is said what was found.
+"""What is looked at, and in which order? From what costs nothing to what takes a minute.
 
 A look that fails doesn't end the others: somebody who mends one thing wants to know of all of them.
 """
@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from peakmark.checkup.file_system import try_file_system
+from peakmark.checkup.machine import look_at_machine
+from peakmark.checkup.metrics import compare_metrics
+from peakmark.checkup.step import MODEL, StepCheck
+from peakmark.checkup.trainings import FIRST, SMALL, Measured, Trainings
 from peakmark.data.dataset import read_dataset
-from peakmark.doctor.file_system import try_file_system
-from peakmark.doctor.machine import look_at_machine
-from peakmark.doctor.metrics import compare_metrics
-from peakmark.doctor.step import MODEL, StepCheck
-from peakmark.doctor.trainings import FIRST, SMALL, Measured, Trainings
 from peakmark.errors import MachineError, PeakmarkError
 from peakmark.events import Notice, Observer
 from peakmark.files import durable
@@ -67,7 +67,9 @@ def _findings(
 ) -> Iterator[Finding]:
     observe(Notice("Looking at the machine and the disk ..."))
     yield from look_at_machine(arithmetic, folder)
-    yield from try_file_system(durable_folder(scratch / "disk"))
+    disk = scratch / "disk"
+    disk.mkdir()
+    yield from try_file_system(disk)
     observe(Notice("Computing a training step ..."))
     settings = Settings.model_validate({**SMALL, "workers": 0, "device": arithmetic.device})
     try:
@@ -82,11 +84,6 @@ def _findings(
     if (first := RunFolder(scratch / FIRST)).best.exists():
         yield compare_metrics(first.best, settings, data, arithmetic.device)
     yield from _pace(trainings, arithmetic, observe, measured)
-
-
-def durable_folder(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _pace(

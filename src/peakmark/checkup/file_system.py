@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from peakmark.doctor.neighbour import WHOLE_BYTES
+from peakmark.checkup.neighbour import WHOLE_BYTES
 from peakmark.errors import MachineError
 from peakmark.files.durable import write_bytes
 from peakmark.files.lock import RunLock
@@ -91,7 +91,7 @@ def _asked(what: str, path: Path) -> str:
 
 def _started(what: str, path: Path) -> subprocess.Popen[str]:
     """Starts the neighbour; used with `with`, which waits for its end."""
-    command = [sys.executable, "-m", "peakmark.doctor.neighbour", what, str(path)]
+    command = [sys.executable, "-m", "peakmark.checkup.neighbour", what, str(path)]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
