@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from peakmark.api.bring_in import import_model
     from peakmark.api.compare import compare
     from peakmark.api.convert import convert
+    from peakmark.api.doctor import doctor
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "convert",
     "diagnose",
+    "doctor",
     "gate",
     "import_model",
     "inspect",
@@ -47,6 +49,7 @@ _PLACES = {
     "compare": "api.compare",
     "import_model": "api.bring_in",
     "convert": "api.convert",
+    "doctor": "api.doctor",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),

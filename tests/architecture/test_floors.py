@@ -20,7 +20,7 @@ FLOORS = {
     "validation": 5,
     "train": 6, "deploy": 6, "export": 6, "report": 6, "release": 6,
     "run": 7,
-    "resume": 8,
+    "resume": 8, "checkup": 8,
     "api": 9,
     "cli": 10, "__main__": 11,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from peakmark.settings.fields import (
     BenchmarkSettings,
     CompareSettings,
     ConvertSettings,
+    DoctorSettings,
     ExportSettings,
     GateSettings,
     PredictSettings,
@@ -104,6 +105,7 @@ BENCHMARK = {
     "model": NEEDED, "data": "None", "imgsz": "None", "formats": "all", "images": "500", "timed": "100",
     "calibrate": "128", "verify": "full", "project": "runs/detect", "name": "benchmark", "exist_ok": "False",
 }  # fmt: skip
+DOCTOR = {"device": "None", "project": "runs/detect"}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,7 @@ BENCHMARK = {
         (ConvertSettings, CONVERT),
         (ExportSettings, EXPORT),
         (BenchmarkSettings, BENCHMARK),
+        (DoctorSettings, DOCTOR),
     ],
 )
 def test_setting_names_and_defaults(kind, frozen):
@@ -151,6 +154,7 @@ def test_help_lists_the_commands(commands):
         ("compare", CompareSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
+        ("doctor", DoctorSettings),
         ("convert", ConvertSettings),
     ],
 )

@@ -1,6 +1,7 @@
 """Which commands look at something and end with an exit code that says what they found?
 
-`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was resumed.
+`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was resumed, `doctor` at the
+machine.
 
 It must not compute anything.
 """
@@ -15,14 +16,17 @@ import typer
 import peakmark
 from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
-from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_gate
+from peakmark.cli.show import show_audit, show_checkup, show_comparison, show_diagnosis, show_gate
 from peakmark.errors import TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of
-from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
+from peakmark.settings.fields import AuditSettings, CompareSettings, DoctorSettings, GateSettings
 
 EXIT_NOT_PASSED = 1
 """What a gate ends with where a requirement doesn't hold."""
+
+EXIT_NOT_SOUND = 1
+"""What a look at the machine ends with where something failed; a warning is none."""
 
 EXIT_MEDIUM = 5
 EXIT_HIGH = 6
@@ -85,6 +89,21 @@ def gate(
         raise typer.Exit(0 if result.passed else EXIT_NOT_PASSED)
 
 
+def doctor(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every finding.")] = False,
+) -> None:
+    """Say whether this machine can be trusted with a training, in a minute: peakmark doctor"""
+    if help_wanted(context, DoctorSettings, "peakmark doctor device=0 project=runs/detect", _DOCTOR):
+        return
+    with told_plainly():
+        pairs = read_pairs(context.args, flags_of(DoctorSettings))
+        with ConsoleObserver(err()) as observer:
+            checkup = peakmark.doctor(observer=observer, **pairs)
+        show_checkup(out(), checkup, as_json=json)
+        raise typer.Exit(0 if checkup.sound else EXIT_NOT_SOUND)
+
+
 _AUDIT = f"""
 Duplicates, torn sequences, splits that differ, too little data, faulty labels:
 each finding with its severity, examples and what to do about it.
@@ -107,3 +126,10 @@ separate requirements; each compares a metric, that of one class (recall[RBC]),
 or arithmetic over them with a number, by >= > <= or <. Quote it for the shell.
   --json  everything, for a program
 It ends with 0 where all of them hold, with {EXIT_NOT_PASSED} where one doesn't."""
+
+
+_DOCTOR = f"""
+What the machine has, whether its disk holds locks and renames, a training step
+against exact numbers, and short trainings: repeated, killed and resumed.
+  --json  everything, for a program
+It ends with {EXIT_NOT_SOUND} where something failed, else with 0."""

@@ -180,7 +180,13 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "metrics": event.record.metrics,
             }
         case TimeMeasured():
-            return {"over": event.over, "seconds": event.timings.seconds, "advice": event.advice}
+            timings = event.timings
+            return {
+                "over": event.over,
+                "seconds": timings.seconds,
+                "timed_images": timings.images,
+                "advice": event.advice,
+            }
         case Notice():
             return {"text": event.text, "serious": event.serious}
         case _:

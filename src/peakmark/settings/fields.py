@@ -12,6 +12,7 @@ from peakmark.settings import shared_settings as shared
 from peakmark.settings.commands.benchmark import BenchmarkSettings
 from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
+from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
@@ -55,6 +56,7 @@ __all__ = [
     "BenchmarkSettings",
     "CompareSettings",
     "ConvertSettings",
+    "DoctorSettings",
     "ExportSettings",
     "GateSettings",
     "ImportSettings",

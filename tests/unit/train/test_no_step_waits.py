@@ -58,7 +58,7 @@ class Waits:
         self._excused = 0
         waits = self
 
-        class Operations(TorchDispatchMode):
+        class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
             ) -> Any:
