@@ -22,7 +22,15 @@ PICTURES = {
 }  # fmt: skip
 # The first batches after mosaic was closed.
 LATE_PICTURES = {"train_batch3.jpg", "train_batch4.jpg", "train_batch5.jpg"}
-TABLES = {"results.csv", "settings.yaml", "summary.json", "journal.jsonl", "report.html", "data-files.txt.gz"}
+TABLES = {
+    "results.csv",
+    "settings.yaml",
+    "summary.json",
+    "journal.jsonl",
+    "report.html",
+    "data-files.txt.gz",
+    "gallery.json",
+}
 FAMILIAR_COLUMNS = [
     "epoch", "time", "train/box_loss", "train/cls_loss", "train/dfl_loss", "metrics/precision(B)",
     "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)", "val/box_loss", "val/cls_loss", "val/dfl_loss",

@@ -1,4 +1,4 @@
-"""How do the images that show a run's mistakes lie in its folder? As gallery.json, which a page shows again at any time.
+"""How do the images that show a run's mistakes lie in its folder? As gallery.json, which a page can show at any time.
 
 Pictures are JPEGs in base64. It must not know how images were chosen, nor how they are shown.
 """

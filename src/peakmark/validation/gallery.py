@@ -145,8 +145,7 @@ def _image(
     kept = mine.start + _kept(scores, true.stop - true.start, least)
     size = np.array([index.widths_px[number], index.heights_px[number]] * 2)
     boxes, truths = (
-        _places(table.boxes_xywh_px[which], size)
-        for table, which in ((errors.detections, kept), (errors.truths, true))
+        _places(table.boxes_xywh_px[which], size) for table, which in ((errors.detections, kept), (errors.truths, true))
     )
     about, taken_for = (
         np.where(column[kept] < 0, -1, column[kept] - true.start) for column in (errors.truth_D, evidence.truth_of_D)

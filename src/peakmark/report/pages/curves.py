@@ -1,4 +1,4 @@
-"""What is drawn of a run's epochs? Columns of numbers for the charts, from results.csv and what summary.json is sure of.
+"""What is drawn of a run's epochs? Columns of numbers for the charts, from results.csv, summary.json and the journal.
 
 It must not know how a chart is drawn, nor judge which epochs tie.
 """

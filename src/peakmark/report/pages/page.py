@@ -29,7 +29,7 @@ from peakmark.report.pages.run_files import mapping, read_epochs, texts
 from peakmark.report.pages.settings_shown import ShownSetting, settings_in
 from peakmark.report.pages.so_far import summary_of
 from peakmark.report.pages.table import Row, Table
-from peakmark.report.pages.words import LANGUAGES, all_words, in_english
+from peakmark.report.pages.words import spoken
 from peakmark.shown import as_shown
 
 PAGE_FILE = "report.html"
@@ -169,11 +169,6 @@ def page_as_html(page: RunPage, template: str = TEMPLATE, **more: object) -> str
     return render(template, page=page, **spoken(), **more)
 
 
-def spoken() -> dict[str, object]:
-    """Gives what a template needs to speak in the words of the catalogue."""
-    return {"say": in_english, "words": all_words(), "languages": LANGUAGES}
-
-
 def shown_data(value: Any) -> Any:
     """Gives data for a script with every text as it may be shown; keys are ours."""
     if isinstance(value, str):
@@ -184,7 +179,9 @@ def shown_data(value: Any) -> Any:
 
 
 def _facts(summary: Mapping[str, Any]) -> list[Said]:
-    facts = [Said("fact.outcome", {"outcome": str(summary["outcome"]).replace("_", " ")})] if summary.get("outcome") else []
+    facts = []
+    if summary.get("outcome"):
+        facts.append(Said("fact.outcome", {"outcome": str(summary["outcome"]).replace("_", " ")}))
     if summary.get("epochs") is not None:
         facts.append(Said("fact.epochs", {"epochs": summary["epochs"]}))
     if summary.get("train_s") is not None:

@@ -32,6 +32,10 @@ def in_english(key: str, values: Mapping[str, Any] | None = None) -> str:
     return words
 
 
-def all_words() -> dict[str, Mapping[str, str]]:
-    """Gives every catalogue, for a page that can be switched from one to another."""
-    return {language: catalogue(language) for language in LANGUAGES}
+def spoken() -> dict[str, object]:
+    """Gives what a template needs to speak: `say` in English, and every catalogue, so that a page can be switched."""
+    return {
+        "say": in_english,
+        "words": {language: catalogue(language) for language in LANGUAGES},
+        "languages": LANGUAGES,
+    }

@@ -41,7 +41,7 @@ function draw(host, title, columns, series, more = {}) {
     width: Math.max(200, host.clientWidth - 18),
     height: CHART_HEIGHT,
     scales: { x: { time: false, min: more.between?.[0], max: more.between?.[1] } },
-    axes: [axis({ label: more.label }), axis({ size: 58 })],
+    axes: [axis({ label: more.label, incrs: more.steps }), axis({ size: 58 })],
     series: [{ label: more.label, value: more.x || ((_, value) => (value === null ? "–" : String(value))) }, ...series],
     bands: more.bands,
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, ...more.cursor },

@@ -60,7 +60,7 @@ function drawConfidence() {
     label: say("confidence"),
     between: [0, 1],
     x: (_, value) => (value === null ? "–" : value.toFixed(3)),
-    cursor: { drag: { x: false, y: false } },
+    cursor: { y: false, drag: { x: false, y: false } },
   });
   confidenceChart.over.addEventListener("click", () => {
     const { idx } = confidenceChart.cursor;

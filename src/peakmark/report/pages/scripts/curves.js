@@ -18,9 +18,9 @@ function fitnessChart(host, curves) {
   const bands = [];
   if (interval) {
     const css = "var(--good)";
-    const dash = [4, 4];
+    const looks = { width: 1, dash: [4, 4], points: { show: false } };
     columns.push(constant(interval[1], epochs), constant(interval[0], epochs));
-    series.push(line(say("interval.to"), css, { width: 1, dash }), line(say("interval.from"), css, { width: 1, dash }));
+    series.push(line(say("interval.to"), css, looks), line(say("interval.from"), css, looks));
     const [red, green, blue] = colour(css).match(/[\d.]+/g);
     bands.push({ series: [2, 3], fill: `rgba(${red}, ${green}, ${blue}, 0.12)` });
   }
@@ -73,6 +73,7 @@ function drawCurves() {
   const between = shownEpochs || allEpochs();
   const following = {
     hooks: { setScale: [follow] }, cursor: { sync: { key: "epochs" } }, label: say("epoch"), between,
+    steps: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000],
   };
   for (const [, title, columns, series, more] of curvesToDraw(host, data.curves)) {
     const frame = make("div", { class: "chart" });

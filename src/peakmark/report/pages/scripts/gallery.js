@@ -127,7 +127,7 @@ function drawBreakdown() {
   const most = Math.max(1e-9, ...KINDS.map((kind) => costs[kind] ?? 0));
   const head = make("tr");
   for (const key of ["breakdown.kind", "breakdown.cost", "breakdown.count", "meaning"]) {
-    head.append(make("th", { scope: "col" }, told(key)));
+    head.append(make("th", { scope: "col", class: key === "meaning" ? "says" : null }, told(key)));
   }
   const body = make("tbody");
   for (const kind of [...KINDS].sort((a, b) => (costs[b] ?? 0) - (costs[a] ?? 0))) {
