@@ -1,4 +1,4 @@
-"""Does every control of report.html do what it says, in Chromium? A sample runs always, the rest with the slow tests."""
+"""Does every control of report.html do what it says, in Chromium? A sample runs always, the rest with `make slow`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from peakmark.report.pages.page import write_page
 slow = pytest.mark.slow
 
 
-def data_of(page: Any) -> dict[str, Any]:
+def data_of(page: Any) -> Any:
     return json.loads(page.locator("#data").text_content())
 
 
-def numbers(page: Any) -> list[str]:
+def numbers(page: Any) -> Any:
     return page.locator("#confidence-numbers b").all_inner_texts()
 
 
-def shown(page: Any) -> int:
+def shown(page: Any) -> Any:
     return page.locator("#gallery figure").count()
 
 

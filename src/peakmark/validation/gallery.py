@@ -1,4 +1,4 @@
-"""Which images of a validated set are worth a look, and what went wrong in each? A bounded choice of them, as small JPEGs.
+"""Which images of a validated set are worth a look, and what went wrong in each? A choice of them, as small JPEGs.
 
 However large the set is, the gallery holds at most `MOST_IMAGES` images. It must not know how anything is shown.
 """
@@ -50,7 +50,7 @@ def make_gallery(
     errors = find_error_kinds(truth_table(truths), detection_table(found), evidence)
     counts = _counts_per_image(errors, evidence, least)
     chosen = _chosen(counts, evidence, least, most)
-    mistakes_N = sum(counts.values())
+    mistakes_N = _sum_of(counts)
     rows = _RowsOfImages(evidence)
     return Gallery(
         split=index.split,
@@ -81,6 +81,11 @@ def _counts_per_image(errors: ErrorKinds, evidence: Evidence, least: float) -> d
     return {**counts, MISSED: np.bincount(evidence.image_G[errors.missed(least)], minlength=evidence.images)}
 
 
+def _sum_of(counts: Mapping[str, IntArray]) -> IntArray:
+    summed: IntArray = np.sum(list(counts.values()), axis=0)
+    return summed
+
+
 # --- choice ---------------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +93,7 @@ def _chosen(counts: Mapping[str, IntArray], evidence: Evidence, least: float, mo
     """In turns the worst image of each kind of mistake and one of each pair of classes that are taken for another."""
     if evidence.images <= most:
         return range(evidence.images)
-    right = np.flatnonzero(sum(counts.values()) == 0)
+    right = np.flatnonzero(_sum_of(counts) == 0)
     shown_right = right[np.linspace(0, len(right) - 1, min(_WITHOUT_MISTAKES, len(right))).astype(int)].tolist()
     turns = [np.argsort(-count_N, kind="stable")[: int((count_N > 0).sum())].tolist() for count_N in counts.values()]
     turns.append(_images_of_confused_classes(evidence, least))

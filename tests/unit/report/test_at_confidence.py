@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.unit.evaluate.test_matching import BOX, detections_of, truths_of
@@ -28,7 +31,7 @@ def folder(tmp_path) -> RunFolder:
     return places
 
 
-def summary_with(metrics):
+def summary_with(metrics: Mapping[str, float]) -> dict[str, Any]:
     return {"best": {"epoch": 5, "metrics": dict(metrics)}}
 
 

@@ -71,7 +71,7 @@ def text_of(page: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", "", bare)).split())
 
 
-def data_of(page: str) -> dict[str, Any]:
+def data_of(page: str) -> Any:
     return json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
 
 

@@ -27,10 +27,11 @@ BOX = (20.0, 40.0, 100.0, 120.0)  # corners, in px
 BESIDE = (60.0, 40.0, 140.0, 120.0)  # IoU 1/3 with BOX
 FAR = (150.0, 150.0, 190.0, 190.0)
 CAT, DOG = 0, 1
+Labelled = list[tuple[tuple[float, ...], int]]
 Found = list[tuple[tuple[float, ...], float, int]]
 
 
-def index_of(folder: Path, truths: list[list[tuple[tuple[float, ...], int]]]) -> Index:
+def index_of(folder: Path, truths: list[Labelled]) -> Index:
     (folder / "a.png").write_bytes(cv2.imencode(".png", np.full((SIDE_PX, SIDE_PX, 3), 90, np.uint8))[1].tobytes())
     corners = np.array([box for image in truths for box, _ in image], np.float32).reshape(-1, 4) / SIDE_PX
     centres = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
@@ -71,14 +72,7 @@ def test_an_image_says_where_what_lies_and_of_which_kind_it_is(tmp_path):
         (0.9, "right", 0, 0), (0.8, "both", 0, -1), (0.7, "doubled", 0, -1), (0.2, "right", 1, 1),
     ]  # fmt: skip
     assert image.counts == {"both": 1, "doubled": 1, "missed": 1}, "the weak one finds nothing at 0.5"
-    assert gallery.counts == {
-        "wrong_class": 0,
-        "badly_placed": 0,
-        "both": 1,
-        "doubled": 1,
-        "background": 0,
-        "missed": 1,
-    }
+    assert {kind: count for kind, count in gallery.counts.items() if count} == {"both": 1, "doubled": 1, "missed": 1}
     assert (gallery.images_in_set, gallery.images_with_mistakes, gallery.confidence) == (1, 1, 0.5)
 
 
@@ -87,11 +81,13 @@ def test_the_picture_is_small_and_one_that_is_gone_is_empty(tmp_path, monkeypatc
     index = index_of(tmp_path, [[(BOX, CAT)], [(BOX, CAT)]])
     index = dataclasses.replace(index, files=("a.png", "gone.png"))
     there, gone = made(index, [[], []]).images
-    assert cv2.imdecode(np.frombuffer(there.jpeg, np.uint8), 1).shape == (50, 50, 3)
+    picture = cv2.imdecode(np.frombuffer(there.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (50, 50, 3)
     assert gone.jpeg == b""
 
 
-def kinds_of_mistakes(images: int) -> tuple[list[list[tuple[tuple[float, ...], int]]], list[Found]]:
+def kinds_of_mistakes(images: int) -> tuple[list[Labelled], list[Found]]:
     """A set of which one image in fifty has a rare mistake, and every other one a missed truth."""
     rare: dict[int, Found] = {
         7: [(BOX, 0.9, DOG)],
@@ -121,7 +117,7 @@ def test_without_mistakes_right_images_fill_it(tmp_path):
 
 
 def test_an_image_of_each_pair_of_confused_classes_is_among_them(tmp_path):
-    truths = [[(BOX, CAT if number != 90 else DOG)] for number in range(100)]
+    truths: list[Labelled] = [[(BOX, CAT if number != 90 else DOG)] for number in range(100)]
     found: list[Found] = [[(BOX, 0.9, DOG)] if number < 60 else [(BOX, 0.9, CAT)] for number in range(100)]
     gallery = made(index_of(tmp_path, truths), found, most=30)
     assert any(image.classes == [DOG] for image in gallery.images), "the one dog that was taken for a cat"

@@ -34,8 +34,5 @@ def in_english(key: str, values: Mapping[str, Any] | None = None) -> str:
 
 def spoken() -> dict[str, object]:
     """Gives what a template needs to speak: `say` in English, and every catalogue, so that a page can be switched."""
-    return {
-        "say": in_english,
-        "words": {language: catalogue(language) for language in LANGUAGES},
-        "languages": LANGUAGES,
-    }
+    words = {language: catalogue(language) for language in LANGUAGES}
+    return {"say": in_english, "words": words, "languages": LANGUAGES}
