@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
+    from peakmark.api.report import make_report
     from peakmark.api.runs import diagnose, inspect, replay, strip
     from peakmark.api.select import select
 
@@ -34,6 +35,7 @@ __all__ = [
     "gate",
     "import_model",
     "inspect",
+    "make_report",
     "promote",
     "replay",
     "select",
@@ -48,6 +50,7 @@ _PLACES = {
     "import_model": "api.bring_in",
     "convert": "api.convert",
     **dict.fromkeys(("gate", "promote"), "api.release"),
+    "make_report": "api.report",
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }

@@ -10,5 +10,5 @@ def commands() -> tuple[str, ...]:
     """Frozen: one may come, none may go."""
     return (
         "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "diagnose", "inspect", "select",
-        "promote", "strip", "replay", "import", "convert", "export", "benchmark",
+        "promote", "strip", "replay", "import", "convert", "export", "benchmark", "report", "watch",
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Which commands look at something and end with an exit code that says what they found?
 
-`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was resumed.
+`audit` looks at data, `compare` and `report` at runs, `gate` at a model, `diagnose` at a run that was resumed.
 
 It must not compute anything.
 """
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import peakmark
-from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_plainly
+from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, say, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_gate
 from peakmark.errors import TrainingError
@@ -70,6 +70,16 @@ def compare(
         raise typer.Exit(0 if comparison.ranked else EXIT_NOT_RANKED)
 
 
+def report(context: typer.Context) -> None:
+    """Make a run's page anew, or that of a comparison: peakmark report runs/detect/train"""
+    if help_wanted(context, CompareSettings, "peakmark report runs/detect/train", _REPORT):
+        return
+    with told_plainly():
+        runs, pairs = runs_and_pairs(context.args, CompareSettings)
+        with ConsoleObserver(err()) as observer:
+            say(str(peakmark.make_report(*runs, observer=observer, **pairs)))
+
+
 def gate(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
@@ -83,6 +93,12 @@ def gate(
             result = peakmark.gate(observer=observer, **pairs)
         show_gate(out(), result, as_json=json)
         raise typer.Exit(0 if result.passed else EXIT_NOT_PASSED)
+
+
+_REPORT = """
+One run: report.html in its folder, from what lies there, be it over or under way.
+Two or more: compare.html, as `peakmark compare` makes it; the settings below
+are those of the comparison. It prints the page's path."""
 
 
 _AUDIT = f"""

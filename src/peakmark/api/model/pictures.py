@@ -10,7 +10,8 @@ import numpy as np
 from peakmark.data.source.indexed_split import Index
 from peakmark.files.durable import write_text
 from peakmark.record.gallery_file import render as render_gallery
-from peakmark.report.pictures.painter import SplitLabels, TrainBatchPainter, draw_evaluation, draw_run, write_page
+from peakmark.report.pages.page import write_page
+from peakmark.report.pictures.painter import SplitLabels, TrainBatchPainter, draw_evaluation, draw_run
 from peakmark.run.end.end import Artist, EndedRun
 from peakmark.run.weights import trained_model
 from peakmark.validation.gallery import make_gallery
