@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from peakmark.api.report import make_report
     from peakmark.api.runs import diagnose, inspect, replay, strip
     from peakmark.api.select import select
+    from peakmark.api.watch import watch
 
 __all__ = [
     "YOLO",
@@ -40,6 +41,7 @@ __all__ = [
     "replay",
     "select",
     "strip",
+    "watch",
 ]
 __version__ = "0.1.0"
 _PLACES = {
@@ -52,6 +54,7 @@ _PLACES = {
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "make_report": "api.report",
     "select": "api.select",
+    "watch": "api.watch",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 

@@ -74,3 +74,12 @@ def open_page(chromium: Any) -> Iterator[Open]:
     assert said == []
     others = [url for url in asked if not url.startswith("data:") and not any(own in url for own in home)]
     assert others == []
+
+
+def eventually(page: Any, script: str) -> None:
+    """Waits until a script is true. Playwright's own waiting evaluates text in the page, which its policy forbids."""
+    for _ in range(100):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(60)
+    raise AssertionError(f"never came true: {script}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.browser.conftest import FILE, NAMES
+from tests.browser.conftest import FILE, NAMES, eventually
 
 from peakmark.report.pages.page import write_page
 
@@ -196,13 +196,13 @@ def test_images_are_filtered_sorted_and_counted_at_the_confidence(open_page, mad
     assert 0 < fewer < len(doubled)
     page.locator("#gallery-class").select_option("all")
     page.locator("#gallery-slider").fill("0.999")
-    page.wait_for_function("document.querySelectorAll('#gallery figure').length === 0")
+    eventually(page, "document.querySelectorAll('#gallery figure').length === 0")
     page.locator("#gallery-kind").select_option("missed")
-    page.wait_for_function("document.querySelectorAll('#gallery figure').length > 0")
+    eventually(page, "document.querySelectorAll('#gallery figure').length > 0")
     assert page.locator("#gallery .box:not(.dashed)").count() == 0
     assert page.locator("#gallery .box.missed").count() > 0
     page.locator("#gallery-truths").uncheck()
-    page.wait_for_function("document.querySelectorAll('#gallery .box').length === 0")
+    eventually(page, "document.querySelectorAll('#gallery .box').length === 0")
     page.locator("#breakdown button", has_text="background").click()
     assert page.locator("#gallery-kind").input_value() == "background"
 

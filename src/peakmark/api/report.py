@@ -23,13 +23,13 @@ def make_report(*runs: str | Path, observer: Observer | None = None, **settings:
     of a run is touched, and it may be under way. Raises SettingsError, ModelFileError and MachineError.
     """
     if not runs:
-        raise SettingsError(["Name a run: peakmark report runs/detect/train. Several give the page of their comparison."])
+        raise SettingsError(["Name a run: peakmark report runs/detect/train. Several give a comparison's page."])
     if len(runs) > 1:
         folder = compare(*runs, observer=observer, **settings).folder
         assert folder is not None, "a comparison that was made has its folder"
         return folder / PAGE_FILE
     if settings:
         names = ", ".join(sorted(settings))
-        raise SettingsError([f"{names}: the page of one run has no settings, it lies in the run's folder. Leave it out."])
+        raise SettingsError([f"{names}: the page of one run lies in its folder and has no settings; leave it out."])
     run, _ = run_to_resume(runs[0], {})
     return write_page(run.path)

@@ -1,12 +1,13 @@
 """Which commands look at something and end with an exit code that says what they found?
 
-`audit` looks at data, `compare` and `report` at runs, `gate` at a model, `diagnose` at a run that was resumed.
+`audit` looks at data, `compare`, `report` and `watch` at runs, `gate` at a model, `diagnose` at a run that was resumed.
 
 It must not compute anything.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from peakmark.cli.show import show_audit, show_comparison, show_diagnosis, show_
 from peakmark.errors import TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of
-from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings
+from peakmark.settings.fields import AuditSettings, CompareSettings, GateSettings, WatchSettings
 
 EXIT_NOT_PASSED = 1
 """What a gate ends with where a requirement doesn't hold."""
@@ -80,6 +81,21 @@ def report(context: typer.Context) -> None:
             say(str(peakmark.make_report(*runs, observer=observer, **pairs)))
 
 
+def watch(context: typer.Context) -> None:
+    """Watch runs in a browser while they go: peakmark watch runs/detect"""
+    if help_wanted(context, WatchSettings, "peakmark watch runs/detect", _WATCH):
+        return
+    with told_plainly():
+        places, pairs = runs_and_pairs(context.args, WatchSettings)
+        with ConsoleObserver(err()) as observer:
+            peakmark.watch(*places, observer=observer, up=_say_address, **pairs)
+
+
+def _say_address(address: str) -> None:
+    say(f"Runs are shown at {address}  (Ctrl-C ends it)")
+    sys.stdout.flush()
+
+
 def gate(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
@@ -93,6 +109,14 @@ def gate(
             result = peakmark.gate(observer=observer, **pairs)
         show_gate(out(), result, as_json=json)
         raise typer.Exit(0 if result.passed else EXIT_NOT_PASSED)
+
+
+_WATCH = """
+A run's folder, or one above it; without one runs/detect. Runs that begin later
+appear by themselves. Nothing is written, and no training is touched.
+The address holds a token: whoever has it sees the runs. Only this machine can
+reach it, unless host= says otherwise.
+It needs starlette and uvicorn: pip install 'peakmark[watch]'."""
 
 
 _REPORT = """

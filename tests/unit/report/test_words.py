@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import peakmark
 from peakmark.evaluate.error_kinds import COSTS
+from peakmark.live.state import StateWord
 from peakmark.report.pages import page
 from peakmark.report.pages.how_sure import _HEAD
 from peakmark.report.pages.pictures_shown import _SHOWN
@@ -17,14 +19,12 @@ from peakmark.report.pages.words import LANGUAGES, catalogue, in_english
 SOURCE = Path(peakmark.__file__).parent
 TEMPLATES = sorted(
     path
-    for folder in ("report/pages/templates", "watch/templates")
+    for folder in ("report/pages/templates", "live/templates")
     for path in (SOURCE / folder).glob("*.j2")
     # Pages of their own, which speak English.
     if path.name not in ("audit.html.j2", "comparison.html.j2", "cell.html.j2")
 )
-SCRIPTS = sorted(
-    path for folder in ("report/pages/scripts", "watch/scripts") for path in (SOURCE / folder).glob("*.js")
-)
+SCRIPTS = sorted(path for folder in ("report/pages/scripts", "live/scripts") for path in (SOURCE / folder).glob("*.js"))
 ENGLISH = catalogue("en")
 
 
@@ -57,8 +57,10 @@ def keys_that_are_said() -> set[str]:
         said |= set(re.findall(r"""(?:\bt|say|told|numberBox)\(\s*["']([\w.-]+)["']""", text))
         said |= set(re.findall(r"""data-t(?:-label|-alt)?=["']([\w.-]+)["']""", text))
         said |= {word for word in re.findall(r"""["']([\w.-]+)["']""", text) if word in ENGLISH}
+    said = {key for key in said if not key.endswith(".")}  # the first half of a key that is put together
     kinds = ("right", *COSTS)
     said |= {f"kind.{kind}" for kind in kinds} | {f"kind.{kind}.means" for kind in COSTS}
+    said |= {f"state.{state}" for state in get_args(StateWord)}
     said |= {f"loss.{term}" for term in ("box", "cls", "dfl")}
     said |= {key for key, _ in (*page._EPOCH_COLUMNS, *page._CLASS_COLUMNS, *page._NUMBERS)} & ENGLISH.keys()
     said |= {label for _, label in (*page._EPOCH_COLUMNS, *page._CLASS_COLUMNS, *page._NUMBERS)}

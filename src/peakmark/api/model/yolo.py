@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -26,7 +26,7 @@ from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, train_results
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import heeding_verbose, watching
+from peakmark.api.model.watching import beside_a_run, heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
@@ -40,7 +40,6 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
-from peakmark.release.backup import Backup
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
@@ -210,9 +209,9 @@ class YOLO(OnADevice, WithoutTheRest):
             return self.resume(None if resume is True else resume, observer=observer, **settings)
         parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
         fitness = settings.get("fitness")
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        with self._watched(observer) as observe, beside_a_run(observe) as beside:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
+            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), beside), function)
         return self._become(ended)
 
     def resume(
@@ -235,10 +234,10 @@ class YOLO(OnADevice, WithoutTheRest):
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        with self._watched(observer) as observe, beside_a_run(observe) as beside:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
+            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), beside))
         return self._become(ended)
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
