@@ -64,7 +64,7 @@ def write_made_run(folder: Path, made: MadeRun, *, seed: int = 0) -> Path:
     best = max(0, made.epochs - 1 - made.epochs // 5)
     places.evidence_file(best).write_bytes(to_bytes(evidence))
     confidence = validated.evaluation.curves.best_confidence
-    places.gallery.write_text(gallery_file.render(make_gallery(index, found, evidence, confidence)))
+    places.gallery.write_text(gallery_file.render(make_gallery(index, found, evidence, confidence, epoch=best + 1)))
     history = _history(made, best, dict(validated.evaluation.metrics), rng)
     places.results_csv.write_text(results_csv.render(history, best))
     places.summary.write_text(json.dumps(_summary(made, best, validated, history)))

@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise MachineError(
-            f"Can't listen at {host}, port {port}: {error.strerror or error}. Take another port; port=0 takes a free one."
+            f"Can't listen at {host}, port {port}: {error.strerror or error}. Take another port; port=0 is a free one."
         ) from error
 
 

@@ -52,6 +52,8 @@ class GalleryImage:
 class Gallery:
     """Of a set, the images that show its mistakes, and the mistakes of all of it in numbers."""
 
+    epoch: int
+    """Whose weights found what is in it, 1-based"""
     split: str
     images_in_set: int
     images_with_mistakes: int

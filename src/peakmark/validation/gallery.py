@@ -37,13 +37,19 @@ _SCORE_DIGITS: Final = 3
 
 
 def make_gallery(
-    index: Index, found: Sequence[Detections], evidence: Evidence, confidence: float, *, most: int = MOST_IMAGES
+    index: Index,
+    found: Sequence[Detections],
+    evidence: Evidence,
+    confidence: float,
+    *,
+    epoch: int,
+    most: int = MOST_IMAGES,
 ) -> Gallery:
     """Chooses the images and collects what is in them.
 
     `found`: what was found in each image of `index`, in px of the original; `evidence`: what its numbers were made of;
-    `confidence`: from which a detection counts (NaN, in a set without truths, for all from 0.5 on). Deterministic. An
-    image whose file is gone meanwhile has an empty picture.
+    `confidence`: from which a detection counts (NaN, in a set without truths, for all from 0.5 on); `epoch`: whose
+    weights they are, 1-based. Deterministic. An image whose file is gone meanwhile has an empty picture.
     """
     least = 0.5 if math.isnan(confidence) else confidence
     truths = [index.truths_px(number) for number in range(len(index))]
@@ -53,6 +59,7 @@ def make_gallery(
     mistakes_N = _sum_of(counts)
     rows = _RowsOfImages(evidence)
     return Gallery(
+        epoch=epoch,
         split=index.split,
         images_in_set=len(index),
         images_with_mistakes=int((mistakes_N > 0).sum()),

@@ -54,7 +54,7 @@ def made(index: Index, found: list[Found], confidence: float = 0.5, most: int = 
         )
         for image in found
     ]
-    return make_gallery(index, detections, evidence_of(index, detections), confidence, most=most)
+    return make_gallery(index, detections, evidence_of(index, detections), confidence, epoch=3, most=most)
 
 
 def evidence_of(index: Index, detections: list[Detections]) -> Evidence:

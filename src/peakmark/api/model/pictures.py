@@ -29,13 +29,13 @@ def _draw_ended(ended: EndedRun) -> None:
     splits = {split: _split_labels(index) for split, index in run.data.splits.items()}
     best = ended.summary["best"]
     draw_run(folder, run.state.history, best["epoch"] - 1 if best else None, splits, run.facts.names)
-    if ended.proof is not None and ended.best is not None and run.validation is not None:
+    if best and ended.proof is not None and ended.best is not None and run.validation is not None:
         samples = sample_detections(trained_model(ended.best), run.validation, run.facts.arithmetic)
         draw_evaluation(folder, ended.proof.evaluation, samples)
         confidence = ended.proof.evaluation.curves.best_confidence
-        gallery = make_gallery(run.validation.index, ended.found, ended.proof.evidence, confidence)
+        gallery = make_gallery(run.validation.index, ended.found, ended.proof.evidence, confidence, epoch=best["epoch"])
         write_text(ended.folder.gallery, render_gallery(gallery))
-    write_page(folder)
+    write_page(folder, is_over=True)
 
 
 def _split_labels(index: Index) -> SplitLabels:

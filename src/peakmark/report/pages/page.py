@@ -122,22 +122,23 @@ class RunPage:
     aren't there"""
 
 
-def write_page(folder: Path) -> Path:
+def write_page(folder: Path, *, is_over: bool = False) -> Path:
     """Writes report.html into a run's folder and gives its path; what isn't there is left out.
 
-    Raises `MachineError` where a file of the run can't be read or the page can't be written.
+    `is_over`: its summary has been written, though its journal doesn't tell the end yet. Raises `MachineError` where a
+    file of the run can't be read or the page can't be written.
     """
-    write_text(folder / PAGE_FILE, page_as_html(page_of(folder)))
+    write_text(folder / PAGE_FILE, page_as_html(page_of(folder, is_over=is_over)))
     return folder / PAGE_FILE
 
 
-def page_of(folder: Path) -> RunPage:
+def page_of(folder: Path, *, is_over: bool = False) -> RunPage:
     """Gives what the page of a run holds, be it over or under way. Raises `MachineError` where a file can't be read."""
     places = RunFolder(folder)
     journal, rows = read_journal(places.journal), read_epochs(places.results_csv)
-    summary = summary_of(places, journal)
+    summary = summary_of(places, journal, is_over=is_over)
     at, note_of_evidence = at_confidences(places, summary)
-    gallery, note_of_gallery = gallery_in(places.gallery)
+    gallery, note_of_gallery = gallery_in(places.gallery, mapping(summary.get("best")))
     return RunPage(
         name=folder.resolve().name,
         folder=str(folder),

@@ -17,14 +17,14 @@ from peakmark.report.pages.run_files import mapping, read_json
 Journal = Sequence[Mapping[str, Any]]
 
 
-def summary_of(folder: RunFolder, journal: Journal) -> Mapping[str, Any]:
+def summary_of(folder: RunFolder, journal: Journal, *, is_over: bool = False) -> Mapping[str, Any]:
     """Gives the summary of an ended run, else what is known by now, under the same names.
 
-    Raises `MachineError` where summary.json is damaged.
+    `is_over`: it is, though its journal doesn't tell the end yet. Raises `MachineError` where summary.json is damaged.
     """
     summary = read_json(folder.summary)
     turning_points = [told for told in journal if told.get("event") in ("RunStarted", "RunEnded")]
-    is_under_way = bool(turning_points) and turning_points[-1]["event"] == "RunStarted"
+    is_under_way = not is_over and bool(turning_points) and turning_points[-1]["event"] == "RunStarted"
     if is_under_way or (turning_points and not summary):
         return _so_far(folder, journal, turning_points[-1])
     return summary
