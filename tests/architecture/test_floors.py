@@ -19,7 +19,7 @@ FLOORS = {
     "state": 4,
     "validation": 5,
     "train": 6, "deploy": 6, "export": 6, "report": 6, "release": 6,
-    "run": 7,
+    "run": 7, "live": 7,
     "resume": 8, "checkup": 8,
     "api": 9,
     "cli": 10, "__main__": 11,

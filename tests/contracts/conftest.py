@@ -18,7 +18,7 @@ def commands() -> tuple[str, ...]:
     """Frozen: one may come, none may go."""
     return (
         "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "doctor", "diagnose", "inspect",
-        "select", "promote", "strip", "replay", "import", "convert", "export", "benchmark",
+        "select", "promote", "strip", "replay", "import", "convert", "export", "benchmark", "report", "watch",
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
+from peakmark.settings.commands.watch import WatchSettings
 from peakmark.settings.declaration import (
     REQUIRED,
     Cache,
@@ -66,6 +67,7 @@ __all__ = [
     "Settings",
     "TrackSettings",
     "ValSettings",
+    "WatchSettings",
 ]
 
 
@@ -264,6 +266,9 @@ class Settings(SettingsModel):
     cache: Cache = setting("auto", CACHE, MACHINE, "execution")
     profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")
     verify: Verify = shared.verify()
+    watch: bool = setting(
+        False, "show the run to a browser on this machine while it goes, as peakmark watch does", MACHINE, "execution"
+    )
 
     project: Text = shared.project("the run's")
     name: Text = shared.name("train", of="the run's folder")

@@ -28,6 +28,7 @@ from peakmark.settings.fields import (
     Settings,
     TrackSettings,
     ValSettings,
+    WatchSettings,
 )
 from peakmark.settings.processes import devices_of
 from peakmark.settings.recipe import mosaic_is_open
@@ -88,7 +89,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ConvertSettings():
             if settings.split is None:
                 yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
-        case AuditSettings() | CompareSettings() | DoctorSettings() | PromoteSettings():
+        case AuditSettings() | CompareSettings() | DoctorSettings() | PromoteSettings() | WatchSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")

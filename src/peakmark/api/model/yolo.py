@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -27,7 +27,7 @@ from peakmark.api.model.results import TrainResults, ValResults, results_in, tra
 from peakmark.api.model.together import leading, resume_together, run_to_go_on, train_together, wants_others
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import heeding_verbose, watching
+from peakmark.api.model.watching import beside_a_run, heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
@@ -41,7 +41,6 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
-from peakmark.release.backup import Backup
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
@@ -216,9 +215,9 @@ class YOLO(OnADevice, WithoutTheRest):
             if wants_others(parsed.settings):
                 return self._become(results_in(train_together(parsed, given, self._start)))
             fitness = settings.get("fitness")
-            with self._watched(observer, note) as observe, closing(Backup()) as backup:
+            with self._watched(observer, note) as observe, beside_a_run(observe) as beside:
                 function = fitness if callable(fitness) else None
-                ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
+                ended = start_run(parsed, self._start, spec, Audience(observe, artist(), beside), function)
         return self._become(train_results(ended))
 
     def resume(
@@ -243,10 +242,10 @@ class YOLO(OnADevice, WithoutTheRest):
         check_backup_of_resume(folder, wishes.changes)
         if others := resume_together(folder, asked, wishes, changes):
             return self._become(results_in(others))
-        with leading() as note, self._watched(observer, note) as observe, closing(Backup()) as backup:
+        with leading() as note, self._watched(observer, note) as observe, beside_a_run(observe) as beside:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
+            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), beside))
         return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
