@@ -6,7 +6,7 @@ SOURCES := pyproject.toml constraints.txt
 # A small batch because the set is small: it makes more updates.
 DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=18 batch=8 lr0=0.0025 name=demo
 
-.PHONY: help demo test quick check fast slow exactness mutants bench bench-peer accuracy clean
+.PHONY: help demo test quick check fast slow exactness gpu mutants bench bench-peer accuracy clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,11 @@ slow: .venv/.developer  ## the tests that take long
 
 exactness: .venv/.developer  ## interrupted runs against uninterrupted ones, many kills
 	.venv/bin/python -m pytest -q tests/exactness tests/crash
+
+gpu: .venv/.developer  ## where a GPU is at hand: peakmark doctor, and the tests that need one
+	@.venv/bin/python -c "import sys, torch; sys.exit(not torch.cuda.is_available() and 'No GPU that this PyTorch can use.')"
+	.venv/bin/peakmark doctor device=0
+	.venv/bin/python -m pytest -q -m gpu
 
 # All of them take hours; SAMPLE= for all, another number for more or fewer.
 SAMPLE ?= 600

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from peakmark.api.bring_in import import_model
     from peakmark.api.compare import compare
     from peakmark.api.convert import convert
+    from peakmark.api.doctor import doctor
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
+    from peakmark.api.report import make_report
     from peakmark.api.runs import diagnose, inspect, replay, strip
     from peakmark.api.select import select
+    from peakmark.api.watch import watch
 
 __all__ = [
     "YOLO",
@@ -31,13 +34,16 @@ __all__ = [
     "compare",
     "convert",
     "diagnose",
+    "doctor",
     "gate",
     "import_model",
     "inspect",
+    "make_report",
     "promote",
     "replay",
     "select",
     "strip",
+    "watch",
 ]
 __version__ = "0.1.0"
 _PLACES = {
@@ -47,8 +53,11 @@ _PLACES = {
     "compare": "api.compare",
     "import_model": "api.bring_in",
     "convert": "api.convert",
+    "doctor": "api.doctor",
     **dict.fromkeys(("gate", "promote"), "api.release"),
+    "make_report": "api.report",
     "select": "api.select",
+    "watch": "api.watch",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 

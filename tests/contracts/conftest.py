@@ -17,8 +17,8 @@ from peakmark.checkpoint.writer import save
 def commands() -> tuple[str, ...]:
     """Frozen: one may come, none may go."""
     return (
-        "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "diagnose", "inspect", "select",
-        "promote", "strip", "replay", "import", "convert", "export", "benchmark",
+        "train", "resume", "val", "predict", "track", "audit", "compare", "gate", "doctor", "diagnose", "inspect",
+        "select", "promote", "strip", "replay", "import", "convert", "export", "benchmark", "report", "watch",
     )  # fmt: skip
 
 

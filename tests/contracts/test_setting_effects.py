@@ -31,6 +31,7 @@ WEIGHTS_DIFFER: dict[str, tuple[Any, dict[str, Any]]] = {
     "epochs": (3, {}),
     "batch": (3, {}),
     "nbs": (8, {}),
+    "parts": (2, {"imgsz": 64}),
     "optimizer": ("SGD", {}),
     "lr0": (0.005, {}),
     "lrf": (0.5, {}),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +21,7 @@ from tests.web_server import WebServer, data_on_a_server
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode_with_remark
 from peakmark.errors import DataError, MachineError, TrainingError
-from peakmark.events import CheckpointSaved, Notice, RunStarted, StepSkipped, TimeMeasured
+from peakmark.events import CheckpointSaved, MicrobatchDone, Notice, RunStarted, StepSkipped, TimeMeasured
 from peakmark.machine.devices import Arithmetic
 from peakmark.train.network import CompiledNetwork
 
@@ -75,6 +77,35 @@ def check_device(train, **_):
     assert read(train(**QUICK, device="cpu").last).arithmetic["device"] == "cpu"
     with pytest.raises(MachineError, match="device=cuda:7"):
         train(**QUICK, device="7")
+
+
+def check_processes(train, monkeypatch, **_):
+    """What they compute is shown in exactness/test_several_processes.py."""
+    asked = _launched(train, monkeypatch, processes=2)
+    assert asked[1] == 2
+    assert asked[0][0] == "train"
+    assert {"batch=2", "processes=2", "val=False"} <= set(asked[0])
+    assert _launched(train, monkeypatch, device="0,1")[1] == 2
+
+
+def check_process_timeout(train, monkeypatch, **_):
+    """That a process waits no longer is shown there as well."""
+    assert "process_timeout=7" in _launched(train, monkeypatch, processes=2, process_timeout=7)[0]
+
+
+def _launched(train: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[list[str], int]:
+    """What processes are started with."""
+    asked: list[tuple[list[str], int]] = []
+
+    def launch(words: list[str], processes: int, environment: dict[str, str]) -> int:
+        asked.append((words, processes))
+        return 3
+
+    monkeypatch.setattr("peakmark.api.model.together.launch", launch)
+    with pytest.raises(SystemExit) as ended:
+        train(**QUICK, **settings)
+    assert ended.value.code == 3
+    return asked[0]
 
 
 def check_workers(train, monkeypatch, **_):
@@ -232,6 +263,27 @@ def check_backup(train, tmp_path, **_):
 def check_plots(train, **_):
     assert list(train(**QUICK).save_dir.glob("*.jpg")) == []
     assert len(list(train(**{**QUICK, "plots": True}).save_dir.glob("train_batch?.jpg"))) == 3
+
+
+def check_watch(train, weights_of, **_):
+    """The address answers while the run goes and no longer, and the weights are those of the run without it."""
+    addresses: list[str] = []
+    pages: list[str] = []
+
+    def observe(event: Any) -> None:
+        if isinstance(event, Notice) and "http://127.0.0.1:" in event.text:
+            addresses.append(event.text.split()[-1])
+            pages.append(urllib.request.urlopen(addresses[0], timeout=10).read().decode())
+        if isinstance(event, MicrobatchDone) and not addresses:
+            time.sleep(3)  # these epochs are over before any server is up
+
+    done = train(**QUICK, watch=True, observer=observe)
+    assert len(addresses) == 1
+    assert done.save_dir.name in pages[0]
+    assert addresses[0] not in (done.save_dir / "journal.jsonl").read_text()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(addresses[0], timeout=10)
+    assert done.summary["digests"]["training_weights"] == weights_of(**QUICK)
 
 
 CHECKS = {name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from peakmark.checkpoint.format import to_plain
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import write
 from peakmark.events import MicrobatchDone
+from peakmark.machine.devices import Arithmetic, settle
 from peakmark.settings.recipe import VERSION, recipe_of
 
 WISHES = {"epochs": 2, "imgsz": 32, "mosaic": 0, "scale": 0, "nbs": 8, "close_mosaic": 10}
@@ -42,16 +44,26 @@ def make_it_of_format_5(file: Path, *left_out: str) -> None:
         write({**plain, "format_version": 5}, stream)
 
 
+def of_its_time(**wishes: Any) -> Arithmetic:
+    """Of a time before files said when batch-norm statistics are moved."""
+    return dataclasses.replace(settle(**wishes), statistics="in place")
+
+
 @pytest.fixture(scope="module")
 def by_rules(train_in, stop_at, facts, tmp_path_factory):
-    """What a run by the rules of a version comes to, and one that was stopped in its second epoch; to be copied."""
+    """What a run by the rules of a version comes to, and one that was stopped in its second epoch; to be copied.
+
+    `long_ago`: from before files said when batch-norm statistics are moved.
+    """
 
     @cache
-    def of(version: int) -> tuple[dict[str, Any], Path]:
+    def of(version: int, *, long_ago: bool = False) -> tuple[dict[str, Any], Path]:
         project = tmp_path_factory.mktemp("rules")
         with pytest.MonkeyPatch.context() as before:
             before.setattr("peakmark.settings.recipe.VERSION", version)
             before.setattr("peakmark.run.build.VERSION", version)
+            if long_ago:
+                before.setattr("peakmark.run.build.settle", of_its_time)
             whole = facts(train_in(project, **WISHES, name="whole").save_dir)
             return whole, train_in(project, **WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
 
@@ -69,7 +81,7 @@ def by_rules(train_in, stop_at, facts, tmp_path_factory):
 )
 def test_a_run_keeps_the_rules_that_it_began_with(by_rules, runs, facts, version, left_out):
     now, _ = by_rules(VERSION)
-    whole, stopped = by_rules(version)
+    whole, stopped = by_rules(version, long_ago=bool(left_out))
     run = Path(shutil.copytree(stopped, runs / "stopped"))
     assert now["weights"] != whole["weights"], "or the versions would not differ in anything"
     if left_out:
@@ -77,6 +89,7 @@ def test_a_run_keeps_the_rules_that_it_began_with(by_rules, runs, facts, version
     YOLO().resume(run, observer=_ignore)
     assert versions_of(run) == [version]
     assert facts(run) == whole
+    assert read(run / "weights/last.pt").arithmetic["statistics"] == ("in place" if left_out else "by window")
 
 
 def test_another_optimizer_brings_no_other_rules(train, monkeypatch):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from peakmark.geometry.anchors import AnchorGrid, anchor_grid, boxes_from_distributions
 from peakmark.geometry.boxes import cxcywh_from_xyxy
 from peakmark.geometry.iou import complete_iou
-from peakmark.loss.assignment import Assignment, assign
+from peakmark.loss.assignment import Assignment, assign, pairs_inside
 from peakmark.loss.detection import detection_loss
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import HeadOutput
@@ -105,7 +105,8 @@ def both(
     case: dict[str, torch.Tensor], grid: AnchorGrid, version: int = VERSION
 ) -> tuple[dict[Positive, float], dict[Positive, float]]:
     rest = (case["truths"], case["classes"], case["images"])
-    found = as_dict(assign(case["scores"], case["boxes"], grid, *rest, version=version))
+    pairs = pairs_inside(grid, case["truths"], version=version)
+    found = as_dict(assign(case["scores"], case["boxes"], pairs, *rest, version=version))
     return found, slow_assignment(case["scores"], case["boxes"], grid, *rest, version)
 
 

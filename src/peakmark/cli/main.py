@@ -22,7 +22,7 @@ _LACKING = {
     "tune": "start a run for each setting, and hold them against each other with peakmark compare",
     "detect": "write what it should do, e.g. peakmark train or peakmark predict",
     **dict.fromkeys(("segment", "classify", "pose", "obb", "semantic"), _OTHER_TASK),
-    "checks": "peakmark --version says the version, and the start of a training what it runs on",
+    "checks": "write peakmark doctor, which looks at this machine",
     "settings": "there are no settings beside those of a command; peakmark train --help lists them",
     "cfg": "peakmark train --help lists the settings and their defaults",
     "copy-cfg": "a run's settings.yaml holds all its settings; peakmark train cfg=settings.yaml reads it",
@@ -69,8 +69,15 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "compare": _Word(
             "checks", "Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2", True
         ),
+        "watch": _Word("checks", "Watch runs in a browser while they go: peakmark watch runs/detect", True),
+        "report": _Word(
+            "checks", "Make a run's page anew, or that of a comparison: peakmark report runs/detect/train", True
+        ),
         "gate": _Word(
             "checks", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
+        ),
+        "doctor": _Word(
+            "checks", "Say whether this machine can be trusted with a training, in a minute: peakmark doctor", True
         ),
         "diagnose": _Word("checks", "Say whether a run was resumed soundly, and what may have broken it."),
     },

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ from rich.text import Text
 
 from peakmark.data.audit.findings import counted
 from peakmark.errors import PeakmarkError
+from peakmark.nouns.checkup import Checkup
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.record.comparison import Comparison
+from peakmark.record.plain_json import as_json as to_json
 from peakmark.report.numbers import four_digits
 from peakmark.report.position import position_in_words
 from peakmark.report.terminal.audit_table import print_audit
+from peakmark.report.terminal.checkup_table import in_words, print_checkup
 from peakmark.report.terminal.comparison_table import print_comparison
 from peakmark.report.terminal.resume_table import print_causes, print_continuity
 
@@ -148,6 +152,15 @@ def show_audit(console: Console, found: Audit, *, as_json: bool) -> None:
     if found.repaired is not None:
         _line(console, Text(_repaired_in_words(found.repaired)))
     _line(console, Text(f"Written to {found.folder}"))
+
+
+def show_checkup(console: Console, checkup: Checkup, *, as_json: bool) -> None:
+    """Prints what a look at this machine found: for a person, or JSON for a program."""
+    if as_json:
+        told = {**asdict(checkup), "sound": checkup.sound, "text": in_words(checkup)}
+        console.print(to_json(told, indent=2), highlight=False, markup=False, soft_wrap=True)
+        return
+    print_checkup(console, checkup)
 
 
 def show_comparison(console: Console, comparison: Comparison, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,12 @@ class AnchorGrid:
     """(A, 2) float32: x, y of the cell centres in px of the input"""
     strides_A: torch.Tensor
     """(A,) float32, px"""
+    levels: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and stride of each level; none where the anchors are some out of a grid."""
+
+    def on_processor(self) -> AnchorGrid:
+        """The same on the processor; made anew from the levels, since to read it off a device is to wait for that."""
+        return self if self.points_px_A2.device.type == "cpu" else _on_processor(self.levels)
 
 
 def anchor_grid(level_sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> AnchorGrid:
@@ -27,7 +34,14 @@ def anchor_grid(level_sizes: Sequence[tuple[int, int]], strides: Sequence[int], 
         rows, columns = torch.meshgrid(y, x, indexing="ij")
         points.append(torch.stack((columns, rows), dim=-1).reshape(-1, 2) * stride)
         sizes.append(torch.full((height * width,), float(stride), device=device))
-    return AnchorGrid(torch.cat(points), torch.cat(sizes))
+    levels = tuple((height, width, stride) for (height, width), stride in zip(level_sizes, strides, strict=True))
+    return AnchorGrid(torch.cat(points), torch.cat(sizes), levels)
+
+
+@functools.lru_cache(maxsize=32)
+def _on_processor(levels: tuple[tuple[int, int, int], ...]) -> AnchorGrid:
+    sizes, strides = [(height, width) for height, width, _ in levels], [stride for *_, stride in levels]
+    return anchor_grid(sizes, strides, torch.device("cpu"))
 
 
 def boxes_from_distributions(box_logits_BAR4: torch.Tensor, grid: AnchorGrid) -> torch.Tensor:

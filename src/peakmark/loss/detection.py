@@ -1,6 +1,7 @@
 """What does training minimise? Overlap, class and distribution terms over the anchors that were assigned a truth.
 
-Always in float32, whatever the network computed in. Shapes: B batch, A anchors, C classes, R bins, M positive anchors.
+Always in float32, whatever the network computed in. Shapes: B batch, A anchors, C classes, R bins, M positive
+anchors and, on a device apart, entries that weigh 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from torch.nn import functional
 
 from peakmark.geometry.anchors import AnchorGrid, boxes_from_distributions
 from peakmark.geometry.iou import complete_iou
-from peakmark.loss.assignment import Assignment, assign
+from peakmark.loss.assignment import Assignment, assign, pairs_inside
+from peakmark.machine.apart import sent
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Gains, HeadOutput, LossSums
 
@@ -39,13 +41,13 @@ def detection_loss(output: HeadOutput, batch: Batch, *, version: int, class_weig
     the rules by which anchors get their targets. `class_weights`: C of them, or none.
     """
     device = output.class_logits_BAC.device
-    truth_boxes = batch.boxes_xyxy_px.to(device)
-    truth_classes = batch.classes.to(device)
+    pairs = pairs_inside(output.grid.on_processor(), batch.boxes_xyxy_px, version=version).on(device)
+    truth_boxes, truth_classes = sent(batch.boxes_xyxy_px, device), sent(batch.classes, device)
     with torch.no_grad():
         predicted_boxes = boxes_from_distributions(output.box_logits_BAR4, output.grid)
         scores = output.class_logits_BAC.sigmoid()
-    truth_image = batch.image_index.to(device)
-    assignment = assign(scores, predicted_boxes, output.grid, truth_boxes, truth_classes, truth_image, version=version)
+    truth_image = sent(batch.image_index, device)
+    assignment = assign(scores, predicted_boxes, pairs, truth_boxes, truth_classes, truth_image, version=version)
     cls = _class_term(output.class_logits_BAC, assignment, truth_classes, class_weights)
     target_boxes = truth_boxes[assignment.truth_M]
     # Boxes once more, with a gradient, of the few that have one: over all anchors it would be zeros for the most part.
@@ -68,9 +70,11 @@ def _class_term(
     """
     target_BAC = torch.zeros_like(logits_BAC)
     place = (assignment.image_M, assignment.anchor_M, truth_classes[assignment.truth_M])
-    target_BAC[place] = assignment.target_score_M
+    # Added, not written: where an anchor has entries that lost it, their target of 0 must not take the winner's place.
+    target_BAC.index_put_(place, assignment.target_score_M, accumulate=True)
     # No weights rather than ones: a multiplication by 1 would change no bit, but take its time.
-    weight_C = logits_BAC.new_tensor(class_weights) if class_weights else None
+    weights = torch.tensor(class_weights, dtype=logits_BAC.dtype) if class_weights else None
+    weight_C = None if weights is None else sent(weights, logits_BAC.device)
     return functional.binary_cross_entropy_with_logits(logits_BAC, target_BAC, weight_C, reduction="sum")
 
 

@@ -175,12 +175,19 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "best_epoch": _counted_from_1(decision.best_epoch),
                 "best_fitness": decision.best_fitness,
                 "stop": decision.stop,
+                "patience_left": decision.patience_left,
                 "keep": decision.keep,
                 "reason": decision.reason,
                 "metrics": event.record.metrics,
             }
         case TimeMeasured():
-            return {"over": event.over, "seconds": event.timings.seconds, "advice": event.advice}
+            timings = event.timings
+            return {
+                "over": event.over,
+                "seconds": timings.seconds,
+                "timed_images": timings.images,
+                "advice": event.advice,
+            }
         case Notice():
             return {"text": event.text, "serious": event.serious}
         case _:

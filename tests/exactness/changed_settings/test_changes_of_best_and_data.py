@@ -36,15 +36,14 @@ def test_another_fitness_is_judged_by_what_is_kept(train, runs, monkeypatch):
 
 
 def _validated_as(monkeypatch: pytest.MonkeyPatch, fine: list[float], coarse: list[float]) -> None:
-    from peakmark.validation import validation
+    from peakmark.validation import epoch as validation
 
     plain = validation.EpochValidator.__call__
 
     def validated(self: Any, state: Any) -> Any:
-        evaluation, _ = plain(self, state)
-        epoch = state.position.epoch
-        metrics = {**evaluation.metrics, "map50_95": fine[epoch], "map50": coarse[epoch]}
-        return dataclasses.replace(evaluation, metrics=metrics), metrics[self.fitness.formula.text]
+        figures, epoch = plain(self, state), state.position.epoch
+        metrics = {**figures.metrics, "map50_95": fine[epoch], "map50": coarse[epoch]}
+        return dataclasses.replace(figures, metrics=metrics, fitness=metrics[self.fitness.formula.text])
 
     monkeypatch.setattr(validation.EpochValidator, "__call__", validated)
 

@@ -140,7 +140,7 @@ def test_a_restore_that_fails_stops_and_names_the_part(inside, copy_of, monkeypa
         capture.restore(checkpoint, state)
         state.optimizer.state.clear()
 
-    monkeypatch.setattr("peakmark.resume.restore.restore", forgetful)
+    monkeypatch.setattr("peakmark.run.restored.restore", forgetful)
     with pytest.raises(ModelFileError, match=r"optimizer.*could not be restored exactly"):
         YOLO().resume(run, observer=ignore)
     assert (run / "weights/last.pt").read_bytes() == before

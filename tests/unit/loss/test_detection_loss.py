@@ -80,13 +80,13 @@ def _answered(output: HeadOutput, batch: Batch) -> set[tuple[int, int]]:
 
 
 def test_box_gradient_equals_finite_differences_with_the_assignment_held(monkeypatch: pytest.MonkeyPatch):
-    from peakmark.loss.assignment import assign
+    from peakmark.loss.assignment import assign, pairs_inside
 
     output, batch = make(torch.float64)
     held = assign(
         output.class_logits_BAC.detach().sigmoid(),
         boxes_from_distributions(output.box_logits_BAR4.detach(), output.grid),
-        output.grid,
+        pairs_inside(output.grid, batch.boxes_xyxy_px, version=VERSION),
         batch.boxes_xyxy_px,
         batch.classes,
         batch.image_index,

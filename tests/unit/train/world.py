@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from peakmark.data.loader import Microbatch
 from peakmark.events import Event
-from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, History, Position
@@ -20,9 +19,11 @@ from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe, recipe_of
 from peakmark.state.state import RunState
 from peakmark.train.loop import Loop
+from peakmark.train.readings import Computed
 from peakmark.train.schedule import Rates
 from peakmark.train.step import Attempt
 from peakmark.train.windows import Window
+from peakmark.validation.epoch import EpochFigures
 from peakmark.validation.validation import ValidationStopped
 
 IMAGES = 20
@@ -96,7 +97,8 @@ class World:
         for part in window.microbatches:
             batch = next(batches)
             assert (batch.epoch, batch.part) == (position.epoch, part)
-            watch(batch, Losses(1.0 + position.epoch, 2.0, 3.0))
+            losses = Losses(1.0 + position.epoch, 2.0, 3.0)
+            watch(Computed(losses, part.count, len(batch.classes), int(batch.images_BCHW.shape[2])), batch)
             done.append((Losses(1.0 + position.epoch, 2.0, 3.0), part.count))
         self.trained.append((position.epoch, window.first, window.end))
         self.rates.append(rates)
@@ -109,7 +111,7 @@ class World:
         return attempt
 
     # validation
-    def validate(self, state: RunState) -> tuple[Evaluation, float | None]:
+    def validate(self, state: RunState) -> EpochFigures:
         epoch = state.position.epoch
         assert state.position.phase == "validate"
         if self.stop_at == ("validation", epoch):
@@ -117,8 +119,7 @@ class World:
             raise ValidationStopped
         self.validated.append(epoch)
         fitness = self.fitnesses.get(epoch, 0.1)
-        evaluation = type("Evaluation", (), {"metrics": {"map50_95": fitness}, "per_class": {}, "losses": None})()
-        return cast(Evaluation, evaluation), fitness
+        return EpochFigures({"map50_95": fitness}, {}, None, fitness)
 
     # the keeper
     def keep_epoch(self, state: RunState, decision: Decision) -> None:
