@@ -120,11 +120,11 @@ def test_the_command_line_shows_what_was_found_out(best, capsys):
 
 
 def test_without_data_of_its_classes_boxes_and_scores_alone_are_compared(best):
-    exported = YOLO(best).export(format="torchscript", data="shapes", verbose=False)
+    exported = YOLO(best).export(format="torchscript", data="shapes", images=4, verbose=False)
     assert exported.parity.accuracy is None
     assert exported.parity.holds
     with pytest.raises(ModelFileError, match="its classes are not the model's"):
-        YOLO(best).export(format="safetensors", half=True, data="shapes", verbose=False)
+        YOLO(best).export(format="safetensors", half=True, data="shapes", images=4, verbose=False)
 
 
 def test_the_model_itself_is_validated_once_for_all_formats_of_a_benchmark(best, data, tmp_path, monkeypatch):

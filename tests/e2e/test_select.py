@@ -138,9 +138,15 @@ def test_every_epoch_gets_what_a_training_by_that_fitness_would_have_logged(run,
     condition = "precision where recall >= 0.2"
     trained = train(**LEARNS, fitness=condition).save_dir
     logged = {record.epoch: record.fitness for record in history_of(trained).records}
+    digests = [inspect(folder / "weights/last.pt")["digests"] for folder in (run, trained)]
+    # Said apart, so that a failure tells which it is: another training, evidence that is gone, other values, a file.
+    for part in ("model", "training_weights", "optimizer"):
+        assert digests[0][part] == digests[1][part], f"the fitness bears on the {part}"
+    assert [epoch for epoch in logged if not RunFolder(run).evidence_file(epoch).exists()] == []
     found = select(run, fitness=condition)
     assert {rated.epoch: pytest.approx(rated.fitness, abs=1e-9) for rated in found.epochs} == logged
-    assert found.chosen is not None
+    assert [rated.epoch for rated in found.epochs if rated.file is None] == []
+    assert found.chosen is not None, found.text
     assert inspect(trained / "weights/best.pt")["epoch"] == found.chosen.epoch + 1
 
 

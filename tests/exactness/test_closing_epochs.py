@@ -29,6 +29,18 @@ def whole(train_in, tmp_path_factory):
     return train_in(tmp_path_factory.mktemp("whole"), observer=events.append, **STUCK), events
 
 
+@pytest.fixture(scope="module")
+def stopped_while_closing(train_in, stop_at, tmp_path_factory):
+    return train_in(tmp_path_factory.mktemp("closing"), observer=stop_at(MicrobatchDone, 13), **STUCK)
+
+
+@pytest.fixture
+def closing(stopped_while_closing, runs) -> Path:
+    """A run that was stopped inside the first of its closing epochs, in a copy of its own."""
+    assert stopped_while_closing.outcome == "interrupted"
+    return Path(shutil.copytree(stopped_while_closing.save_dir, runs / "train"))
+
+
 def test_the_closing_epochs_are_run_and_said(whole):
     results, events = whole
     assert results.outcome == "early_stopped"
@@ -48,10 +60,8 @@ def test_at_once_means_at_once(whole, train):
     assert losses[0] == losses[1][:2]
 
 
-@pytest.mark.parametrize(
-    ("kind", "number"), [(MicrobatchDone, 10), (ValidationProgress, 6), (EpochEnded, 2), (MicrobatchDone, 13)]
-)
-def test_stopped_around_and_in_the_closing_epochs_it_is_the_same_run(whole, train, stop_at, facts, kind, number):
+@pytest.mark.parametrize(("kind", "number"), [(MicrobatchDone, 10), (ValidationProgress, 6), (EpochEnded, 2)])
+def test_stopped_around_the_closing_epochs_it_is_the_same_run(whole, train, stop_at, facts, kind, number):
     stopped = train(observer=stop_at(kind, number), **STUCK)
     assert stopped.outcome == "interrupted"
     resumed = YOLO().resume(stopped.save_dir, observer=_ignore, workers=2)
@@ -59,26 +69,28 @@ def test_stopped_around_and_in_the_closing_epochs_it_is_the_same_run(whole, trai
     assert facts(resumed.save_dir) == facts(whole[0].save_dir)
 
 
-def test_a_change_that_is_not_about_stopping_leaves_the_end_where_it_was(train, stop_at):
-    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
-    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, weight_decay=0.001)
+def test_stopped_in_the_closing_epochs_it_is_the_same_run(whole, closing, facts):
+    assert YOLO().resume(closing, observer=_ignore, workers=2).outcome == "early_stopped"
+    assert facts(closing) == facts(whole[0].save_dir)
+
+
+def test_a_change_that_is_not_about_stopping_leaves_the_end_where_it_was(closing):
+    resumed = YOLO().resume(closing, observer=_ignore, weight_decay=0.001)
     assert resumed.outcome == "early_stopped"
     assert len(read(resumed.last).history.records) == 4
 
 
 @pytest.mark.parametrize("changes", [{"patience": 100}, {"patience": 100, "schedule": "stretch"}])
-def test_a_larger_patience_lets_the_run_go_on(train, stop_at, changes):
-    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
-    resumed = YOLO().resume(stopped.save_dir, observer=_ignore, epochs=6, **changes)
+def test_a_larger_patience_lets_the_run_go_on(closing, changes):
+    resumed = YOLO().resume(closing, observer=_ignore, epochs=6, **changes)
     assert resumed.outcome == "finished"
     assert len(read(resumed.last).history.records) == 6
 
 
-def test_its_old_plan_laid_out_again_calls_the_end_off(train, stop_at):
-    stopped = train(observer=stop_at(MicrobatchDone, 13), **STUCK)
-    YOLO().resume(stopped.save_dir, observer=stop_at(EpochEnded, 1), schedule="stretch")
+def test_its_old_plan_laid_out_again_calls_the_end_off(closing, stop_at):
+    YOLO().resume(closing, observer=stop_at(EpochEnded, 1), schedule="stretch")
     # Patience counts from there on, is used up at once, and the run closes a second time, an epoch later.
-    ends = [(segment.horizon, segment.until) for segment in read(stopped.last).history.segments]
+    ends = [(segment.horizon, segment.until) for segment in read(closing / "weights/last.pt").history.segments]
     assert ends == [(30, None), (4, 4), (30, None), (5, 5)]
 
 

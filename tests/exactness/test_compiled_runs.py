@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import compile_quickly
 
 from peakmark import YOLO, inspect
 from peakmark.checkpoint.reader import read
@@ -28,14 +29,23 @@ def _ignore(event: object) -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(train_in, facts, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        compile_quickly(patch)
+        return facts(train_in(tmp_path_factory.mktemp("whole"), **WISHES).save_dir)
+
+
 @pytest.mark.parametrize(
-    ("kind", "number", "workers"), [(MicrobatchDone, 2, 0), (MicrobatchDone, 3, 1), (EpochEnded, 1, 2)]
+    ("kind", "number", "workers"),
+    [(MicrobatchDone, 2, 0), (MicrobatchDone, 3, 1), pytest.param(EpochEnded, 1, 2, marks=pytest.mark.slow)],
 )
-def test_a_stop_and_other_workers_change_nothing(train, facts, stop_at, quick_compiler, kind, number, workers):
-    whole = train(**WISHES, name="whole").save_dir
+def test_a_stop_and_other_workers_change_nothing(
+    train, facts, uninterrupted, stop_at, quick_compiler, kind, number, workers
+):
     run = train(**WISHES, name="stopped", workers=workers, observer=stop_at(kind, number)).save_dir
     assert YOLO().resume(run, observer=_ignore).outcome == "finished"
-    assert facts(run) == facts(whole)
+    assert facts(run) == uninterrupted
 
 
 def test_the_same_state_is_saved_as_of_a_run_that_is_not_compiled(train, quick_compiler):

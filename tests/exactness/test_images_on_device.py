@@ -61,7 +61,13 @@ def test_it_is_another_run_than_without_a_device(train, uninterrupted, facts):
 
 
 @pytest.mark.parametrize(
-    ("kind", "number"), [(MicrobatchDone, 2), (MicrobatchDone, 8), (ValidationProgress, 1), (EpochEnded, 1)]
+    ("kind", "number"),
+    [
+        pytest.param(MicrobatchDone, 2, marks=pytest.mark.slow),
+        (MicrobatchDone, 8),
+        (ValidationProgress, 1),
+        pytest.param(EpochEnded, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stop_changes_nothing(train, stop_at, facts, uninterrupted, kind, number):
     run = train(observer=stop_at(kind, number), **WISHES)

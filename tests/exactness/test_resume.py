@@ -123,7 +123,7 @@ def test_a_signal_while_best_is_validated_again_is_heeded_and_completed_later(tr
 
     with monkeypatch.context() as patch:
         patch.setattr("peakmark.run.end.end.validate_weights", ended_meanwhile)
-        stopped = train(**WISHES)
+        stopped = train(observer=_ignore, **WISHES)
     assert stopped.outcome == "interrupted"
     assert newest_unfinished(stopped.save_dir.parent) == stopped.save_dir
     assert YOLO().resume(stopped.save_dir, observer=_ignore).outcome == "finished"

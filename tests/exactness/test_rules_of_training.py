@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,27 @@ def of_its_time(**wishes: Any) -> Arithmetic:
     return dataclasses.replace(settle(**wishes), statistics="in place")
 
 
+@pytest.fixture(scope="module")
+def by_rules(train_in, stop_at, facts, tmp_path_factory):
+    """What a run by the rules of a version comes to, and one that was stopped in its second epoch; to be copied.
+
+    `long_ago`: from before files said when batch-norm statistics are moved.
+    """
+
+    @cache
+    def of(version: int, *, long_ago: bool = False) -> tuple[dict[str, Any], Path]:
+        project = tmp_path_factory.mktemp("rules")
+        with pytest.MonkeyPatch.context() as before:
+            before.setattr("peakmark.settings.recipe.VERSION", version)
+            before.setattr("peakmark.run.build.VERSION", version)
+            if long_ago:
+                before.setattr("peakmark.run.build.settle", of_its_time)
+            whole = facts(train_in(project, **WISHES, name="whole").save_dir)
+            return whole, train_in(project, **WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
+
+    return of
+
+
 @pytest.mark.parametrize(
     ("version", "left_out"),
     [
@@ -56,15 +79,10 @@ def of_its_time(**wishes: Any) -> Arithmetic:
         (2, ("nbs", "close_mosaic")),
     ],
 )
-def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeypatch, version, left_out):
-    now = facts(train(**WISHES, name="now").save_dir)
-    with monkeypatch.context() as before:
-        before.setattr("peakmark.settings.recipe.VERSION", version)
-        before.setattr("peakmark.run.build.VERSION", version)
-        if left_out:
-            before.setattr("peakmark.run.build.settle", of_its_time)
-        whole = facts(train(**WISHES, name="before").save_dir)
-        run = train(**WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
+def test_a_run_keeps_the_rules_that_it_began_with(by_rules, runs, facts, version, left_out):
+    now, _ = by_rules(VERSION)
+    whole, stopped = by_rules(version, long_ago=bool(left_out))
+    run = Path(shutil.copytree(stopped, runs / "stopped"))
     assert now["weights"] != whole["weights"], "or the versions would not differ in anything"
     if left_out:
         make_it_of_format_5(run / "weights/last.pt", *left_out)

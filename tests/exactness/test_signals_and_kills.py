@@ -5,14 +5,14 @@ Each run here is one of the command line in a process of its own.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.warm_processes import COMMAND, WarmProcesses
 
 from peakmark import YOLO
 from peakmark.checkpoint.reader import read
@@ -88,23 +88,26 @@ def test_every_signal_stops_at_every_place(stop_and_check, stopped_by, peakmark,
     assert facts(runs / "runs/detect/train") == uninterrupted
 
 
-def killed_after_first_save(words: list[str], cwd: Path, more_s: float) -> None:
+def killed_after_first_save(processes: WarmProcesses, words: list[str], cwd: Path, more_s: float) -> None:
     """Starts a training that saves all the time and takes its process away `more_s` after its first save."""
-    command = [sys.executable, "-m", "peakmark", *words, "save_interval=0.000001"]
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [*words, "save_interval=0.000001"]
+    with open(os.devnull, "r+") as nothing:
+        files = (nothing, nothing, nothing)
+        process = processes.start(COMMAND, *words, cwd=cwd, environment=os.environ, files=files)
     last = cwd / "runs/detect/train/weights/last.pt"
     give_up_at = time.monotonic() + 60
     while not last.exists() and time.monotonic() < give_up_at:
         time.sleep(0.005)
     time.sleep(more_s)
-    process.kill()
-    process.wait()
+    process.send_signal(signal.SIGKILL)
+    process.end(timeout_s=60)
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 2 else pytest.mark.slow) for seed in range(20)])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(words, runs, facts, uninterrupted, seed):
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(warm_processes, words, runs, facts, uninterrupted, seed):
     runs.mkdir()
-    killed_after_first_save(words, runs, more_s=random.Random(seed).uniform(0, 2.5))
+    # The run is over a second and a half after its first save.
+    killed_after_first_save(warm_processes, words, runs, more_s=random.Random(seed).uniform(0, 1))
     run = runs / "runs/detect/train"
     assert YOLO().resume(run, observer=_ignore).outcome == "finished"
     assert facts(run) == uninterrupted

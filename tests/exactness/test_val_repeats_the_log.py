@@ -13,6 +13,8 @@ from peakmark.checkpoint.reader import read
 from peakmark.events import EpochEnded, MicrobatchDone
 
 WAYS = [(batch, workers) for batch in (1, 7, 16) for workers in (0, 2)]
+QUICK = {("best.pt", 1, 2), ("best.pt", 7, 0), ("best.pt", 16, 2), ("last.pt", 7, 2), ("epoch10.pt", 4, 1)}
+"""Each file, number of images and kind of loading once; the others are slow."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,10 @@ def logged(trained):
 
 @pytest.mark.parametrize(
     ("name", "batch", "workers"),
-    [*((name, *way) for name in ("best.pt", "last.pt") for way in WAYS), ("epoch10.pt", 4, 1)],
+    [
+        pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow)
+        for case in [*((name, *way) for name in ("best.pt", "last.pt") for way in WAYS), ("epoch10.pt", 4, 1)]
+    ],
 )
 def test_val_gives_the_logged_numbers(trained, logged, runs, name, batch, workers):
     file = trained[0].save_dir / "weights" / name

@@ -40,6 +40,9 @@ def curves(files) -> dict[str, np.ndarray]:
     truth_file, found = files
     thresholds = np.arange(1001) / 1000
     classes = sorted(category["id"] for category in truth_file["categories"])
+    found_in: dict[tuple[int, int], list[Any]] = {}
+    for each in found:
+        found_in.setdefault((each["image_id"], each["category_id"]), []).append(each)
     precision, recall = np.zeros((len(classes), 1001)), np.zeros((len(classes), 1001))
     for row, category in enumerate(classes):
         truths: dict[int, list[list[float]]] = {}
@@ -48,7 +51,7 @@ def curves(files) -> dict[str, np.ndarray]:
                 truths.setdefault(each["image_id"], []).append(each["bbox"])
         scored: list[tuple[float, bool]] = []
         for image in sorted({each["id"] for each in truth_file["images"]}):
-            mine = [each for each in found if each["image_id"] == image and each["category_id"] == category]
+            mine = found_in.get((image, category), [])
             left = list(truths.get(image, []))
             for each in sorted(mine, key=lambda each: -each["score"]):
                 best = max(left, key=lambda truth: overlap(truth, each["bbox"]), default=None)
