@@ -213,8 +213,15 @@ def thresholds_of(settings: Settings, names: Sequence[str]) -> Thresholds:
 
 
 def check_no_lone_value(settings: Settings, images: int) -> None:
-    """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread."""
-    if least_side(settings) == STRIDES[-1] and (settings.batch == 1 or images % settings.batch == 1):
+    """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread.
+
+    A batch that is a share of the memory is looked at once it is settled.
+    """
+    if (
+        settings.batch >= 1
+        and least_side(settings) == STRIDES[-1]
+        and (settings.batch == 1 or images % settings.batch == 1)
+    ):
         raise SettingsError(
             [
                 f"batch={settings.batch}: one of the {images} training images would be alone in its microbatch, and at"
