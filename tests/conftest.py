@@ -7,7 +7,6 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import pytest
 import torch
 from tests.files_by_hand import tiny_checkpoint, write_foreign  # noqa: F401 - fixtures for all
 from tests.narrow import sitecustomize as narrow
+from tests.warm_processes import WarmProcesses
 
 from peakmark.events import Event
 from peakmark.nouns.batch import Batch
@@ -225,11 +225,9 @@ def trained(
     """A run that has learnt something, with its pictures, and all that it told. Nothing may be written into it."""
     project = tmp_path_factory.mktemp("trained")
     events: list[Event] = []
-    learns = {"optimizer": "AdamW", "lr0": 0.005, "warmup_epochs": 0, "nbs": 4, "scale": 0.2}
+    learns = {"optimizer": "AdamW", "lr0": 0.01, "warmup_epochs": 0, "nbs": 4, "scale": 0.2}
     length = {"epochs": 14, "val_period": 5, "save_period": 5, "close_mosaic": 12, "imgsz": 64}
-    # Of a published size: the narrow one learns too little in these epochs.
-    model = "yolov8n.yaml"
-    yield train_in(project, observer=events.append, model=model, **{**learns, **length, "plots": True}), events
+    yield train_in(project, observer=events.append, **{**learns, **length, "plots": True}), events
     shutil.rmtree(project)
 
 
@@ -245,14 +243,19 @@ def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def peakmark() -> Callable[..., subprocess.CompletedProcess[str]]:
+def warm_processes(_own_cache_folder: None, _a_narrow_network: None) -> Iterator[WarmProcesses]:
+    """Processes of their own, without the seconds of a start."""
+    processes = WarmProcesses()
+    yield processes
+    processes.close()
+
+
+@pytest.fixture(scope="session")
+def peakmark(warm_processes: WarmProcesses) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line in a process of its own."""
 
     def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "peakmark", *words]
         environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-        return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return warm_processes.run(*words, cwd=cwd, environment=environment, timeout_s=120)
 
     return run

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -94,3 +97,12 @@ class WebServer:
         if found is None or not page.ranges or (condition is not None and condition != page.tag):
             return None
         return int(found[1])
+
+
+def data_on_a_server(server: WebServer, write_set: Callable[..., Any], folder: Path) -> Path:
+    """Gives a data.yaml whose data are an archive on a server."""
+    made = write_set(folder / "made", train=5, val=2).parent
+    archive = shutil.make_archive(str(folder / "set"), "zip", made)
+    url = server.put("/set.zip", Path(archive).read_bytes())
+    (folder / "far.yaml").write_text((made / "data.yaml").read_text() + f"\ndownload: {url}\n")
+    return folder / "far.yaml"

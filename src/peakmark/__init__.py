@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
+    from peakmark.api.report import make_report
     from peakmark.api.runs import diagnose, inspect, replay, strip
     from peakmark.api.select import select
+    from peakmark.api.watch import watch
 
 __all__ = [
     "YOLO",
@@ -36,10 +38,12 @@ __all__ = [
     "gate",
     "import_model",
     "inspect",
+    "make_report",
     "promote",
     "replay",
     "select",
     "strip",
+    "watch",
 ]
 __version__ = "0.1.0"
 _PLACES = {
@@ -51,7 +55,9 @@ _PLACES = {
     "convert": "api.convert",
     "doctor": "api.doctor",
     **dict.fromkeys(("gate", "promote"), "api.release"),
+    "make_report": "api.report",
     "select": "api.select",
+    "watch": "api.watch",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 

@@ -27,10 +27,14 @@ ADDED_SETTINGS: dict[int, dict[str, object]] = {
     4: {"compile": False},
     5: {"conf": 0.001, "iou": 0.7, "max_det": 300},
     6: {"cutmix": 0.0},
+    7: {},
 }
 """Those that a version brought, as every run before was; some runs of version 5 have cutmix already."""
-ADDED_ARITHMETIC = {"compiled": False, "augmentation": "opencv"}
-"""What version 4 says of it that none before it did."""
+ADDED_ARITHMETIC: dict[int, dict[str, object]] = {
+    4: {"compiled": False, "augmentation": "opencv"},
+    7: {"statistics": "in place"},
+}
+"""What a version says of it that none before it did, as every run before was."""
 DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
 
 
@@ -38,6 +42,10 @@ def added_since(version: int) -> dict[str, object]:
     return {
         name: value for later in range(version + 1, FORMAT_VERSION + 1) for name, value in ADDED_SETTINGS[later].items()
     }
+
+
+def arithmetic_since(version: int) -> dict[str, object]:
+    return {name: value for later, said in ADDED_ARITHMETIC.items() if later > version for name, value in said.items()}
 
 
 def test_the_golden_file_reads_as_it_always_did():
@@ -54,8 +62,8 @@ def test_a_file_of_an_earlier_version_still_says_what_it_said(file):
     del said["digests"]["everything"], now["digests"]["everything"]
     added = added_since(int(file.stem[-1]))
     assert {name: now["settings"].pop(name) for name in added} == added
-    if int(file.stem[-1]) < 4:
-        assert {name: now["arithmetic"].pop(name) for name in ADDED_ARITHMETIC} == ADDED_ARITHMETIC
+    arithmetic = arithmetic_since(int(file.stem[-1]))
+    assert {name: now["arithmetic"].pop(name) for name in arithmetic} == arithmetic
     assert {name: json.dumps(now[name]) for name in said} == {name: json.dumps(value) for name, value in said.items()}
 
 
@@ -66,7 +74,7 @@ def test_of_a_file_of_version_1_nothing_is_changed_and_the_segment_is_completed(
     (as_it_was,) = by_hand["history"].pop("segments")
     changed = {key for key in plain if repr(plain[key]) != repr(by_hand[key])}
     assert changed == {"format_version", "settings", "result_settings", "arithmetic"}
-    assert plain["arithmetic"] == {**by_hand["arithmetic"], **ADDED_ARITHMETIC}
+    assert plain["arithmetic"] == {**by_hand["arithmetic"], **arithmetic_since(1)}
     assert plain["settings"] == {**by_hand["settings"], **added_since(1)}
     assert {name: segment["settings"].pop(name) for name in added_since(1)} == added_since(1)
     assert {key: segment.pop(key) for key in as_it_was} == as_it_was

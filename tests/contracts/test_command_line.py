@@ -27,6 +27,7 @@ from peakmark.settings.fields import (
     Settings,
     TrackSettings,
     ValSettings,
+    WatchSettings,
 )
 
 NEEDED = ""
@@ -44,7 +45,7 @@ TRAIN = {
     "flipud": "0", "multi_scale": "0", "conf": "0.001", "iou": "0.7", "max_det": "300",
     "box": "7.5", "cls": "0.5", "cls_pw": "0", "dfl": "1.5", "device": "None", "amp": "True",
     "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
-    "profile": "False", "verify": "full",
+    "profile": "False", "watch": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",
     "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
 }  # fmt: skip
@@ -77,6 +78,7 @@ AUDIT = {
     "project": "runs/detect", "name": "audit",
     "exist_ok": "False",
 }  # fmt: skip
+WATCH = {"host": "127.0.0.1", "port": "8765"}
 COMPARE = {"fitness": "None", "project": "runs/detect", "name": "compare", "exist_ok": "False"}
 GATE = {
     "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
@@ -117,6 +119,7 @@ DOCTOR = {"device": "None", "project": "runs/detect"}
         (TrackSettings, TRACK),
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
+        (WatchSettings, WATCH),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
         (ConvertSettings, CONVERT),
@@ -152,6 +155,8 @@ def test_help_lists_the_commands(commands):
         ("track", TrackSettings),
         ("audit", AuditSettings),
         ("compare", CompareSettings),
+        ("watch", WatchSettings),
+        ("report", CompareSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
         ("doctor", DoctorSettings),
@@ -170,7 +175,15 @@ def test_help_of_a_command_lists_every_setting_in_80_columns(command, kind):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["train", "--help"], ["audit", "--help"], ["compare", "--help"], ["train", "--epochs"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["audit", "--help"],
+        ["compare", "--help"],
+        ["watch", "--help"],
+        ["train", "--epochs"],
+    ],
 )
 def test_asking_loads_no_torch_touches_no_network_writes_no_file(arguments, tmp_path):
     watched = f"""

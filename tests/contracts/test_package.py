@@ -51,9 +51,10 @@ def installed(wheel, tmp_path_factory):
 
 
 def sources() -> set[str]:
-    """Every module, and the templates that pages are written by."""
+    """Every module, and what pages are made of: templates, scripts, words, and the library that draws charts."""
     package = PROJECT / "src/peakmark"
-    files = {*package.rglob("*.py"), *package.rglob("templates/*")}
+    pages = ("templates/*", "scripts/*", "languages/*", "vendor/*/*")
+    files = {*package.rglob("*.py"), *(path for pattern in pages for path in package.rglob(pattern))}
     return {path.relative_to(PROJECT / "src").as_posix() for path in files}
 
 
@@ -62,6 +63,7 @@ def test_the_wheel_holds_every_module_its_templates_its_types_and_its_licence(wh
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith("METADATA"))
     assert "peakmark/report/pages/templates/style.css" in sources()
+    assert "peakmark/report/pages/vendor/uplot/LICENSE" in sources(), "what is passed on under MIT has its text with it"
     assert sources() <= names
     assert "peakmark/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -104,7 +106,7 @@ def test_the_installed_command_answers(commands, installed, tmp_path):
 def test_the_public_names_are_there_and_are_all(installed, tmp_path):
     code = "import peakmark; print(*dir(peakmark)); print(*(getattr(peakmark, n) is not None for n in dir(peakmark)))"
     names, present = _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
-    verbs = ["audit", "compare", "convert", "diagnose", "doctor", "gate", "import_model", "inspect", "promote"]
-    verbs += ["replay", "select", "strip"]
+    verbs = ["audit", "compare", "convert", "diagnose", "doctor", "gate", "import_model", "inspect", "make_report"]
+    verbs += ["promote", "replay", "select", "strip", "watch"]
     assert names.split() == ["TrainResults", "YOLO", "__version__", *verbs]
     assert set(present.split()) == {"True"}

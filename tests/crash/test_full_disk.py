@@ -9,23 +9,23 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.exactness.waiting_run import WaitingRun
+from tests.warm_processes import WarmProcesses
 
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read, read_position
 from peakmark.errors import MachineError
 
-PROGRAM = Path(__file__).parents[1] / "exactness" / "stopping_at.py"
-DISK_BYTES = 260_000_000
-"""Room for best.pt, last.pt and the next one, 50 MB each."""
+DISK_BYTES = 26_000_000
+"""Room for best.pt, last.pt and the next one, 5 MB each."""
 ENOUGH_FOR_LINES_BYTES = 2_000_000
-WISHES = {"imgsz": 32, "batch": 5, "nbs": 5, "plots": False, "workers": 0, "project": "runs", "name": "a",
-          "keep": 1}  # fmt: skip
+WISHES = {"model": "yolov8t.yaml", "imgsz": 32, "batch": 5, "nbs": 5, "plots": False, "workers": 0,
+          "project": "runs", "name": "a", "keep": 1}  # fmt: skip
 
 
 @pytest.fixture
@@ -51,27 +51,12 @@ def words(tiny_data) -> Callable[[int], list[str]]:
     return train
 
 
-class Training:
+class Training(WaitingRun):
     """A training by the command line, which stands still after its second epoch."""
 
-    def __init__(self, words: list[str], disk: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), "EpochEnded", "2", *words],
-            cwd=disk, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-        )  # fmt: skip
+    def __init__(self, processes: WarmProcesses, words: list[str], disk: Path) -> None:
+        super().__init__(processes, "EpochEnded", 2, words, disk, columns=200)
         self._filling = disk / "filling"
-        self.printed = ""
-        self.wait_for("WAITING")
-
-    def wait_for(self, word: str) -> None:
-        """Reads on until something is printed, or to the end."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.printed += line
-            if word in line:
-                return
-        raise AssertionError(self.printed)
 
     def fill_disk(self, leave_bytes: int) -> None:
         """Leaves so little room, once both epochs are saved."""
@@ -86,24 +71,14 @@ class Training:
 
     def free_disk(self) -> None:
         """Makes room while the run holds its breath, or it would be over before."""
-        self._process.send_signal(signal.SIGSTOP)
+        self.send_signal(signal.SIGSTOP)
         self._filling.unlink()
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> int:
-        rest, _ = self._process.communicate(timeout=120)
-        self.printed += rest
-        return self._process.returncode
-
-    def go_on(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("leave_bytes", [pytest.param(ENOUGH_FOR_LINES_BYTES, marks=pytest.mark.slow), 0])
-def test_with_room_again_the_run_makes_it_good_by_itself(disk, words, leave_bytes):
-    training = Training(words(epochs=12), disk)
+def test_with_room_again_the_run_makes_it_good_by_itself(disk, words, warm_processes, leave_bytes):
+    training = Training(warm_processes, words(epochs=12), disk)
     training.fill_disk(leave_bytes)
     training.go_on()
     training.wait_for("could not be written and is tried again; the files before it stand.")
@@ -117,8 +92,10 @@ def test_with_room_again_the_run_makes_it_good_by_itself(disk, words, leave_byte
 
 @pytest.mark.slow
 @pytest.mark.parametrize("leave_bytes", [ENOUGH_FOR_LINES_BYTES, 0])
-def test_a_disk_that_stays_full_is_an_error_and_nothing_is_lost(disk, words, train, peakmark, leave_bytes):
-    training = Training(words(epochs=4), disk)
+def test_a_disk_that_stays_full_is_an_error_and_nothing_is_lost(
+    disk, words, train, warm_processes, peakmark, leave_bytes
+):
+    training = Training(warm_processes, words(epochs=4), disk)
     training.fill_disk(leave_bytes)
     training.go_on()
     assert training.end() == MachineError.exit_code, training.printed

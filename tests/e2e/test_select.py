@@ -29,7 +29,6 @@ from peakmark.record.folder import RunFolder
 from peakmark.selection.best import best_record
 
 LEARNS = {
-    "model": "yolov8n.yaml",
     "optimizer": "AdamW", "lr0": 0.01, "warmup_epochs": 0, "nbs": 4, "epochs": 6, "imgsz": 64, "mosaic": 0,
     "scale": 0.1,
 }  # fmt: skip
@@ -106,7 +105,10 @@ def test_another_epoch_becomes_best_and_everything_says_so(run):
     assert yaml.safe_load((run / "settings.yaml").read_text())["fitness"] == WORST
     with open(run / "results.csv", newline="") as table:
         assert [row["epoch"] for row in csv.DictReader(table) if row["best"] == "1"] == [str(worst.epoch + 1)]
-    assert f"fitness: map50_95 -&gt; {WORST}" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert f"fitness: map50_95 -&gt; {WORST}" in page
+    assert f"are of epoch {was.epoch + 1} as it was then" in page
+    assert '"gallery": null' in page
     assert summary["digests"] == inspect(run / "weights/last.pt")["digests"]
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.exactness.waiting_run import WaitingRun
+from tests.warm_processes import WarmProcesses
 
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read
 from peakmark.events import Event
-
-PROGRAM = Path(__file__).parent / "stopping_at.py"
 
 
 def facts_of(run: Path) -> dict[str, Any]:
@@ -51,26 +49,16 @@ def facts() -> Callable[[Path], dict[str, Any]]:
     return facts_of
 
 
-def _stopped_by(number: signal.Signals, kind: str, count: int, words: list[str], cwd: Path) -> tuple[int, str]:
-    """Sends a signal at the n-th event of a kind; gives the exit code and what was printed."""
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), kind, str(count), *words],
-        cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
-    assert process.stdout is not None
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line == "WAITING\n":
-            break
-    assert printed[-1:] == ["WAITING\n"], "".join(printed)
-    process.send_signal(number)
-    rest, _ = process.communicate("\n", timeout=60)
-    return process.returncode, "".join(printed) + rest
-
-
 @pytest.fixture(scope="session")
-def stopped_by() -> Callable[[signal.Signals, str, int, list[str], Path], tuple[int, str]]:
+def stopped_by(
+    warm_processes: WarmProcesses,
+) -> Callable[[signal.Signals, str, int, list[str], Path], tuple[int, str]]:
     """Runs the command line and sends it a signal at the n-th event of a kind; gives exit code and what was printed."""
-    return _stopped_by
+
+    def stop(number: signal.Signals, kind: str, count: int, words: list[str], cwd: Path) -> tuple[int, str]:
+        run = WaitingRun(warm_processes, kind, count, words, cwd)
+        run.send_signal(number)
+        run.go_on()
+        return run.end(), run.printed
+
+    return stop

@@ -149,7 +149,7 @@ def train_in_child(order: Order, whereabouts: Whereabouts) -> Ended:
             child = Child(whereabouts, order["place"], order["number"])
             child.install()
             if order["run"] is None:
-                ended = YOLO("yolov8n.yaml").train(observer=child, **order["settings"])
+                ended = YOLO("yolov8t.yaml").train(observer=child, **order["settings"])
             else:
                 ended = YOLO().resume(order["run"], observer=child, yes=True, **order["settings"])
             os.write(writer, ended.outcome.encode())

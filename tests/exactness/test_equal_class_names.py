@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,16 +24,20 @@ def _ignore(event: object) -> None:
 @pytest.fixture
 def begun_long_ago(train, stop_at, write_set, tmp_path):
     """A run folder whose checkpoint, like its data.yaml, has two equal names, as it could be begun once."""
-    data = write_set(tmp_path / "set")
-    run = train(data=data, epochs=3, plots=True, observer=stop_at(MicrobatchDone, 4)).save_dir
-    for file in (run / "weights").glob("*.pt"):
-        save(replace(read(file), names=("cell", "cell")), file)
-    data.write_text(data.read_text().replace("[light, red]", "[cell, cell]"))
-    return run, data
+
+    def begin(**settings: Any) -> tuple[Path, Path]:
+        data = write_set(tmp_path / "set")
+        run = train(data=data, epochs=3, observer=stop_at(MicrobatchDone, 4), **settings).save_dir
+        for file in (run / "weights").glob("*.pt"):
+            save(replace(read(file), names=("cell", "cell")), file)
+        data.write_text(data.read_text().replace("[light, red]", "[cell, cell]"))
+        return run, data
+
+    return begin
 
 
 def test_a_run_that_began_with_two_equal_names_goes_on_and_says_so_once(begun_long_ago, train, write_set, tmp_path):
-    run, _ = begun_long_ago
+    run, _ = begun_long_ago(plots=True)
     events: list[Any] = []
     results = YOLO().resume(run, observer=events.append)
     assert results.outcome == "finished"
@@ -48,7 +53,7 @@ def test_a_run_that_began_with_two_equal_names_goes_on_and_says_so_once(begun_lo
 
 
 def test_the_model_of_such_a_run_is_validated_and_a_new_run_refused(begun_long_ago, train, runs):
-    run, data = begun_long_ago
+    run, data = begun_long_ago()
     results = YOLO().resume(run, observer=_ignore)
     said: list[Any] = []
     again = YOLO(results.last).val(project=runs, plots=False, observer=said.append)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from peakmark.checkpoint.format import to_plain
 from peakmark.checkpoint.reader import read
 from peakmark.checkpoint.writer import write
 from peakmark.events import MicrobatchDone
+from peakmark.machine.devices import Arithmetic, settle
 from peakmark.settings.recipe import VERSION, recipe_of
 
 WISHES = {"epochs": 2, "imgsz": 32, "mosaic": 0, "scale": 0, "nbs": 8, "close_mosaic": 10}
@@ -39,6 +42,11 @@ def make_it_of_format_5(file: Path, *left_out: str) -> None:
         write({**plain, "format_version": 5}, stream)
 
 
+def of_its_time(**wishes: Any) -> Arithmetic:
+    """Of a time before files said when batch-norm statistics are moved."""
+    return dataclasses.replace(settle(**wishes), statistics="in place")
+
+
 @pytest.mark.parametrize(
     ("version", "left_out"),
     [
@@ -53,6 +61,8 @@ def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeyp
     with monkeypatch.context() as before:
         before.setattr("peakmark.settings.recipe.VERSION", version)
         before.setattr("peakmark.run.build.VERSION", version)
+        if left_out:
+            before.setattr("peakmark.run.build.settle", of_its_time)
         whole = facts(train(**WISHES, name="before").save_dir)
         run = train(**WISHES, name="stopped", observer=stop_at(MicrobatchDone, 4)).save_dir
     assert now["weights"] != whole["weights"], "or the versions would not differ in anything"
@@ -61,6 +71,7 @@ def test_a_run_keeps_the_rules_that_it_began_with(train, stop_at, facts, monkeyp
     YOLO().resume(run, observer=_ignore)
     assert versions_of(run) == [version]
     assert facts(run) == whole
+    assert read(run / "weights/last.pt").arithmetic["statistics"] == ("in place" if left_out else "by window")
 
 
 def test_another_optimizer_brings_no_other_rules(train, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from peakmark import YOLO, inspect
+from peakmark.checkpoint.reader import read
 from peakmark.events import EpochEnded, MicrobatchDone
 
 WAYS = [(batch, workers) for batch in (1, 7, 16) for workers in (0, 2)]
@@ -33,6 +34,15 @@ def test_val_gives_the_logged_numbers(trained, logged, runs, name, batch, worker
     # As text: a NaN, for a size of object that does not occur, equals itself there, and -0.0 is not 0.0.
     assert repr(dict(found.metrics)) == repr(dict(record.metrics))
     assert repr(dict(found.per_class)) == repr(dict(record.per_class))
+    assert repr(found.losses) == repr(record.validation)
+
+
+def test_a_published_size_repeats_the_log_too(train, runs):
+    """Its channels are many times as wide, and oneDNN takes other ways for them."""
+    results = train(model="yolov8n.yaml", epochs=1, imgsz=64)
+    found = YOLO(results.best).val(batch=7, project=runs, plots=False, observer=lambda event: None)
+    assert repr(dict(found.metrics)) == repr(dict(results.metrics))
+    (record,) = read(results.best).history.records
     assert repr(found.losses) == repr(record.validation)
 
 

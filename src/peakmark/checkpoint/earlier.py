@@ -17,7 +17,7 @@ _BEARING_ON_RECIPE = ("optimizer", "lr0", "momentum", "warmup_bias_lr", "weight_
 
 def as_today(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     """Gives the content of a file of any version that was, as the newest version has it."""
-    for version, step in enumerate((_from_1, _from_2, _from_3, _from_4, _from_5), start=1):
+    for version, step in enumerate((_from_1, _from_2, _from_3, _from_4, _from_5, _from_6), start=1):
         if plain["format_version"] == version:
             plain = step(plain)
     return plain
@@ -81,6 +81,14 @@ def _from_5(plain: Mapping[str, Any]) -> Mapping[str, Any]:
         for segment in history["segments"]
     ]
     return {**plain, "format_version": 6, "history": {**history, "segments": segments}}
+
+
+def _from_6(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Version 6 moved batch-norm statistics in every forward pass."""
+    arithmetic = plain["arithmetic"]
+    # That of an imported file is empty: nobody knows.
+    known = {**arithmetic, "statistics": "in place"} if arithmetic else arithmetic
+    return {**plain, "format_version": 7, "arithmetic": known}
 
 
 def _always_the_same(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History, Phase, Position, Segment
 
 FORMAT = "peakmark"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 IMPORTED = "imported"
 """The key of a provenance that tells of the other program whose weights these are, or were trained from."""
 TIME_COLUMNS = ("train_s", "validation_s")

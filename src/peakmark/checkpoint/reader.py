@@ -6,6 +6,7 @@ with a sentence that says which of these it is. It must not know folders or whic
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -53,6 +54,15 @@ def read(path: Path, *, verify: bool = True) -> Checkpoint:
             return _checkpoint(path, file)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def read_sent(sent: bytes) -> Checkpoint:
+    """Reads a checkpoint that another process sent instead of writing it into a file. Raises as `read` does."""
+    path, stream = Path("the state that was sent"), io.BytesIO(sent)
+    file = _torch_file(path, stream)
+    _said_in(path, file)
+    _check_digest(path, stream)
+    return _checkpoint(path, file)
 
 
 def read_position(path: Path) -> Position:

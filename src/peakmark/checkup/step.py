@@ -17,9 +17,11 @@ import torch
 
 from peakmark.data.device_images import DeviceImages
 from peakmark.data.loader import Microbatch, TrainLoader
+from peakmark.distributed.processes import ALONE
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic, settle
 from peakmark.model.detector import Detector, build_detector
+from peakmark.model.norm_statistics import StatisticsByWindow
 from peakmark.model.scales import SCALES
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.checkup import Finding
@@ -104,11 +106,12 @@ class StepCheck:
         torch.use_deterministic_algorithms(True, warn_only=True)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            Stepper(state, network, self._objective, settings.clip_grad).attempt(
+            statistics = StatisticsByWindow(state.model, VERSION, ALONE)
+            Stepper(state, network, self._objective, settings.clip_grad, statistics).attempt(
                 Window((Microbatch(0, len(self._batch)),), 1.0),
                 iter((self._batch,)),
                 Rates(0.01, 0.01, 0.9),
-                watch=lambda batch, losses: None,
+                watch=lambda computed, batch: None,
                 stop_requested=lambda: False,
             )
         return judged_kernels([str(warning.message) for warning in told])

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError
+from peakmark.machine.devices import Arithmetic
 from peakmark.nouns.checkup import Finding
 from peakmark.record import journal
 from peakmark.record.folder import RunFolder
@@ -74,6 +77,17 @@ class Trainings:
         yield self._held(
             "killed", "A training that is killed and resumed", lambda: self.kill_and_resume("third"), first
         )
+        yield self._by_two(first)
+
+    def _by_two(self, first: RunFolder) -> Finding:
+        arithmetic = Arithmetic.from_plain(read(first.last).arithmetic)
+        changes: dict[str, object] = {"processes": 2, "threads": arithmetic.threads}
+        if arithmetic.on_gpu:
+            if torch.cuda.device_count() < 2:
+                says = "Two processes against one were not tried: each needs a GPU of its own, and there is one."
+                return Finding("processes", "ok", says)
+            changes = {"device": "0,1"}
+        return self._held("processes", "A training by two processes", lambda: self.run("fourth", **changes), first)
 
     def _held(self, name: str, what: str, train: Any, first: RunFolder) -> Finding:
         """Compares the state of another way to the same run: for another device count, add a line to `findings`."""

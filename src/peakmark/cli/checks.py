@@ -1,26 +1,27 @@
 """Which commands look at something and end with an exit code that says what they found?
 
-`audit` looks at data, `compare` at runs, `gate` at a model, `diagnose` at a run that was resumed, `doctor` at the
-machine.
+`audit` looks at data, `compare`, `report` and `watch` at runs, `gate` at a model, `diagnose` at a run that was resumed,
+`doctor` at the machine.
 
 It must not compute anything.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import peakmark
-from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, told_plainly
+from peakmark.cli.answering import err, help_wanted, out, runs_and_pairs, say, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_audit, show_checkup, show_comparison, show_diagnosis, show_gate
 from peakmark.errors import TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.settings.familiar_words.translation import flags_of
-from peakmark.settings.fields import AuditSettings, CompareSettings, DoctorSettings, GateSettings
+from peakmark.settings.fields import AuditSettings, CompareSettings, DoctorSettings, GateSettings, WatchSettings
 
 EXIT_NOT_PASSED = 1
 """What a gate ends with where a requirement doesn't hold."""
@@ -74,6 +75,31 @@ def compare(
         raise typer.Exit(0 if comparison.ranked else EXIT_NOT_RANKED)
 
 
+def report(context: typer.Context) -> None:
+    """Make a run's page anew, or that of a comparison: peakmark report runs/detect/train"""
+    if help_wanted(context, CompareSettings, "peakmark report runs/detect/train", _REPORT):
+        return
+    with told_plainly():
+        runs, pairs = runs_and_pairs(context.args, CompareSettings)
+        with ConsoleObserver(err()) as observer:
+            say(str(peakmark.make_report(*runs, observer=observer, **pairs)))
+
+
+def watch(context: typer.Context) -> None:
+    """Watch runs in a browser while they go: peakmark watch runs/detect"""
+    if help_wanted(context, WatchSettings, "peakmark watch runs/detect", _WATCH):
+        return
+    with told_plainly():
+        places, pairs = runs_and_pairs(context.args, WatchSettings)
+        with ConsoleObserver(err()) as observer:
+            peakmark.watch(*places, observer=observer, up=_say_address, **pairs)
+
+
+def _say_address(address: str) -> None:
+    say(f"Runs are shown at {address}  (Ctrl-C ends it)")
+    sys.stdout.flush()
+
+
 def gate(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="For a program: JSON, with every number.")] = False,
@@ -102,6 +128,20 @@ def doctor(
             checkup = peakmark.doctor(observer=observer, **pairs)
         show_checkup(out(), checkup, as_json=json)
         raise typer.Exit(0 if checkup.sound else EXIT_NOT_SOUND)
+
+
+_WATCH = """
+A run's folder, or one above it; without one runs/detect. Runs that begin later
+appear by themselves. Nothing is written, and no training is touched.
+The address holds a token: whoever has it sees the runs. Only this machine can
+reach it, unless host= says otherwise.
+It needs starlette and uvicorn: pip install 'peakmark[watch]'."""
+
+
+_REPORT = """
+One run: report.html in its folder, from what lies there, be it over or under way.
+Two or more: compare.html, as `peakmark compare` makes it; the settings below
+are those of the comparison. It prints the page's path."""
 
 
 _AUDIT = f"""

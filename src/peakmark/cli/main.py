@@ -69,6 +69,10 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "compare": _Word(
             "checks", "Compare runs, and say what differs: peakmark compare runs/detect/train runs/detect/train2", True
         ),
+        "watch": _Word("checks", "Watch runs in a browser while they go: peakmark watch runs/detect", True),
+        "report": _Word(
+            "checks", "Make a run's page anew, or that of a comparison: peakmark report runs/detect/train", True
+        ),
         "gate": _Word(
             "checks", 'Say whether a model is good enough: peakmark gate model=best.pt require="map50_95>=0.5"', True
         ),

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import peakmark
+from peakmark.api.model.together import leading
 from peakmark.cli.answering import help_wanted, model_and_pairs, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.progress import shown_results
@@ -32,7 +33,7 @@ def train(context: typer.Context) -> None:
     example = "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"
     if help_wanted(context, Settings, example, "resume=True, or resume=FOLDER, is peakmark resume (which see)."):
         return
-    with told_plainly():
+    with told_plainly(), leading():
         pairs = read_pairs(context.args, flags_of(Settings))
         run = _run_that_train_resumes(pairs)
         if run is not None:
@@ -52,7 +53,7 @@ def resume(
     """Resume a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
     if help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
         return
-    with told_plainly():
+    with told_plainly(), leading():
         run, pairs = run_and_pairs(context.args, Settings)
         if dry_run:
             planned = peakmark.YOLO().plan_resume(run, **pairs)

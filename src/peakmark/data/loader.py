@@ -128,18 +128,29 @@ class TrainLoader:
         return Truths(box.to_inner(truths.boxes_xyxy_px), truths.classes, outlines)
 
 
+def validation_chunks(index: Index, images: Images, first: int | None = None) -> list[list[int]]:
+    """Cuts a set, or its `first` so many images, into chunks of one shape and fixed size; gives their numbers."""
+    count = len(index) if first is None else min(first, len(index))
+    return list(_chunks_of_a_shape(map(images.letterbox, range(count))))
+
+
 def validation_batches(
-    index: Index, images: Images, *, workers: int, images_ahead: int, first: int | None = None
+    index: Index,
+    images: Images,
+    *,
+    workers: int,
+    images_ahead: int,
+    first: int | None = None,
+    chunks: Sequence[list[int]] | None = None,
 ) -> Iterator[ValidationBatch]:
-    """Yields the letterboxed images of a set, or of its `first` so many, in chunks of one shape and fixed size."""
+    """Yields the letterboxed images of a set, or of its `first` so many, or of some of its chunks."""
+    chunks = validation_chunks(index, images, first) if chunks is None else chunks
 
     def make(image: int) -> tuple[ImageArray | None, Truths, Letterbox, Truths]:
         box, truths = images.letterbox(image), index.truths_px(image)
         pixels = images.to_bring(image) if isinstance(images, DeviceImages) else padded(images.load(image), box)
         return pixels, Truths(box.to_padded(truths.boxes_xyxy_px), truths.classes), box, truths
 
-    count = len(index) if first is None else min(first, len(index))
-    chunks = list(_chunks_of_a_shape(map(images.letterbox, range(count))))
     made = _made_ahead(make, (image for chunk in chunks for image in chunk), workers, images_ahead)
     for chunk in chunks:
         pixels, in_padded, boxes, truths = zip(*islice(made, len(chunk)), strict=True)

@@ -8,6 +8,8 @@ Shape letters: D detections, T IoU thresholds, R recall levels, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,23 +19,25 @@ from peakmark.evaluate.tables import BoolArray, DoubleArray
 from peakmark.nouns.images import IntArray
 
 
-def precision_by_recall(evidence: Evidence, area: int, most: int | None) -> DoubleArray:
+def precision_by_recall(
+    evidence: Evidence, area: int, most: int | None, thresholds: Sequence[int] = range(len(IOU_THRESHOLDS))
+) -> DoubleArray:
     """Interpolates precision at the recall levels, of the `most` best detections of each image and class: (T, R, C).
 
-    0 where a recall is not reached, NaN for classes without truths.
+    `thresholds`: which of `IOU_THRESHOLDS`. 0 where a recall is not reached, NaN for classes without truths.
     """
     by_score = np.lexsort((-evidence.scores_D, evidence.class_D))
     by_score = by_score[evidence.among_best(most)[by_score]]
     class_D = evidence.class_D[by_score].astype(np.int64)
     truths_C = evidence.truths_per_class(area)
-    precision_TRC = np.full((len(IOU_THRESHOLDS), len(RECALL_LEVELS), evidence.classes), np.nan)
+    precision_TRC = np.full((len(thresholds), len(RECALL_LEVELS), evidence.classes), np.nan)
     present = np.flatnonzero(truths_C)
     # The place of the first true positive that reaches a level. Compared as COCO does, quotient against level: the
     # product of level and truths rounds differently and would shift some levels by one.
     needed_R_of_class = {
         c: np.searchsorted(np.arange(1, truths_C[c] + 1) / truths_C[c], RECALL_LEVELS) for c in present
     }
-    for threshold in range(len(IOU_THRESHOLDS)):
+    for place, threshold in enumerate(thresholds):
         right_D = evidence.right(area, threshold)[by_score]
         counted_D = evidence.counted(area, threshold)[by_score]
         precisions, starts_C = _at_true_positives(right_D, counted_D, class_D, evidence.classes)
@@ -41,8 +45,8 @@ def precision_by_recall(evidence: Evidence, area: int, most: int | None) -> Doub
             of_class = precisions[starts_C[c] : starts_C[c + 1]]
             envelope = np.maximum.accumulate(of_class[::-1])[::-1]
             reached = needed_R_of_class[c] < len(envelope)
-            precision_TRC[threshold, reached, c] = envelope[needed_R_of_class[c][reached]]
-            precision_TRC[threshold, ~reached, c] = 0.0
+            precision_TRC[place, reached, c] = envelope[needed_R_of_class[c][reached]]
+            precision_TRC[place, ~reached, c] = 0.0
     return precision_TRC
 
 

@@ -26,15 +26,15 @@ _PAIRS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Detections and truths of one image that overlap by at least the lowest threshold."""
+class Pairs:
+    """Detections and truths of one image that overlap by at least so much."""
 
     detection_P: IntArray
     truth_P: IntArray
     iou_P: DoubleArray
 
-    def where(self, mask_P: BoolArray) -> _Pairs:
-        return _Pairs(self.detection_P[mask_P], self.truth_P[mask_P], self.iou_P[mask_P])
+    def where(self, mask_P: BoolArray) -> Pairs:
+        return Pairs(self.detection_P[mask_P], self.truth_P[mask_P], self.iou_P[mask_P])
 
 
 def match(truths: TruthTable, detections: DetectionTable, *, images: int, classes: int) -> Evidence:
@@ -45,13 +45,13 @@ def match(truths: TruthTable, detections: DetectionTable, *, images: int, classe
     for image, of_class in ((truths.image_G, truths.classes_G), (detections.image_D, detections.classes_D)):
         _must_lie_below(images, image, "image")
         _must_lie_below(classes, of_class, "class")
-    truths = _by_image(truths)
+    truths = by_image(truths)
     # All of them: a cap takes rows off the end of each group's order, and none of these had a say in the others' match.
-    detections, group_D, rank_D = _by_image_class_and_score(detections)
+    detections, group_D, rank_D = by_image_class_and_score(detections)
     outside_GA, outside_DA = _outside(truths.areas_px2_G), _outside(_areas_px2(detections.boxes_xywh_px))
     ignored_GA = outside_GA | truths.crowd_G[:, None]
 
-    pairs = _overlapping(truths, detections, images)
+    pairs = overlapping(truths, detections, images, least=IOU_THRESHOLDS[IOU_50])
     same_class_P = detections.classes_D[pairs.detection_P] == truths.classes_G[pairs.truth_P]
     matched_DA, ignored_DA = _match_classes(pairs.where(same_class_P), group_D, truths.crowd_G, ignored_GA)
     # A detection that found nothing is no mistake in an area range that it doesn't belong to.
@@ -82,7 +82,7 @@ def _must_lie_below(limit: int, numbers: IntArray, what: str) -> None:
         raise ValueError(f"{what} numbers run from {numbers.min()} to {numbers.max()}, the set has {limit}")
 
 
-def _by_image(truths: TruthTable) -> TruthTable:
+def by_image(truths: TruthTable) -> TruthTable:
     order = np.argsort(truths.image_G, kind="stable")
     return TruthTable(
         image_G=truths.image_G[order],
@@ -93,7 +93,7 @@ def _by_image(truths: TruthTable) -> TruthTable:
     )
 
 
-def _by_image_class_and_score(detections: DetectionTable) -> tuple[DetectionTable, IntArray, IntArray]:
+def by_image_class_and_score(detections: DetectionTable) -> tuple[DetectionTable, IntArray, IntArray]:
     """Orders by image, class and score, and gives the table with each row's group (image and class) and rank in it."""
     # lexsort is stable, so equal scores stay in the order they came in: pycocotools breaks ties like this.
     order = np.lexsort((-detections.scores_D, detections.classes_D, detections.image_D))
@@ -130,13 +130,13 @@ def _outside(areas_px2: DoubleArray) -> BoolArray:
     return outside
 
 
-def _overlapping(truths: TruthTable, detections: DetectionTable, images: int) -> _Pairs:
-    """Lists the pairs within an image that reach the lowest threshold. Both tables are ordered by image."""
+def overlapping(truths: TruthTable, detections: DetectionTable, images: int, *, least: float) -> Pairs:
+    """Lists the pairs within an image that overlap by at least `least`. Both tables are ordered by image."""
     first_truth_of_image = np.searchsorted(truths.image_G, np.arange(images + 1))
     first_D = first_truth_of_image[detections.image_D]
     count_D = first_truth_of_image[detections.image_D + 1] - first_D
     ends = np.cumsum(count_D)
-    chunks: list[_Pairs] = []
+    chunks: list[Pairs] = []
     start = 0
     while start < len(count_D):
         done = ends[start - 1] if start else 0
@@ -146,10 +146,10 @@ def _overlapping(truths: TruthTable, detections: DetectionTable, images: int) ->
         place_P = np.arange(len(detection_P)) - np.repeat(np.cumsum(count) - count, count)
         truth_P = first_D[detection_P] + place_P
         iou_P = _iou(detections.boxes_xywh_px[detection_P], truths.boxes_xywh_px[truth_P], truths.crowd_G[truth_P])
-        chunks.append(_Pairs(detection_P, truth_P, iou_P).where(iou_P >= IOU_THRESHOLDS[0]))
+        chunks.append(Pairs(detection_P, truth_P, iou_P).where(iou_P >= least))
         start = stop
     none = np.zeros(0, dtype=np.int64)
-    return _Pairs(
+    return Pairs(
         np.concatenate([none, *(chunk.detection_P for chunk in chunks)]),
         np.concatenate([none, *(chunk.truth_P for chunk in chunks)]),
         np.concatenate([np.zeros(0), *(chunk.iou_P for chunk in chunks)]),
@@ -172,7 +172,7 @@ def _iou(detections_xywh_px: DoubleArray, truths_xywh_px: DoubleArray, crowd_P: 
 
 
 def _match_classes(
-    pairs: _Pairs, group_D: IntArray, crowd_G: BoolArray, ignored_GA: BoolArray
+    pairs: Pairs, group_D: IntArray, crowd_G: BoolArray, ignored_GA: BoolArray
 ) -> tuple[BitSets, BitSets]:
     """Matches within image and class, per area range.
 
@@ -187,14 +187,14 @@ def _match_classes(
         # overlap, then, as pycocotools does, the later truth.
         order = np.lexsort((-pairs.truth_P, -pairs.iou_P, ignored_P, pairs.detection_P))
         detection_P, truth_P = pairs.detection_P[order], pairs.truth_P[order]
-        won_P = _first_come(detection_P, truth_P, reached_P[order], group_D[detection_P], crowd_G)
+        won_P = first_come(detection_P, truth_P, reached_P[order], group_D[detection_P], crowd_G)
         np.bitwise_or.at(matched_DA[:, area], detection_P, won_P)
         np.bitwise_or.at(ignored_DA[:, area], detection_P, np.where(ignored_P[order], won_P, 0).astype(np.uint16))
     return matched_DA, ignored_DA
 
 
 def _match_regardless_of_class(
-    pairs: _Pairs, same_class_P: BoolArray, detections: DetectionTable, crowd_G: BoolArray
+    pairs: Pairs, same_class_P: BoolArray, detections: DetectionTable, crowd_G: BoolArray
 ) -> NDArray[np.int32]:
     """Matches within an image at IoU 0.5 whatever the classes are: the truth of each detection, or -1.
 
@@ -205,7 +205,7 @@ def _match_regardless_of_class(
     order = np.lexsort((pairs.truth_P, ~same_class_P, -pairs.iou_P, crowd_G[pairs.truth_P], turn_D[pairs.detection_P]))
     detection_P, truth_P = pairs.detection_P[order], pairs.truth_P[order]
     at_50_P = _thresholds_reached(pairs.iou_P)[order] & np.uint16(1 << IOU_50)
-    won_P = _first_come(detection_P, truth_P, at_50_P, detections.image_D[detection_P], crowd_G) > 0
+    won_P = first_come(detection_P, truth_P, at_50_P, detections.image_D[detection_P], crowd_G) > 0
     truth_of_D = np.full(len(turn_D), -1, dtype=np.int32)
     truth_of_D[detection_P[won_P]] = truth_P[won_P]
     return truth_of_D
@@ -215,7 +215,7 @@ def _thresholds_reached(iou_P: DoubleArray) -> BitSets:
     return ((1 << np.searchsorted(IOU_THRESHOLDS, iou_P, side="right")) - 1).astype(np.uint16)
 
 
-def _first_come(
+def first_come(
     detection_P: IntArray, truth_P: IntArray, reached_P: BitSets, group_P: IntArray, crowd_G: BoolArray
 ) -> BitSets:
     """Goes through the pairs of each group in order and gives the thresholds that each wins: where both sides are free.

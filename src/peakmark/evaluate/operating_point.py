@@ -23,6 +23,17 @@ CONFIDENCES_K: FloatArray = (np.arange(_STEPS + 1) / _STEPS).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
+class OperatingCounts:
+    """What precision, recall and F1 are quotients of."""
+
+    right_CK: IntArray
+    """True positives per class and confidence"""
+    detected_CK: IntArray
+    """All that counts, right or wrong"""
+    truths_C: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class OperatingCurves:
     """Precision, recall and F1 per class and confidence; NaN for classes without truths."""
 
@@ -42,12 +53,19 @@ class OperatingPoint:
     """NaN in a set without truths"""
 
 
-def operating_curves(evidence: Evidence) -> OperatingCurves:
+def operating_counts(evidence: Evidence) -> OperatingCounts:
     """Counts what is found and what is wrong at every confidence of the grid."""
-    right_D = evidence.right(ALL_SIZES, IOU_50)
-    right_CK = _kept(evidence, right_D)
-    detected_CK = _kept(evidence, evidence.counted(ALL_SIZES, IOU_50))
-    truths_C1 = evidence.truths_per_class(ALL_SIZES)[:, None]
+    return OperatingCounts(
+        right_CK=_kept(evidence, evidence.right(ALL_SIZES, IOU_50)),
+        detected_CK=_kept(evidence, evidence.counted(ALL_SIZES, IOU_50)),
+        truths_C=evidence.truths_per_class(ALL_SIZES),
+    )
+
+
+def operating_curves(evidence: Evidence) -> OperatingCurves:
+    """Gives precision, recall and F1 at every confidence of the grid."""
+    counts = operating_counts(evidence)
+    right_CK, detected_CK, truths_C1 = counts.right_CK, counts.detected_CK, counts.truths_C[:, None]
     truths_or_nan_C1 = np.where(truths_C1 > 0, truths_C1, np.nan)
     return OperatingCurves(
         precision_CK=np.where(truths_C1 > 0, right_CK / np.maximum(detected_CK, 1), np.nan),

@@ -61,32 +61,16 @@ def validate(
     end what was found in each image, in their order, in px of the original one. Holds arrays
     of truths and detections only, no pixels. Raises ValueError where `predict` leaves out an image or invents a class.
     """
-    truths_by_number: dict[int, Truths] = {}
-    found_by_number: dict[int, Detections] = {}
-    losses = _LossTotals()
+    seen = Seen()
     for batch in batches:
-        prediction = predict(batch)
-        for number, letterbox, detected in zip(batch.numbers, batch.letterboxes, prediction.detections, strict=True):
-            found_by_number[number] = _in_original(detected, letterbox)
-        truths_by_number.update(zip(batch.numbers, batch.truths, strict=True))
-        losses.add(prediction.losses)
+        seen.add(batch, predict(batch))
         if progress is not None:
-            progress(len(truths_by_number))
-    order = sorted(truths_by_number)
-    truths, detections = [truths_by_number[n] for n in order], [found_by_number[n] for n in order]
-    if found is not None:
-        for number, in_image in zip(order, detections, strict=True):
-            found(number, in_image)
-    evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
-    return Validated(evaluation_from(evidence, names, losses.mean(gains), otherwise), evidence)
-
-
-def _in_original(found: Detections, letterbox: Letterbox) -> Detections:
-    return Detections(letterbox.to_original(found.boxes_xyxy_px), found.scores, found.classes)
+            progress(len(seen.truths))
+    return judge(seen, names, gains=gains, otherwise=otherwise, found=found)
 
 
 @dataclass(slots=True)
-class _LossTotals:
+class LossValues:
     """The loss terms of a set, kept one by one: added up per batch, their last digits would depend on its size."""
 
     terms: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TERMS})
@@ -101,6 +85,13 @@ class _LossTotals:
             values += sums[name].double().reshape(-1).tolist()
         self.target_scores += sums.target_scores.double().reshape(-1).tolist()
 
+    def extend(self, others: LossValues) -> None:
+        """Adds those of other images."""
+        self.complete = self.complete and others.complete
+        for name, values in self.terms.items():
+            values += others.terms[name]
+        self.target_scores += others.target_scores
+
     def mean(self, gains: Gains) -> Losses | None:
         """Divides the set's sums by its sum of target scores; None where a batch had no losses or there was none."""
         if not self.complete or not self.target_scores:
@@ -108,3 +99,43 @@ class _LossTotals:
         # fsum is exact: sum's last digits depend on the order of the terms, and on the version of Python.
         divisor = max(math.fsum(self.target_scores), 1.0)
         return Losses(**{name: gain * math.fsum(self.terms[name]) / divisor for name, gain in gains.items()})
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a predict function said of images, as far as it was asked."""
+
+    truths: dict[int, Truths] = field(default_factory=dict)
+    """By number of the image."""
+    detections: dict[int, Detections] = field(default_factory=dict)
+    """The same, in px of the original one."""
+    losses: LossValues = field(default_factory=LossValues)
+
+    def add(self, batch: ValidationBatch, prediction: BatchPrediction) -> None:
+        """Adds what was said of a batch. Raises ValueError where it leaves out an image."""
+        for number, letterbox, detected in zip(batch.numbers, batch.letterboxes, prediction.detections, strict=True):
+            self.detections[number] = _in_original(detected, letterbox)
+        self.truths.update(zip(batch.numbers, batch.truths, strict=True))
+        self.losses.add(prediction.losses)
+
+
+def judge(
+    seen: Seen,
+    names: Sequence[str],
+    *,
+    gains: Gains,
+    otherwise: Sequence[str] = (),
+    found: Callable[[int, Detections], None] | None = None,
+) -> Validated:
+    """Evaluates what was said of a whole set; see `validate`."""
+    order = sorted(seen.truths)
+    truths, detections = [seen.truths[n] for n in order], [seen.detections[n] for n in order]
+    if found is not None:
+        for number, in_image in zip(order, detections, strict=True):
+            found(number, in_image)
+    evidence = match(truth_table(truths), detection_table(detections), images=len(truths), classes=len(names))
+    return Validated(evaluation_from(evidence, names, seen.losses.mean(gains), otherwise), evidence)
+
+
+def _in_original(found: Detections, letterbox: Letterbox) -> Detections:
+    return Detections(letterbox.to_original(found.boxes_xyxy_px), found.scores, found.classes)

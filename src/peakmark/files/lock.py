@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 from filelock import FileLock, Timeout
 
 from peakmark.errors import MachineError
@@ -68,6 +69,22 @@ class RunLock:
         except OSError:
             # It has just taken the lock, or is just letting it go.
             return "another process"
+
+
+def is_alive(folder: Path) -> bool | None:
+    """Whether the process lives that said it holds a folder; None where that is one of another machine.
+
+    It reads and takes nothing, so that whoever only looks can't keep a run from its own folder: `is_held`, which is
+    surer, holds the lock for a moment. False where nobody holds it. A process that was killed leaves its number, which
+    another may have got since.
+    """
+    try:
+        words = (folder / HOLDER_FILE).read_text().split()
+    except (OSError, UnicodeDecodeError):
+        return False
+    if len(words) != 4 or not words[1].isdecimal():
+        return False
+    return psutil.pid_exists(int(words[1])) if words[3] == socket.gethostname() else None
 
 
 def is_held(folder: Path) -> bool:

@@ -25,10 +25,13 @@ def granted_cores(cgroup_root: Path = ROOT, own_groups: Path = OWN_GROUPS) -> in
     return max(1, int(min([pinned, *(share for share in shares if share is not None)])))
 
 
-def default_threads() -> int:
-    """The threads of a new run where nothing else is wished: the granted processors, or fewer by the user's word."""
+def default_threads(processes: int = 1) -> int:
+    """The threads of a new run where nothing else is wished: the granted processors, or fewer by the user's word.
+
+    Where several processes compute it together on this machine, each gets its share of them.
+    """
     words = [_first_number(os.environ[name]) for name in _USERS_WORD if name in os.environ]
-    return min([granted_cores(), *(word for word in words if word)])
+    return min([max(1, granted_cores() // processes), *(word for word in words if word)])
 
 
 def _share(group: Path) -> float | None:

@@ -23,6 +23,8 @@ from peakmark.machine.numerics import put_back_afterwards, settle_switches, thre
 Precision = Literal["float32", "bfloat16", "float16"]
 Augmentation = Literal["opencv", "torch"]
 """What carries a plan of augmentation out: OpenCV on the processor, or torch on the device. They round differently."""
+Statistics = Literal["in place", "by window"]
+"""When batch-norm statistics are moved: in each forward pass, or once a window. They round differently."""
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 
@@ -40,6 +42,7 @@ class Arithmetic:
     augmentation: Augmentation = "opencv"
     compiled: bool = False
     """Whether a training's forward and backward are."""
+    statistics: Statistics = "by window"
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,8 +137,9 @@ def settle(
     threads: int | None = None,
     augmentation: Augmentation = "opencv",
     compiled: bool = False,
+    processes: int = 1,
 ) -> Arithmetic:
-    """Chooses the arithmetic for these settings on this machine.
+    """Chooses the arithmetic for these settings on this machine, of which `processes` compute one run together.
 
     Raises MachineError for a device that isn't there.
     """
@@ -145,7 +149,7 @@ def settle(
         device=chosen,
         device_name=torch.cuda.get_device_name(chosen) if on_gpu else processor_name(),
         precision=_precision(on_gpu) if amp else "float32",
-        threads=threads or default_threads(),
+        threads=threads or default_threads(processes),
         channels_last=True,
         deterministic=deterministic,
         augmentation=augmentation,

@@ -96,6 +96,11 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def gallery(self) -> Path:
+        """Images that show what best.pt gets wrong."""
+        return self.path / "gallery.json"
+
+    @property
     def data_files(self) -> Path:
         return self.path / FILE_NAME
 

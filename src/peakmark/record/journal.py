@@ -175,6 +175,7 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "best_epoch": _counted_from_1(decision.best_epoch),
                 "best_fitness": decision.best_fitness,
                 "stop": decision.stop,
+                "patience_left": decision.patience_left,
                 "keep": decision.keep,
                 "reason": decision.reason,
                 "metrics": event.record.metrics,

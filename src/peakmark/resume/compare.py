@@ -12,6 +12,7 @@ from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.data.dataset import DatasetSpec, read_dataset
+from peakmark.distributed.launched import local_rank_here
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler
@@ -33,6 +34,7 @@ from peakmark.run.weights import find_model
 from peakmark.settings.fields import ResumeSettings, Settings
 from peakmark.settings.parse import parse_changes
 from peakmark.settings.plain import from_plain
+from peakmark.settings.processes import own_device
 from peakmark.settings.recipe import Recipe, mosaic_is_open, mosaic_is_open_in, recipe, recipe_of
 from peakmark.state.segments import next_horizon, next_recipe
 from peakmark.train.schedule import decay
@@ -206,7 +208,8 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     Raises MachineError where its device is gone, or what compiles for it.
     """
     wished = any(getattr(new, name) != getattr(old, name) for name in _ARITHMETIC_SETTINGS)
-    device = new.device if new.device is not None and new.device != old.device else stored.device
+    is_moved = new.device is not None and new.device != old.device
+    device = own_device(new, local_rank_here()) if is_moved else stored.device
     here = settle(
         device=device, amp=new.amp, deterministic=new.deterministic, threads=new.threads, compiled=new.compile
     )
@@ -218,7 +221,13 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     keeps_precision = same_kind and new.amp == old.amp
     precision = precision_here(stored.precision, here.device) if keeps_precision else here.precision
     settled = dataclasses.replace(here if wished else stored, device_name=here.device_name)
-    return dataclasses.replace(settled, threads=threads, precision=precision, augmentation=augmentation_of(new))
+    return dataclasses.replace(
+        settled,
+        threads=threads,
+        precision=precision,
+        augmentation=augmentation_of(new),
+        statistics=stored.statistics,
+    )
 
 
 def _check_same_data(stopped: StoppedRun, data: OpenData, wishes: Wishes) -> None:

@@ -148,7 +148,7 @@ def _rate_moves(effective: float) -> str:
 
 
 def _step(seam: Seam) -> Iterator[PlannedPart]:
-    if changed := seam.changed("batch", "nbs"):
+    if changed := seam.changed("batch", "nbs", "parts"):
         yield PlannedPart("batches", "changed", f"{_listed(changed)}: from the next window on", "losses within 0.05")
     if changed := seam.changed(*_OF_THE_STEP):
         yield PlannedPart("update", "changed", f"{_listed(changed)}: from the next update on")

@@ -34,7 +34,7 @@ from peakmark.run.build import PreparedRun, assemble
 from peakmark.settings.fields import ResumeSettings
 from peakmark.state.capture import RunFacts, capture
 from peakmark.state.state import RunState
-from peakmark.validation.validation import EpochValidator
+from peakmark.validation.epoch import EpochValidator
 
 _STEPS = 20
 """Where nobody says how many, and no other kept file is near."""

@@ -6,28 +6,14 @@ It must not know why a run is resumed, nor what is changed afterwards.
 from __future__ import annotations
 
 from peakmark.checkpoint.difference import differing_parts
-from peakmark.checkpoint.format import Checkpoint
 from peakmark.errors import ModelFileError
-from peakmark.machine.devices import Arithmetic
-from peakmark.model.detector import detector_from_weights
-from peakmark.model.scales import SCALES
 from peakmark.record.folder import RunFolder
 from peakmark.resume.compare import Planned
 from peakmark.resume.health.diagnosis import restored_wrong
-from peakmark.run.build import PreparedRun, new_state, put_together
-from peakmark.settings.fields import Settings
-from peakmark.state.capture import RunFacts, capture, restore
+from peakmark.run.build import PreparedRun, put_together
+from peakmark.run.restored import restored_state
+from peakmark.state.capture import RunFacts, capture
 from peakmark.state.state import RunState
-
-
-def restored_state(checkpoint: Checkpoint, settings: Settings, arithmetic: Arithmetic) -> RunState:
-    """Builds fresh objects for the settings that a checkpoint was saved with, and puts its state into them."""
-    arithmetic.apply()
-    arithmetic.check_threads()
-    model = detector_from_weights(SCALES[checkpoint.architecture], checkpoint.training_weights)
-    state = new_state(settings, model, arithmetic, checkpoint.history.segments[-1])
-    restore(checkpoint, state)
-    return state
 
 
 def run_as_it_was(planned: Planned) -> PreparedRun:

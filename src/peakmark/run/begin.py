@@ -12,6 +12,7 @@ from typing import Protocol
 
 from peakmark.data.augment.plan import greatest_side
 from peakmark.data.dataset import DatasetSpec
+from peakmark.distributed.launched import processes_here
 from peakmark.errors import MachineError, TrainingError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Event, Observer, RunStarted
@@ -34,11 +35,12 @@ from peakmark.run.end.pictures import WhileItGoes
 from peakmark.run.failing import out_of_memory, save_what_stands, tell_what_stands
 from peakmark.run.memory_needed import training_bytes
 from peakmark.run.time_limit import left_s, time_notes
+from peakmark.run.together import lead
 from peakmark.run.weights import ModelSource
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import window_images
+from peakmark.settings.recipe import largest_microbatch, window_images
 
 
 class Watch(Protocol):
@@ -84,7 +86,7 @@ def check_memory(run: PreparedRun) -> None:
     needed = training_bytes(
         run.state.ema,
         side_px=side_px,
-        batch=min(settings.batch, len(run.data.train_index)),
+        batch=largest_microbatch(settings, run.recipe, len(run.data.train_index)),
         arithmetic=run.facts.arithmetic,
     )
     if needed > (free := available_bytes()):
@@ -111,7 +113,7 @@ def carry_out(run: PreparedRun, folder: RunFolder, audience: Audience, notes: tu
 
     paint = WhileItGoes(audience.artist.watch, tell)
     with StopRequest(left_s(run.settings, run.state)) as stop:
-        notes = (*notes, *time_notes(folder, run.settings, run.state))
+        notes = (*notes, *lead(run, processes_here()), *time_notes(folder, run.settings, run.state))
         tell(_started(run, folder, (*notes, *room_notes(folder, run.settings, run.state, run.recipe))))
         loop, checkpointer = assemble(run, folder, stop, tell)
         try:

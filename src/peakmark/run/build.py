@@ -24,6 +24,10 @@ from peakmark.checkpoint.background import BackgroundWriter
 from peakmark.checkpoint.format import IMPORTED, comparable
 from peakmark.data.dataset import DatasetSpec
 from peakmark.data.loader import Images, TrainLoader
+from peakmark.distributed.launched import local_rank_here, processes_here
+from peakmark.distributed.processes import Processes
+from peakmark.errors import SettingsError
+from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
 from peakmark.loss.detection import Objective
@@ -32,6 +36,7 @@ from peakmark.machine.devices import Arithmetic, memory_in_use_bytes, settle
 from peakmark.machine.memory import keep_freed_memory
 from peakmark.machine.stopping import StopRequest
 from peakmark.model.detector import Detector
+from peakmark.model.norm_statistics import NormStatistics, StatisticsByWindow, StatisticsInPlace
 from peakmark.nouns.evaluation import PROTOCOL
 from peakmark.nouns.losses import Gains
 from peakmark.nouns.run import History, Segment
@@ -56,16 +61,18 @@ from peakmark.selection.rules import rules_of
 from peakmark.settings.class_weights import weights_in_words
 from peakmark.settings.fields import Settings
 from peakmark.settings.plain import to_plain
-from peakmark.settings.recipe import VERSION, Recipe, few_updates, recipe, recipe_of
+from peakmark.settings.processes import own_device
+from peakmark.settings.recipe import VERSION, Recipe, few_updates, largest_microbatch, recipe, recipe_of
 from peakmark.state.capture import RunFacts, result_settings
 from peakmark.state.state import RunState
 from peakmark.train.advice import Facts, advise
-from peakmark.train.loop import Loop
+from peakmark.train.loop import Keeper, Loop
 from peakmark.train.network import CompiledNetwork, Network, PlainNetwork
 from peakmark.train.optimizer import build_optimizer
 from peakmark.train.step import Stepper, freeze
 from peakmark.train.stopwatch import NOT_TIMED, Profile, Stopwatch
-from peakmark.validation.validation import EpochValidator, ValidationSet
+from peakmark.validation.epoch import EpochValidator
+from peakmark.validation.validation import ValidationSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,11 @@ def prepare(
         check_compiler(arithmetic)
     settings, said = _batch_settled(settings, data, model, arithmetic)
     chosen = recipe(
-        settings, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
+        settings,
+        classes=len(data.names),
+        images=len(data.train_index),
+        objects=data.train_objects_per_class,
+        processes=processes_here().size,
     )
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
     notes = (*notes, *said, *few_updates(settings, len(data.train_index)))
@@ -124,6 +135,10 @@ def _batch_settled(
     """The settings with a number of images as their batch, and what that was chosen by, where it was."""
     if not is_open(settings):
         return settings, ()
+    if processes_here().size > 1:
+        raise SettingsError(
+            [f"batch={settings.batch:g}: several processes would each find another number; name one, all their images."]
+        )
 
     def begin(wishes: Settings, start: Detector) -> RunState:
         chosen = recipe(
@@ -139,12 +154,13 @@ def _batch_settled(
 def arithmetic_for(settings: Settings) -> Arithmetic:
     """Settles what a new run computes with, and sets the process up for it. Raises MachineError."""
     arithmetic = settle(
-        device=settings.device,
+        device=own_device(settings, local_rank_here()),
         amp=settings.amp,
         deterministic=settings.deterministic,
         threads=settings.threads,
         augmentation=augmentation_of(settings),
         compiled=settings.compile,
+        processes=processes_here().on_this_machine,
     )
     arithmetic.apply()
     arithmetic.check_threads()
@@ -229,8 +245,7 @@ def assemble(
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Loop, Checkpointer]:
     """Does step 5: the loop, ready to run, and the checkpointer, which is to be closed after it."""
-    settings, arithmetic, index = run.settings, run.facts.arithmetic, run.data.train_index
-    keep_freed_memory()  # here, where runs that begin and runs that go on come by
+    settings = run.settings
     checkpointer = Checkpointer(
         folder,
         run.facts,
@@ -240,27 +255,71 @@ def assemble(
         save_interval_s=60 * settings.save_interval,
         clock=clock,
     )
+    loop = fold(
+        run,
+        checkpointer,
+        stop,
+        observe,
+        lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
+        clock,
+    )
+    return loop, checkpointer
+
+
+def fold(
+    run: PreparedRun,
+    keeper: Keeper,
+    stop: StopRequest,
+    observe: Observer,
+    keep_evidence: Callable[[int, Evidence], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Loop:
+    """Makes the loop of a run, or of the part that this process has of it."""
+    settings, arithmetic, index, processes = run.settings, run.facts.arithmetic, run.data.train_index, processes_here()
+    keep_freed_memory()  # here, where runs that begin and runs that go on come by
     images, workers = open_images(index, settings, arithmetic), workers_of(settings, arithmetic)
     stopwatch = _stopwatch(run, workers, images.keeps, observe)
-    loop = Loop(
+    stepper = Stepper(
+        run.state,
+        _network(run, observe, stop),
+        run.objective,
+        settings.clip_grad,
+        _statistics(run, processes),
+        processes,
+        stopwatch,
+    )
+    return Loop(
         state=run.state,
         settings=settings,
         loader=TrainLoader(index, images, settings, workers, run.recipe.version),
-        stepper=Stepper(run.state, _network(run, observe, stop), run.objective, settings.clip_grad, stopwatch),
-        validate=_validator(run, folder, stop, observe),
+        stepper=stepper,
+        validate=_validator(run, keep_evidence, stop, observe, processes),
         decide=lambda history: decide(history, rules_of(settings, recipe_of(history.segments[-1]))),
-        keeper=checkpointer,
+        keeper=keeper,
         stop=stop,
         observe=observe,
         memory_bytes=lambda: memory_in_use_bytes(arithmetic),
         clock=clock,
         stopwatch=stopwatch,
         new_remarks=partial(_new_remarks, images, run.validation),
+        processes=processes,
     )
-    return loop, checkpointer
 
 
-def _validator(run: PreparedRun, folder: RunFolder, stop: StopRequest, observe: Observer) -> EpochValidator | None:
+def _statistics(run: PreparedRun, processes: Processes) -> NormStatistics:
+    model, version = run.state.model, run.recipe.version
+    if run.facts.arithmetic.statistics == "in place":
+        return StatisticsInPlace(model, version)
+    return StatisticsByWindow(model, version, processes)
+
+
+def _validator(
+    run: PreparedRun,
+    keep_evidence: Callable[[int, Evidence], None],
+    stop: StopRequest,
+    observe: Observer,
+    processes: Processes,
+) -> EpochValidator | None:
     if run.validation is None or run.data.fitness is None:
         return None
     return EpochValidator(
@@ -268,9 +327,10 @@ def _validator(run: PreparedRun, folder: RunFolder, stop: StopRequest, observe: 
         run.facts.arithmetic,
         run.objective,
         run.data.fitness,
-        lambda epoch, evidence: write_evidence(folder, epoch, evidence, observe),
+        keep_evidence,
         observe,
         stop.requested,
+        processes,
     )
 
 
@@ -282,7 +342,7 @@ def _network(run: PreparedRun, observe: Observer, stop: StopRequest) -> Network:
     model, arithmetic = run.state.model, run.facts.arithmetic
     if not arithmetic.compiled:
         return PlainNetwork(model, arithmetic)
-    images = min(run.settings.batch, len(run.data.train_index))
+    images = largest_microbatch(run.settings, run.recipe, len(run.data.train_index))
     return CompiledNetwork(model, arithmetic, images, observe, stop.at_once)
 
 

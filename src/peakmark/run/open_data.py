@@ -18,6 +18,7 @@ from peakmark.data.index import build_index
 from peakmark.data.loader import Images
 from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.split_notes import BadLabels, rows_of_other_kinds
+from peakmark.distributed.launched import processes_here
 from peakmark.errors import Mistakes, SettingsError
 from peakmark.evaluate.fitness import Fitness, FitnessFunction
 from peakmark.evaluate.protocol import cap_for, most_of_a_class, protocol_in_words
@@ -217,11 +218,11 @@ def check_no_lone_value(settings: Settings, images: int) -> None:
 
     A batch that is a share of the memory is looked at once it is settled.
     """
-    if (
-        settings.batch >= 1
-        and least_side(settings) == STRIDES[-1]
-        and (settings.batch == 1 or images % settings.batch == 1)
-    ):
+    if settings.batch < 1:
+        return
+    parts = settings.parts or processes_here().size  # at the most
+    batches = {min(settings.batch, images), images % settings.batch} - {0}
+    if least_side(settings) == STRIDES[-1] and any(batch // parts <= 1 for batch in batches):
         raise SettingsError(
             [
                 f"batch={settings.batch}: one of the {images} training images would be alone in its microbatch, and at"

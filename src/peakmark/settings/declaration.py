@@ -155,6 +155,17 @@ def _place(value: Any) -> Any:
     return os.path.abspath(os.path.expanduser(text))
 
 
+def _devices(value: Any) -> Any:
+    """One device, or several GPUs: 0,1 whatever way they were written."""
+    items = value.strip(" []()").split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or len(items) < 2:
+        return _device(value)
+    names = [str(_device(item)).removeprefix("cuda:") for item in items]
+    if not all(name.isdigit() for name in names) or len(set(names)) < len(names):
+        raise ValueError("names several devices, which have to be GPUs, each once, e.g. device=0,1")
+    return ",".join(names)
+
+
 def _items(value: Any) -> Iterable[Any]:
     """What a list holds, or a text such as `0,2`; anything else is one item."""
     if isinstance(value, str) and "," in value:
@@ -202,6 +213,8 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Real = Annotated[float, BeforeValidator(_number)]
 Text = Annotated[str, BeforeValidator(_text)]
 Device = Annotated[str | None, BeforeValidator(_device)]
+Devices = Annotated[str | None, BeforeValidator(_devices)]
+"""One, or several GPUs as `0,1`."""
 Cache = Annotated[CacheMode, BeforeValidator(_cache)]
 BatchSize = Annotated[int, BeforeValidator(_whole), annotated_types.Ge(1), WrapValidator(_images_or_share)]
 """A number of images; or, until a run begins and settles it, a share of the memory above 0 and below 1."""

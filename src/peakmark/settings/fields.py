@@ -16,13 +16,14 @@ from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
+from peakmark.settings.commands.watch import WatchSettings
 from peakmark.settings.declaration import (
     REQUIRED,
     BatchSize,
     Cache,
     Checkpoint,
     Classes,
-    Device,
+    Devices,
     Layers,
     Optimizer,
     Period,
@@ -67,6 +68,7 @@ __all__ = [
     "Settings",
     "TrackSettings",
     "ValSettings",
+    "WatchSettings",
 ]
 
 
@@ -136,6 +138,15 @@ class Settings(SettingsModel):
         unit="images",
         unset="64, or down to the batch where the run would make too few updates",
         ge=1,
+    )
+    parts: Whole | None = setting(
+        None,
+        "microbatches that a batch is cut into, for as many processes to share; each has its own batch statistics",
+        OPTIMISATION,
+        "result",
+        unset="1, or one for each process where there would be too few microbatches to share out",
+        ge=1,
+        added=True,
     )
     optimizer: Optimizer = setting("auto", "auto chooses by the length of the run", OPTIMISATION, "result")
     lr0: Real | None = setting(
@@ -224,7 +235,29 @@ class Settings(SettingsModel):
     )
     dfl: Real = setting(1.5, "weight of the distribution loss", LOSS, "result", ge=0)
 
-    device: Device | None = shared.device()
+    device: Devices | None = setting(
+        None,
+        "where it runs: cpu, cuda, cuda:1 or just the GPU's number; several GPUs as 0,1,2,3",
+        MACHINE,
+        "execution",
+        unset="the best there is",
+    )
+    processes: Whole | None = setting(
+        None,
+        "processes that compute it together; their number changes nothing of the result",
+        MACHINE,
+        "execution",
+        unset="1, or one for each GPU of device",
+        ge=1,
+    )
+    process_timeout: Real = setting(
+        300.0,
+        "how long a process waits for another before the run ends with a word of which one is missing",
+        MACHINE,
+        "execution",
+        unit="s",
+        gt=0,
+    )
     amp: bool = setting(True, "mixed precision where the device gains by it", MACHINE, "result")
     threads: Whole | None = setting(
         None,
@@ -240,6 +273,9 @@ class Settings(SettingsModel):
     cache: Cache = setting("auto", CACHE, MACHINE, "execution")
     profile: bool = setting(False, "say after some steps where the time goes and what would help", MACHINE, "output")
     verify: Verify = shared.verify()
+    watch: bool = setting(
+        False, "show the run to a browser on this machine while it goes, as peakmark watch does", MACHINE, "execution"
+    )
 
     project: Text = shared.project("the run's")
     name: Text = shared.name("train", of="the run's folder")

@@ -76,11 +76,13 @@ class Recipe:
     """Of the rules."""
     class_weights: tuple[float, ...] = ()
     """Per class, in the class loss; empty where all weigh the same (`cls_pw=0`)."""
+    parts: int = 1
+    """Microbatches that a `batch` is cut into."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Gives what a segment keeps of it. Without class weights, the very keys that it had before there were any."""
-        plain = dataclasses.asdict(self)
-        return plain if self.class_weights else {key: value for key, value in plain.items() if key != "class_weights"}
+        """Gives what a segment keeps of it: where a later part is not in use, the very keys of before there was any."""
+        unused = [name for name, usual in (("class_weights", ()), ("parts", 1)) if getattr(self, name) == usual]
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in unused}
 
 
 def recipe_of(segment: Segment) -> Recipe:
@@ -88,8 +90,8 @@ def recipe_of(segment: Segment) -> Recipe:
     return Recipe(**segment.recipe)
 
 
-def recipe(settings: Settings, *, classes: int, images: int, objects: Sequence[int] = ()) -> Recipe:
-    """Fills in what the settings leave open, for a run over `images` training images.
+def recipe(settings: Settings, *, classes: int, images: int, objects: Sequence[int] = (), processes: int = 1) -> Recipe:
+    """Fills in what the settings leave open, for a run over `images` training images that `processes` compute.
 
     `objects` of each class in them. Raises ValueError where `cls_pw` is on and they are not given.
     """
@@ -115,6 +117,7 @@ def recipe(settings: Settings, *, classes: int, images: int, objects: Sequence[i
         why=why,
         version=VERSION,
         class_weights=class_weights(settings.cls_pw, objects),
+        parts=_parts(settings, nbs, processes) if settings.parts is None else settings.parts,
     )
 
 
@@ -167,9 +170,19 @@ def window_microbatches(batch: int, nbs: int) -> int:
     return max(1, round(nbs / batch))
 
 
+def largest_microbatch(settings: Settings, chosen: Recipe, images: int) -> int:
+    """Images of a whole microbatch, of which a set of `images` may be too small."""
+    return -(-min(settings.batch, images) // chosen.parts)
+
+
 def _closing_epochs(epochs: int) -> int:
     """YOLO's 10, but a third of a short run at the most: with 10 of 10 it would never see a mosaic."""
     return min(_MOST_CLOSING_EPOCHS, epochs // 3)
+
+
+def _parts(settings: Settings, nbs: int, processes: int) -> int:
+    """As many as there are processes, where a full window has fewer microbatches than that to share out."""
+    return 1 if window_microbatches(settings.batch, nbs) >= processes else min(processes, settings.batch)
 
 
 def _nominal_batch(settings: Settings, images: int) -> int:

@@ -28,7 +28,9 @@ from peakmark.settings.fields import (
     Settings,
     TrackSettings,
     ValSettings,
+    WatchSettings,
 )
+from peakmark.settings.processes import devices_of
 from peakmark.settings.recipe import mosaic_is_open
 
 
@@ -87,7 +89,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ConvertSettings():
             if settings.split is None:
                 yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
-        case AuditSettings() | CompareSettings() | DoctorSettings() | PromoteSettings():
+        case AuditSettings() | CompareSettings() | DoctorSettings() | PromoteSettings() | WatchSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
@@ -203,6 +205,20 @@ def _compiled_sizes(settings: Settings, given: Set[str]) -> Iterator[Finding]:
         )
 
 
+def _a_device_each(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    devices = len(devices_of(settings))
+    if settings.processes is not None and devices > 1 and settings.processes != devices:
+        yield Violation(
+            f"processes={settings.processes} and device={settings.device}: each process has one GPU, so leave processes"
+            " out, or name as many GPUs."
+        )
+
+
+def _parts_of_a_batch(settings: Settings, given: Set[str]) -> Iterator[Finding]:
+    if settings.parts is not None and settings.parts > settings.batch:
+        yield Violation(f"parts={settings.parts} is more than batch={settings.batch}: a part has an image at least.")
+
+
 def _no_effect(names: Set[str], because: str) -> Iterator[Finding]:
     if names:
         verb = "has" if len(names) == 1 else "have"
@@ -220,4 +236,6 @@ _TRAINING_RULES: tuple[Callable[[Settings, Set[str]], Iterator[Finding]], ...] =
     _mosaic_closed,
     _kept_epochs,
     _compiled_sizes,
+    _a_device_each,
+    _parts_of_a_batch,
 )

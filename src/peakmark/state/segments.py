@@ -53,6 +53,8 @@ def next_recipe(
         weight_decay=weight_decay(new, nbs) if named("weight_decay", "batch", "nbs") else recipe.weight_decay,
         close_mosaic=fresh.close_mosaic if is_closed_anew else recipe.close_mosaic,
         class_weights=recipe.class_weights if same_images and not named("cls_pw") else fresh.class_weights,
+        # However many processes there are by now, unless another batch is cut anew.
+        parts=fresh.parts if named("parts", "batch", "nbs") else recipe.parts,
     )
     if named("optimizer") and fresh.optimizer != recipe.optimizer:
         return took_over

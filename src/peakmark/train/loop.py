@@ -10,22 +10,27 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from peakmark.checkpoint.digest import digest
 from peakmark.data.loader import Microbatch
+from peakmark.distributed.packing import pack, unpack
+from peakmark.distributed.processes import ALONE, Processes, share
 from peakmark.errors import TrainingError
 from peakmark.events import BatchShown, EpochEnded, EpochStarted, MicrobatchDone, Notice, Observer, StepSkipped
+from peakmark.machine.stopping import StopReason
+from peakmark.model.detector import tensors_of
 from peakmark.nouns.batch import Batch
-from peakmark.nouns.evaluation import Evaluation
-from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.run import Decision, EpochRecord, History, Position, Segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import Recipe, first_closed_epoch, mosaic_is_open_in, recipe_of
 from peakmark.state.segments import closing_segment
 from peakmark.state.state import OpenEpoch, RunState
+from peakmark.train.readings import Computed
 from peakmark.train.schedule import rates
 from peakmark.train.step import Attempt, Stepper
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window, epoch_windows
+from peakmark.validation.epoch import EpochFigures
 from peakmark.validation.validation import ValidationStopped
 
 BATCHES_SHOWN = 3
@@ -47,12 +52,12 @@ class Keeper(Protocol):
 
 class Stop(Protocol):
     @property
-    def reason(self) -> Outcome | None: ...
+    def reason(self) -> StopReason | None: ...
     def requested(self) -> bool: ...
 
 
-Validate = Callable[[RunState], tuple[Evaluation, float | None]]
-"""Validates the averaged weights and gives the evaluation and its fitness. Raises ValidationStopped."""
+Validate = Callable[[RunState], EpochFigures]
+"""Validates the averaged weights. Raises ValidationStopped."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,6 +78,8 @@ class Loop:
     stopwatch: Stopwatch = NOT_TIMED
     new_remarks: Callable[[], Iterable[str]] = tuple
     """What was noticed about images as they were read, since it was last asked; a sentence each."""
+    processes: Processes = ALONE
+    """Those that go through the same loop, each with its share of every window and validation."""
 
     def run(self) -> Outcome:
         """Runs until the last epoch, an early stop, or a request to stop; gives which it was.
@@ -96,10 +103,20 @@ class Loop:
                 return self.stop.reason or "interrupted"
             goes_on = not decision.stop and state.position.epoch < self.settings.epochs
             # A break ends the run as broken also where it was the last epoch: called finished, nobody would look.
-            if self.stop.requested() and (goes_on or self.stop.reason in ("paused", "broken")):
-                return self.stop.reason or "interrupted"
+            reason = self._agreed(self.stop.reason)
+            if reason and (goes_on or reason in ("paused", "broken")):
+                return reason
         self._check_that_anything_was_learnt()
         return "finished"
+
+    def _agreed(self, reason: StopReason | None) -> StopReason | None:
+        """Why the processes stop here, if any of them is to: all have to, or the others would wait for it."""
+        if self.processes.size == 1:
+            return reason
+        reasons: list[StopReason | None] = [
+            unpack(packed)[0] for packed in self.processes.gather(pack(reason), "the others to end the epoch")
+        ]
+        return next((each for each in reasons if each), None)
 
     def _tell_remarks(self) -> None:
         # Here and not as they are read: by then the state is on its way to the disk, and a damaged set has one line.
@@ -128,7 +145,8 @@ class Loop:
         windows = [w for w in self._windows(epoch) if w.first >= state.position.images]
         is_open = mosaic_is_open_in(self.segment, epoch)
         self.observe(EpochStarted(epoch, self.epochs, len(self.loader), is_open and self.settings.mosaic > 0))
-        parts = [part for window in windows for part in window.microbatches]
+        processes = self.processes
+        parts = [part for window in windows for part in share(window.microbatches, processes.rank, processes.size)]
         batches = self.loader.batches(epoch, parts, mosaic_open=is_open)
         try:
             for window in windows:
@@ -140,8 +158,27 @@ class Loop:
                         self.keeper.keep_position(state)
         finally:
             getattr(batches, "close", lambda: None)()  # sends the workers home, also when a stop came first
+        self._check_that_all_have_the_same()
         state.position = dataclasses.replace(state.position, phase="validate")
         return True
+
+    def _check_that_all_have_the_same(self) -> None:
+        """Refuses to go on where a process has other weights: each makes every update, and one machine may do it wrong.
+
+        Nobody knows which is right, so nothing is saved; the last save is of an epoch in which all had the same.
+        """
+        if self.processes.size == 1:
+            return
+        own = digest([tensor.detach() for tensor in tensors_of(self.state.model)])
+        found = [packed.decode() for packed in self.processes.gather(own.encode(), "the others to end the epoch")]
+        others = [rank for rank, each in enumerate(found) if each != found[0]]
+        if others:
+            self.state.whole = False
+            raise TrainingError(
+                f"After epoch {self.state.position.epoch + 1} process {others[0]} has other weights than process 0:"
+                " from the same gradients it computed another update. Its device is of another kind, or faulty"
+                " (peakmark doctor looks into it)."
+            )
 
     def _train_window(self, window: Window, batches: Iterator[Batch]) -> bool:
         state = self.state
@@ -196,7 +233,7 @@ class Loop:
         last = epoch + 1 == self.epochs
         due = self.validate is not None and (last or (epoch + 1) % self.settings.val_period == 0)
         with self.stopwatch.stage("validation"):
-            evaluation, fitness = self.validate(state) if self.validate and due else (None, None)
+            figures = self.validate(state) if self.validate and due else None
         record = EpochRecord(
             epoch=epoch,
             segment=len(state.history.segments) - 1,
@@ -204,10 +241,10 @@ class Loop:
             images=state.position.images,  # fewer than the set has, where other data cut the epoch short
             train=state.open_epoch.losses(),
             lr=tuple(group["lr"] for group in state.optimizer.param_groups),  # of the last update that was made
-            metrics=evaluation.metrics if evaluation else None,
-            per_class=evaluation.per_class if evaluation else None,
-            validation=evaluation.losses if evaluation else None,
-            fitness=fitness,
+            metrics=figures.metrics if figures else None,
+            per_class=figures.per_class if figures else None,
+            validation=figures.losses if figures else None,
+            fitness=figures.fitness if figures else None,
             skipped_steps=state.open_epoch.skipped_steps,
             train_s=state.open_epoch.train_s,
             validation_s=self.clock() - started_s,
@@ -246,6 +283,12 @@ class Loop:
         """How many the run has, as far as is known by now."""
         return self.segment.until or self.settings.epochs
 
+    def shown(self, first: int, count: int) -> Batch:
+        """Makes a batch of the open epoch again, for a picture: another process may have had it."""
+        epoch = self.state.position.epoch
+        is_open = mosaic_is_open_in(self.segment, epoch)
+        return next(self.loader.batches(epoch, [Microbatch(first, count)], mosaic_open=is_open))
+
 
 class _Watch:
     """Tells the observer of each microbatch of a window, with the epoch's running means."""
@@ -256,12 +299,14 @@ class _Watch:
         self._done = window.first
         self._epoch = loop.state.position.epoch
 
-    def __call__(self, batch: Batch, losses: Losses) -> None:
-        loop, sums, count = self._loop, self._sums, len(batch)
-        sums.add(losses, count)
-        number = self._done // loop.settings.batch
-        if number < BATCHES_SHOWN and self._epoch in (0, first_closed_epoch(loop.segment)):
-            loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), batch))
+    def __call__(self, computed: Computed, batch: Batch | None) -> None:
+        loop, sums, count = self._loop, self._sums, computed.images
+        sums.add(computed.losses, count)
+        number, inside = divmod(self._done, loop.settings.batch)
+        is_shown = number < BATCHES_SHOWN and not inside and self._epoch in (0, first_closed_epoch(loop.segment))
+        if is_shown and loop.processes.rank == 0:
+            shown = batch or loop.shown(self._done, count)
+            loop.observe(BatchShown(number + (BATCHES_SHOWN if self._epoch else 0), shown))
         self._done += count
         loop.observe(
             MicrobatchDone(
@@ -270,8 +315,8 @@ class _Watch:
                 images_done=self._done,
                 images=len(loop.loader),
                 losses=sums.losses(),
-                truths=len(batch.classes),
-                image_size_px=int(batch.images_BCHW.shape[2]),
+                truths=computed.truths,
+                image_size_px=computed.side_px,
                 memory_bytes=loop.memory_bytes(),
             )
         )

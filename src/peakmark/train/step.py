@@ -1,7 +1,8 @@
 """What is one update? Forward and backward over a window's microbatches, then clip, step, average; or nothing at all.
 
 An attempt that is stopped, or meets something that is not finite, leaves weights, buffers, optimizer and average as
-they were at the window's start.
+they were at the window's start. A window's microbatches may be shared out among processes: each computes its own, and
+what is added is added in their order, so every process comes to the same update, bit for bit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from peakmark.distributed.ordered_sum import OrderedSum
+from peakmark.distributed.processes import ALONE, Processes, share
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.model.detector import Detector
 from peakmark.model.norm_statistics import NormStatistics
@@ -23,7 +26,7 @@ from peakmark.state.state import RunState
 from peakmark.train.ema import update_ema
 from peakmark.train.network import Network
 from peakmark.train.optimizer import set_rates
-from peakmark.train.readings import Readings
+from peakmark.train.readings import Readings, Watch
 from peakmark.train.schedule import Rates
 from peakmark.train.stopwatch import NOT_TIMED, Stopwatch
 from peakmark.train.windows import Window
@@ -56,6 +59,8 @@ class Stepper:
         network: Network,
         objective: Objective,
         clip_grad: float,
+        statistics: NormStatistics,
+        processes: Processes = ALONE,
         stopwatch: Stopwatch = NOT_TIMED,
     ) -> None:
         self._state = state
@@ -66,7 +71,9 @@ class Stepper:
         self._device = next(state.model.parameters()).device
         self._parameters = [p for p in state.model.parameters() if p.requires_grad]
         self._buffers = list(state.model.buffers())
-        self._statistics = NormStatistics(state.model, objective.version)
+        self._statistics = statistics
+        self._processes = processes
+        self._sum = OrderedSum(self._parameters, processes)
 
     def attempt(
         self,
@@ -74,13 +81,13 @@ class Stepper:
         batches: Iterator[Batch],
         rates: Rates,
         *,
-        watch: Callable[[Batch, Losses], None],
+        watch: Watch,
         stop_requested: Callable[[], bool],
     ) -> Attempt:
-        """Takes the window's batches from `batches` and makes one update of them; an error changes nothing either.
+        """Takes this process's batches of the window from `batches` and makes one update; an error changes nothing.
 
         Only one in the middle of the update itself does, memory that runs out for instance. The state is not `whole`
-        then, nor after an update until the caller has moved the position on.
+        then, nor after an update until the caller has moved the position on. `watch` is told of every microbatch.
         """
         set_aside = [buffer.clone() for buffer in self._buffers]
         try:
@@ -98,35 +105,52 @@ class Stepper:
         window: Window,
         batches: Iterator[Batch],
         rates: Rates,
-        watch: Callable[[Batch, Losses], None],
+        watch: Watch,
         stop_requested: Callable[[], bool],
     ) -> Attempt:
+        microbatches = len(window.microbatches)
         readings = Readings(self._device, watch)
-        files: list[str] = []
-        self._statistics.begin_window(len(window.microbatches))
-        for number, _ in enumerate(window.microbatches, 1):
-            if stop_requested():
-                return Attempt("stopped")
-            with self._stage("loading"):
-                batch = next(batches)
-            if not self._network.ready_for(batch.images_BCHW):
-                return Attempt("stopped")
-            with self._statistics.microbatch():
-                self._accumulate(batch, readings)
-            if readings.spoiled is not None:
-                for _ in range(len(window.microbatches) - number):
-                    next(batches)  # the window's other batches are dropped with it
-                return _dropped_with_a_loss(readings)
-            files.extend(batch.files)
+        self._statistics.begin_window(microbatches)
+        stopped = self._compute(window, batches, readings, stop_requested)
+        if readings.of_all(self._processes, stopped):
+            return Attempt("stopped")
+        if readings.spoiled is not None:
             readings.tell()
+            return _dropped_with_a_loss(readings)
         with self._stage("update"):
-            updated, overflow = self._update(rates, readings)
+            self._sum.complete(microbatches)
+            updated, overflow = self._update(rates, readings, microbatches)
         readings.tell()
         if readings.spoiled is not None:
             return _dropped_with_a_loss(readings)
         if not updated:
-            return Attempt("skipped", tuple(readings.done), "the gradient", tuple(files), overflow=overflow)
-        return Attempt("updated", tuple(readings.done))
+            files = readings.files_of_all(self._processes)
+            return Attempt("skipped", readings.losses, "the gradient", files, overflow=overflow)
+        return Attempt("updated", readings.losses)
+
+    def _compute(
+        self, window: Window, batches: Iterator[Batch], readings: Readings, stop_requested: Callable[[], bool]
+    ) -> bool:
+        """Goes forward and back over this process's share of a window; gives whether a stop came before its end."""
+        own = share(window.microbatches, self._processes.rank, self._processes.size)
+        for number, _ in enumerate(own, 1):
+            if stop_requested():
+                return True
+            with self._stage("loading"):
+                batch = next(batches)
+            # What is done once for a shape is inside as well: compiled code is made for the norms as they are there.
+            with self._statistics.microbatch():
+                if not self._network.ready_for(batch.images_BCHW):
+                    return True
+                self._accumulate(batch, readings)
+            if readings.spoiled is not None:
+                for _ in range(len(own) - number):
+                    next(batches)  # the window's other batches are dropped with it
+                return False
+            self._sum.set_aside()
+            if self._processes.size == 1:
+                readings.tell()
+        return False
 
     def _accumulate(self, batch: Batch, readings: Readings) -> None:
         """Adds a microbatch's gradient; adds nothing where its loss is known already not to be finite."""
@@ -146,7 +170,7 @@ class Stepper:
             loss = loss * len(batch)
             torch.autograd.backward(self._state.scaler.scale(loss) if self._state.scaler else loss)
 
-    def _update(self, rates: Rates, readings: Readings) -> tuple[bool, bool]:
+    def _update(self, rates: Rates, readings: Readings, microbatches: int) -> tuple[bool, bool]:
         """Clips, steps and averages; gives whether it did, and if not, whether a lower scale may help next time.
 
         Nothing of a window is changed before this reads how it went: that is the one wait for a device in an update.
@@ -165,6 +189,7 @@ class Stepper:
             return False, state.scaler is not None and _lowered(state.scaler)
         readings.tell()  # before anything is changed: whoever watches may raise
         set_rates(state.optimizer, rates.per_group(), rates.momentum)
+        self._statistics.complete(microbatches)
         state.whole = False  # until the caller has moved the position; never in a `finally`
         if state.scaler:
             state.scaler.step(state.optimizer)
@@ -179,6 +204,7 @@ class Stepper:
     def _put_back(self, set_aside: list[torch.Tensor]) -> None:
         """Takes everything back to the window's start; the weights and the optimizer were never touched."""
         self._state.optimizer.zero_grad(set_to_none=True)
+        self._sum.drop()
         # Batch norm moved its statistics in every microbatch already seen.
         with torch.no_grad():
             for buffer, before in zip(self._buffers, set_aside, strict=True):
@@ -186,7 +212,7 @@ class Stepper:
 
 
 def _dropped_with_a_loss(readings: Readings) -> Attempt:
-    return Attempt("skipped", tuple(readings.done), "the loss", readings.spoiled or ())
+    return Attempt("skipped", readings.losses, "the loss", readings.spoiled or ())
 
 
 def _lowered(scaler: torch.amp.GradScaler) -> bool:

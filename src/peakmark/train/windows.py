@@ -7,6 +7,7 @@ epoch's end, so every window's start is a place to save.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from peakmark.data.loader import Microbatch
 from peakmark.nouns.run import Segment
@@ -40,6 +41,9 @@ class Window:
 def epoch_windows(settings: Settings, segment: Segment, images: int, epoch: int) -> tuple[Window, ...]:
     """Cuts an epoch of `images`, or what the segment has of it, into windows.
 
+    Where the recipe says so, each `batch` of a window is a few microbatches, cut as evenly as may be: devices that
+    compute one batch together each have one of them, and the windows are those of the whole batches.
+
     During the warm-up windows grow from one microbatch to the nominal batch: early updates are small in rate, so they
     may be noisy, and there are more of them while everything is still to be learnt.
     """
@@ -57,9 +61,17 @@ def epoch_windows(settings: Settings, segment: Segment, images: int, epoch: int)
         last = before + end - 1
         since = epoch - segment.from_epoch + (parts[end - 1].first - segment.from_images) / images
         rewarm = _share(since, segment.rewarm_epochs)
-        windows.append(Window(tuple(parts[start:end]), _share(last, warmup_microbatches), rewarm))
+        microbatches = tuple(piece for part in parts[start:end] for piece in _pieces(part, recipe_of(segment).parts))
+        windows.append(Window(microbatches, _share(last, warmup_microbatches), rewarm))
         start = end
     return tuple(windows)
+
+
+def _pieces(part: Microbatch, count: int) -> list[Microbatch]:
+    """Cuts a microbatch into so many, or into single images where it has fewer."""
+    count = min(count, part.count)
+    bounds = [part.first + place * part.count // count for place in range(count + 1)]
+    return [Microbatch(first, end - first) for first, end in pairwise(bounds)]
 
 
 def _share(done: float, whole: float) -> float:

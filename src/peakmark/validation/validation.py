@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peakmark.data.loader import VALIDATION_CHUNK, Images, validation_batches
+from peakmark.data.loader import VALIDATION_CHUNK, Images, validation_batches, validation_chunks
 from peakmark.data.source.indexed_split import Index
-from peakmark.evaluate.evidence import Evidence
-from peakmark.evaluate.fitness import Fitness
-from peakmark.evaluate.validator import BatchPrediction, Validated, validate
-from peakmark.events import Observer, ValidationProgress
+from peakmark.evaluate.validator import BatchPrediction, Predict, Validated, validate
 from peakmark.geometry.views import ONCE, Views, in_words
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
@@ -20,10 +17,8 @@ from peakmark.model.candidates import Thresholds
 from peakmark.model.detector import Detector
 from peakmark.model.predictor import Predictor, of_counting_classes
 from peakmark.nouns.batch import ValidationBatch
-from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Detect, Detections, ImageArray, Samples, Truths
 from peakmark.nouns.losses import Gains
-from peakmark.state.state import RunState
 
 _SAMPLES = 16
 """Images of a set that pictures are drawn of."""
@@ -46,10 +41,23 @@ class ValidationSet:
     views: Views = ONCE
     """How each image is looked at: in a training always once."""
 
+    @property
+    def otherwise(self) -> tuple[str, ...]:
+        """What is done in another way than by default, for the protocol."""
+        return (*self.thresholds.unusual(), *in_words(self.views))
+
     def batches(self, first: int | None = None) -> Iterator[ValidationBatch]:
         """Gives all images, or the `first` so many of them."""
+        return self.batches_of(self.chunks(first))
+
+    def chunks(self, first: int | None = None) -> list[list[int]]:
+        """Gives the numbers of the images that are looked at together."""
+        return validation_chunks(self.index, self.images, first)
+
+    def batches_of(self, chunks: Sequence[list[int]]) -> Iterator[ValidationBatch]:
+        """Gives some of the chunks."""
         return validation_batches(
-            self.index, self.images, workers=self.workers, images_ahead=self.images_ahead, first=first
+            self.index, self.images, workers=self.workers, images_ahead=self.images_ahead, chunks=chunks
         )
 
 
@@ -89,13 +97,33 @@ def validate_weights(
 
     `speed` is told how long it took, `found` at the end what was found in each image.
     """
-    predictor = _predictor(model, data, arithmetic, one_class_per_box=False)
     clock = speed or Speed()
+    predict = predict_with(model, data, arithmetic, objective, clock, waits=speed is not None)
+    clock.start()
+    otherwise = data.otherwise
+    batches = data.batches()
+    return validate(
+        predict, batches, data.names, gains=objective.gains, otherwise=otherwise, progress=progress, found=found
+    )
+
+
+def predict_with(
+    model: Detector,
+    data: ValidationSet,
+    arithmetic: Arithmetic,
+    objective: Objective,
+    clock: Speed | None = None,
+    *,
+    waits: bool = False,
+) -> Predict:
+    """Gives what a validation asks batch by batch; `waits` for the device where `clock` is looked at."""
+    predictor = _predictor(model, data, arithmetic, one_class_per_box=False)
+    clock = clock or Speed()
 
     def predict(batch: ValidationBatch) -> BatchPrediction:
         clock.count("preprocess")
         (seen,) = predictor.outputs(batch.batch.images_BCHW)  # the loader cuts batches to the predictor's chunk
-        if speed is not None:
+        if waits:
             arithmetic.wait()  # a GPU's work would be counted as that of whoever first needs its outcome
         clock.count("inference")
         detections = tuple(predictor.detections(seen))
@@ -109,13 +137,7 @@ def validate_weights(
         clock.count("loss")
         return BatchPrediction(detections, losses)
 
-    clock.start()
-
-    otherwise = (*data.thresholds.unusual(), *in_words(data.views))
-    batches = data.batches()
-    return validate(
-        predict, batches, data.names, gains=objective.gains, otherwise=otherwise, progress=progress, found=found
-    )
+    return predict
 
 
 def validate_detect(
@@ -176,29 +198,3 @@ def _predictor(model: Detector, data: ValidationSet, arithmetic: Arithmetic, *, 
         one_class_per_box=one_class_per_box,
         views=data.views,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class EpochValidator:
-    """Validates the averaged weights of a run, as the loop asks for it."""
-
-    data: ValidationSet
-    arithmetic: Arithmetic
-    objective: Objective
-    fitness: Fitness
-    keep_evidence: Callable[[int, Evidence], None]
-    """Told of the epoch (0-based) and what its numbers are made of."""
-    observe: Observer
-    stop_requested: Callable[[], bool]
-
-    def __call__(self, state: RunState) -> tuple[Evaluation, float | None]:
-        """Gives the evaluation and its fitness, once its evidence is kept. Raises ValidationStopped where asked to."""
-
-        def progress(images_done: int) -> None:
-            if self.stop_requested():
-                raise ValidationStopped
-            self.observe(ValidationProgress(state.position.epoch, images_done, len(self.data.index)))
-
-        validated = validate_weights(state.ema, self.data, self.arithmetic, self.objective, progress=progress)
-        self.keep_evidence(state.position.epoch, validated.evidence)
-        return validated.evaluation, self.fitness.of_evaluation(validated.evaluation)

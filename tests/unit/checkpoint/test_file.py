@@ -136,7 +136,7 @@ def test_another_version_is_refused(tiny_checkpoint, tmp_path):
     path = tmp_path / "new.pt"
     with open(path, "wb") as stream:
         write({**to_plain(tiny_checkpoint), "format_version": FORMAT_VERSION + 1}, stream)
-    with pytest.raises(ModelFileError, match=r"format version 7; this Peakmark reads versions 1 to 6.*newer one"):
+    with pytest.raises(ModelFileError, match=r"format version 8; this Peakmark reads versions 1 to 7.*newer one"):
         read(path)
 
 

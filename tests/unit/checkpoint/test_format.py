@@ -47,7 +47,7 @@ def test_an_optimizer_goes_on_from_it_exactly(tiny_checkpoint):
 def test_frozen_keys(tiny_checkpoint):
     plain = to_plain(tiny_checkpoint)
     assert plain["format"] == "peakmark"
-    assert plain["format_version"] == FORMAT_VERSION == 6
+    assert plain["format_version"] == FORMAT_VERSION == 7
     assert plain["epoch"] == 1
     assert plain["best_fitness"] == 0.25
     assert plain["settings"]["lr0"] == 0.01

@@ -26,7 +26,7 @@ NAMES = ("circle", "square", "triangle")
 
 @pytest.fixture(scope="session")
 def detector() -> Detector:
-    model = build_detector(SCALES["yolov8n"], len(NAMES), seed=0)
+    model = build_detector(SCALES["yolov8t"], len(NAMES), seed=0)
     with torch.no_grad():
         # Statistics of what it sees: nothing dies out on the way, so that every layer bears on what comes out.
         for module in model.modules():
@@ -66,7 +66,7 @@ def make_order(detector: Detector, images: FloatArray) -> Callable[..., Order]:
             batch=None if options.dynamic else options.batch,
             precision="int8" if options.int8 else "float16" if options.half else "float32",
             suppression=None if inside is None else {"iou": inside.iou, "max_det": inside.max_detections},
-            architecture="yolov8n",
+            architecture="yolov8t",
             weights_digest="0" * 32,
             settings={"imgsz": SIDE_PX, "conf": 0.001, "single_cls": False, "classes": None},
             lineage={"epoch": 3, "license": None},

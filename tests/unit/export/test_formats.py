@@ -80,7 +80,7 @@ def test_int8_is_near_and_smaller(name, make_order, place, detector, images):
     apart = compare_outputs(exported.runtime, torch_runtime(detector), [images[:1]])
     assert 1e-4 < apart.score < 0.3
     files = [path] if path.is_file() else [each for each in path.iterdir() if each.suffix == ".bin"]
-    assert sum(each.stat().st_size for each in files) < 0.4 * 4 * sum(p.numel() for p in detector.parameters())
+    assert sum(each.stat().st_size for each in files) < 0.45 * 4 * sum(p.numel() for p in detector.parameters())
 
 
 @pytest.mark.parametrize("name", ["onnx", "torchscript", "safetensors"])

@@ -49,4 +49,4 @@ def test_it_is_too_late_once_torch_is_loaded():
 
 def test_it_moves_no_bit():
     """Gradients on two threads, however long they spin."""
-    assert len({said(STEP), said(STEP, GOMP_SPINCOUNT="0"), said(STEP, GOMP_SPINCOUNT="300000")}) == 1
+    assert said(STEP) == said(STEP, GOMP_SPINCOUNT="300000")

@@ -42,19 +42,32 @@ class Events(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
+        self._is_json = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._is_json = ("type", "application/json") in attrs
         self.seen.append(f"<{tag}")
-        self.seen += [f"{name}={value}" for name, value in attrs]
+        self.seen += [f"{name}={read_back(value) if name == 'data-t-values' else value}" for name, value in attrs]
 
     def handle_endtag(self, tag: str) -> None:
         self.seen.append(f"</{tag}")
 
     def handle_data(self, data: str) -> None:
-        self.seen.append(data)
+        self.seen.append(read_back(data) if self._is_json and data.strip() else data)
 
     def handle_comment(self, data: str) -> None:
         raise AssertionError(f"a comment: {data}")
+
+
+def read_back(text: str | None) -> str:
+    """What a script makes of JSON in a page, with its texts as they are."""
+    return "\1".join(values_of(json.loads(text or "null")))
+
+
+def values_of(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [each for key, item in value.items() for each in (key, *values_of(item))]
+    return [each for item in value for each in values_of(item)] if isinstance(value, list) else [str(value)]
 
 
 def events(page: str, name: str) -> list[str]:
@@ -124,7 +137,6 @@ def comparison_page(folder: Path, name: str) -> str:
 def test_a_page_has_the_same_elements_whatever_things_are_called(page, name, tmp_path):
     said = events(page(tmp_path / "hostile/run", name), name)
     assert said == events(page(tmp_path / "plain/run", PLAIN), PLAIN)
-    assert "<script" not in said
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,4 +1,4 @@
-"""The page shows what lies in the folder, escapes what people typed, and needs nothing else."""
+"""The page shows what lies in the folder, escapes what people typed, and asks no other file or host for anything."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "link", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -64,6 +65,16 @@ def tags(page: str) -> list[str]:
     return parser.seen
 
 
+def text_of(page: str) -> str:
+    """What a reader reads, without what scripts make of the data."""
+    bare = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", bare)).split())
+
+
+def data_of(page: str) -> Any:
+    return json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
+
+
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "train <2>"
@@ -75,33 +86,54 @@ def run(tmp_path):
     return folder
 
 
-def test_page_shows_numbers_classes_pictures_and_changed_settings(run):
+def test_page_shows_numbers_classes_pictures_and_settings(run):
     path = write_page(run)
     page = path.read_text()
+    text = text_of(page)
     assert path == run / "report.html"
-    assert "0.4124" in page
-    assert "COCO: 101 recall levels" in page
-    assert "0.4124 beats 0.4 of epoch 1 &amp; more" in page
-    assert "early stopped, 3 epochs, 1 h 10 min" in page
-    assert "No better epoch in 2." in page
-    assert "abc123" in page
+    assert "0.4124" in text
+    assert "COCO: 101 recall levels" in text
+    assert "0.4124 beats 0.4 of epoch 1 & more" in text
+    assert "early stopped · epochs: 3 · 1 h 10 min" in text
+    assert "No better epoch in 2." in text
+    assert "abc123" in text
     assert page.index(">dog<") < page.index("&lt;script&gt;") < page.index(">cat<"), "sorted by AP, NaN last"
-    assert tags(page).count("img") == 3, "the pictures of one batch beside each other, not again one by one"
-    assert "<td>epochs</td><td>3</td><td>100</td>" in page
-    assert "<td>imgsz</td>" not in page, "it has the default's value"
+    assert tags(page).count("img") == 1, "the labels; what curves and matrix show is drawn from data"
+    assert re.search(r"<tr>\s*<td><code>epochs</code></td><td>3</td>\s*<td>100</td>", page)
+    assert re.search(r'<tr class="as-default">\s*<td><code>imgsz</code>', page)
     assert re.search(r'<tr class="best"><td>2</td>', page)
 
 
-def test_page_escapes_and_needs_no_network(run):
+def test_where_a_setting_came_from_is_what_settings_yaml_says(run):
+    (run / "settings.yaml").write_text("epochs: 3  # given\nimgsz: 640  # default\nlr0: 0.1  # from <b>.yaml\n")
     page = write_page(run).read_text()
-    assert "script" not in tags(page)
-    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert re.search(r"<td><code>epochs</code></td><td>3</td>\s*<td>100</td>\s*<td>given</td>", page)
+    assert re.search(r"<td><code>lr0</code></td><td>0.1</td>\s*<td>None</td>\s*<td>from &lt;b&gt;.yaml</td>", page)
+    (run / "settings.yaml").write_text("[")
+    assert "<code>epochs</code>" in write_page(run).read_text()
+
+
+def test_the_data_of_the_curves_are_those_of_the_table(run):
+    curves = data_of(write_page(run).read_text())["curves"]
+    assert curves["epochs"] == [1, 2, 3]
+    assert curves["losses"]["box"] == {"train": [3.0, 2.5, None], "val": [None, 2.7, None]}
+    assert curves["metrics"]["map50"] == [0.1, 0.6, None]
+    assert (curves["best"], curves["interval"], curves["tied"], curves["seams"]) == (2, None, [], [])
+
+
+def test_page_asks_nobody_for_anything(run):
+    page = write_page(run).read_text()
+    assert "default-src 'none'" in page
+    bare = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "http" not in re.sub(r"base64,[^\"]*|http-equiv", "", bare)
+    assert not re.search(r'(?:src|href)="(?!data:|#)', bare)
+    assert not re.search(r"url\(|@import", bare)
 
 
 CERTAINTY = {
     "text": "Fitness 0.4124 ± 0.0100 & more.",
     "resamples": 500,
+    "fitness": {"value": 0.41239, "standard_error": 0.01, "low": 0.39, "high": 0.43},
     "epochs": [
         {
             "epoch": 2,
@@ -123,8 +155,10 @@ def test_how_sure_the_best_is_stands_with_the_epochs_that_compete(run):
     (run / "summary.json").write_text(json.dumps({**SUMMARY, "certainty": CERTAINTY}))
     page = write_page(run).read_text()
     tags(page)
-    section = page.partition("<h2>How sure</h2>")[2].partition("<h2>")[0]
+    section = page.partition('<section id="how-sure">')[2].partition("</section>")[0]
     assert "0.4124 ± 0.0100 &amp; more." in section
+    curves = data_of(page)["curves"]
+    assert (curves["interval"], curves["tied"]) == ([0.39, 0.43], [3])
     best, other = re.findall(r"<tr[^>]*>(.*?)</tr>", section, re.DOTALL)[1:]
     cells = [re.findall(r"<td>(.*?)</td>", unescape(row)) for row in (best, other)]
     assert cells[0] == ["2", "0.4124", "0.0100", "", "", "", "best"]
@@ -132,21 +166,22 @@ def test_how_sure_the_best_is_stands_with_the_epochs_that_compete(run):
 
 
 def test_a_run_that_says_nothing_of_how_sure_it_is_has_no_such_section(run):
-    assert "How sure" not in write_page(run).read_text()
+    assert "How sure" not in text_of(write_page(run).read_text())
 
 
 def test_page_of_an_empty_folder(tmp_path):
     page = write_page(tmp_path).read_text()
     tags(page)
-    assert "No epoch is best" in page
+    assert "No epoch is best" in text_of(page)
     assert "<table" not in page
+    assert data_of(page)["curves"]["epochs"] == []
 
 
 def test_page_of_a_run_without_validation(run):
     summary = {**SUMMARY, "best": None}
     (run / "summary.json").write_text(json.dumps(summary))
     page = write_page(run).read_text()
-    assert "none was validated" in page
+    assert "none was validated" in text_of(page)
     assert 'class="best"' not in page
 
 
@@ -192,7 +227,7 @@ FOUND = Continuity("broken", "Broken: <box> of epoch 9.", (), (Cause("rate jump"
 
 
 def resumes(page: str) -> str:
-    return page.partition("<h2>Resumes</h2>")[2].partition("<h2>")[0]
+    return page.partition('<section id="story">')[2].partition("</section>")[0]
 
 
 def test_each_resume_is_shown_with_its_changes_and_its_verdict(run):
@@ -217,14 +252,15 @@ def test_each_resume_is_shown_with_its_changes_and_its_verdict(run):
     assert "lr0: 0.01 -&gt; 0.1" in second
     assert "not bit for bit: lr0 was &lt;set&gt;" in second
     assert '<span class="broken">Broken: &lt;box&gt; of epoch 9.</span>' in second
-    assert re.search(r"rate jump.*it went &lt;up&gt;.*Remedy: lr0=0.01", second)
+    assert "rate jump: it went <up> Remedy: lr0=0.01" in " ".join(text_of(second.replace("<br>", " ")).split())
     assert "at the validation of epoch 10" in third
     assert "workers: 2 -&gt; 4" in third
     assert "<td>–</td>" in third, "not judged yet"
     assert resumes(page).count("<details>") == 1, "parts are listed where something became of them"
     assert "losses up &amp; up" in resumes(page)
     assert "!&nbsp;learning rate" in resumes(page)
-    assert "Grey" not in page
+    assert "Grey" not in text_of(page)
+    assert data_of(page)["curves"]["seams"] == [5, 9, 10]
 
 
 def test_a_resume_that_another_went_back_before_is_grey(run):
@@ -234,12 +270,13 @@ def test_a_resume_that_another_went_back_before_is_grey(run):
     tell(ResumePlanned(run, ChangePlan((), (WEIGHTS,), ()), Position(3)))
     page = write_page(run).read_text()
     assert page.count('<tr class="gone">') == 1
-    assert page.index("in epoch 5 after 64") < page.index("after epoch 3") < page.index("Grey:")
+    assert page.index("in epoch 5 after 64") < page.index("after epoch 3") < page.index(">Grey:")
+    assert data_of(page)["curves"]["seams"] == [4]
 
 
 def test_a_run_without_a_resume_and_a_journal_of_another_make(run):
     Journal(run / "journal.jsonl")(Notice("only this"))
-    assert "Resumes" not in write_page(run).read_text()
+    assert "Resumes" not in text_of(write_page(run).read_text())
     odd = {"event": "ResumePlanned", "at": 3, "epoch": "x", "plan": {"changes": 4, "parts": [1, {}]}}
     judged = {"event": "SeamJudged", "verdict": {"causes": ["a", {}]}}
     (run / "journal.jsonl").write_text(f'{json.dumps(judged)}\n{json.dumps(odd)}\n{json.dumps(judged)}\n{{"cut')

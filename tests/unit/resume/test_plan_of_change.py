@@ -64,7 +64,7 @@ OTHER_VALUES: dict[str, Any] = {
     "imgsz": 320, "fraction": 0.5, "classes": (0,), "single_cls": True, "seed": 3, "epochs": 40, "val": False,
     "val_period": 2,
     "fitness": "map50", "patience": 7, "min_delta": 0.01, "stop_phase": "now",
-    "batch": 8, "nbs": 32, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
+    "batch": 8, "nbs": 32, "parts": 2, "optimizer": "AdamW", "lr0": 0.02, "lrf": 0.1,
     "cos_lr": True, "momentum": 0.8, "weight_decay": 0.001, "warmup_epochs": 1.0, "warmup_momentum": 0.5,
     "warmup_bias_lr": 0.05, "clip_grad": 1.0, "freeze": (0, 1), "max_nonfinite": 9, "mosaic": 0.5, "close_mosaic": 3,
     "mixup": 0.3, "cutmix": 0.3,
@@ -126,6 +126,8 @@ def test_what_bears_on_nothing_keeps_the_run_exact(name):
         "verify": "fast",
         "threads": 2,
         "download": True,
+        "processes": 2,
+        "process_timeout": 60.0,
     }
     made = planned(side(**{name: values[name]}))
     assert made.inexact == ()

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from peakmark import TrainResults
 
 LEARNS = {
-    "model": "yolov8n.yaml",
     "optimizer": "AdamW", "lr0": 0.01, "warmup_epochs": 0, "nbs": 4, "epochs": 6, "imgsz": 64, "mosaic": 0,
     "scale": 0.1,
 }  # fmt: skip

@@ -16,8 +16,10 @@ import torch
 from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
+from peakmark.distributed.processes import ALONE
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.norm_statistics import StatisticsByWindow
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Gains, HeadOutput, LossSums
 from peakmark.settings.recipe import VERSION
@@ -36,13 +38,14 @@ Spoil = Callable[[float], None]
 
 def attempt(state: RunState, batch: Batch, *, arithmetic: Arithmetic = FULL, clip_grad: float = 10.0) -> Attempt:
     """One update of a window of one microbatch, in which only `arithmetic` says what the network computes in."""
+    statistics = StatisticsByWindow(state.model, VERSION, ALONE)
     return Stepper(
-        state, PlainNetwork(state.model, arithmetic), Objective(Gains(7.5, 0.5, 1.5), VERSION), clip_grad
+        state, PlainNetwork(state.model, arithmetic), Objective(Gains(7.5, 0.5, 1.5), VERSION), clip_grad, statistics
     ).attempt(
         Window((Microbatch(0, len(batch)),), 1.0),
         iter([batch]),
         Rates(0.01, 0.01, 0.9),
-        watch=lambda batch, losses: None,
+        watch=lambda computed, batch: None,
         stop_requested=lambda: False,
     )
 

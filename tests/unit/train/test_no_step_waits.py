@@ -17,10 +17,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peakmark.data.loader import Microbatch
+from peakmark.distributed.processes import ALONE
 from peakmark.loss import assignment, detection
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
 from peakmark.model import norm_statistics
+from peakmark.model.norm_statistics import StatisticsByWindow
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Gains, HeadOutput, LossSums
 from peakmark.settings.recipe import VERSION
@@ -125,7 +127,8 @@ class Steps(NamedTuple):
 
 def steps_of(state: RunState, arithmetic: Arithmetic, clip_grad: float = 10.0) -> Steps:
     objective = Objective(GAINS, VERSION, (1.0, 2.0))
-    return Steps(Stepper(state, PlainNetwork(state.model, arithmetic), objective, clip_grad), state, [])
+    statistics = StatisticsByWindow(state.model, VERSION, ALONE)
+    return Steps(Stepper(state, PlainNetwork(state.model, arithmetic), objective, clip_grad, statistics), state, [])
 
 
 def attempt(steps: Steps, batches: Sequence[Batch]) -> Attempt:
@@ -134,7 +137,7 @@ def attempt(steps: Steps, batches: Sequence[Batch]) -> Attempt:
         Window(parts, 1.0),
         iter(batches),
         Rates(0.01, 0.01, 0.9),
-        watch=lambda batch, losses: steps.told.append(batch.files[0]),
+        watch=lambda computed, batch: steps.told.append(batch.files[0] if batch else ""),
         stop_requested=lambda: False,
     )
 
@@ -288,7 +291,7 @@ def test_whoever_watches_raises_before_anything_is_changed(make_state: Any, make
     steps = steps_of(make_state(), arithmetic)
     before = _tensors(steps)
 
-    def watch(batch: Batch, losses: Any) -> None:
+    def watch(computed: Any, batch: Batch | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -12,9 +12,11 @@ import torch
 from peakmark.checkpoint.digest import digest
 from peakmark.checkpoint.format import snapshot
 from peakmark.data.loader import Microbatch
+from peakmark.distributed.processes import ALONE
 from peakmark.errors import DataError, SettingsError
 from peakmark.loss.detection import Objective, detection_loss
 from peakmark.machine.devices import Arithmetic
+from peakmark.model.norm_statistics import StatisticsByWindow
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Gains, HeadOutput, Losses, LossSums
 from peakmark.run.open_data import check_no_lone_value
@@ -52,11 +54,13 @@ def attempt(
     rest: Iterator[Batch] | None = None,
 ) -> Attempt:
     seen: list[Losses] = []
-    return Stepper(state, PlainNetwork(state.model, arithmetic), Objective(GAINS, VERSION), clip_grad).attempt(
+    statistics = StatisticsByWindow(state.model, VERSION, ALONE)
+    network = PlainNetwork(state.model, arithmetic)
+    return Stepper(state, network, Objective(GAINS, VERSION), clip_grad, statistics).attempt(
         window_of(batches),
         iter(batches) if rest is None else rest,
         rates,
-        watch=lambda batch, losses: seen.append(losses),
+        watch=lambda computed, batch: seen.append(computed.losses),
         stop_requested=lambda: stop_after is not None and len(seen) >= stop_after,
     )
 

@@ -5,6 +5,8 @@ A part of the facade: it composes what the rooms below say and computes nothing 
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from peakmark.nouns.evaluation import Curves, Evaluation
 from peakmark.nouns.images import IntArray
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import Outcome
+from peakmark.record.folder import RunFolder
 from peakmark.record.results_csv import FAMILIAR_METRICS
 from peakmark.run.end.end import EndedRun
 
@@ -200,14 +203,38 @@ def _picture_url(file: Path) -> str:
         return ""
 
 
-def train_results(ended: EndedRun, best: Path | None) -> TrainResults:
-    """What is known of an ended run, whose best weights lie in `best`; None where nothing was validated."""
-    summary = ended.summary["best"]
+def results_in(folder: RunFolder) -> TrainResults:
+    """What a run's folder says of its end, where the run was carried out by other processes; no `evaluation`."""
+    summary = json.loads(folder.summary.read_text())
+    best = summary["best"] or {}
     return TrainResults(
-        save_dir=ended.folder.path,
+        save_dir=folder.path,
+        outcome=summary["outcome"],
+        best=folder.best if best and folder.best.exists() else None,
+        last=folder.last,
+        metrics=dict(zip(best.get("metrics", {}), _numbers(list(best.get("metrics", {}).values())), strict=True)),
+        fitness=best.get("fitness"),
+        summary=summary,
+        names=dict(enumerate(summary["names"])),
+        per_class={name: _numbers(values) for name, values in best.get("per_class", {}).items()},
+        evaluation=None,
+        speed={},
+    )
+
+
+def _numbers(values: Sequence[float | None]) -> tuple[float, ...]:
+    """As they were before they were JSON, which has no NaN."""
+    return tuple(math.nan if value is None else value for value in values)
+
+
+def train_results(ended: EndedRun) -> TrainResults:
+    """What is known of an ended run."""
+    summary, folder = ended.summary["best"], ended.folder
+    return TrainResults(
+        save_dir=folder.path,
         outcome=ended.outcome,
-        best=best,
-        last=ended.folder.last,
+        best=folder.best if summary and folder.best.exists() else None,
+        last=folder.last,
         metrics=summary["metrics"] if summary else {},
         fitness=summary["fitness"] if summary else None,
         summary=ended.summary,

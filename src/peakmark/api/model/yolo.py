@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -23,10 +23,11 @@ from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
-from peakmark.api.model.results import TrainResults, ValResults, train_results
+from peakmark.api.model.results import TrainResults, ValResults, results_in, train_results
+from peakmark.api.model.together import leading, resume_together, run_to_go_on, train_together, wants_others
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import heeding_verbose, watching
+from peakmark.api.model.watching import beside_a_run, heeding_verbose, watching
 from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
@@ -40,11 +41,9 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
-from peakmark.release.backup import Backup
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
 from peakmark.run.begin import Audience, start_run
-from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
@@ -208,12 +207,18 @@ class YOLO(OnADevice, WithoutTheRest):
         observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
-        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
-        fitness = settings.get("fitness")
-        with self._watched(observer) as observe, closing(Backup()) as backup:
-            function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
-        return self._become(ended)
+        with leading() as note:
+            if begun := run_to_go_on(note):
+                return self.resume(begun, observer=observer)
+            given = {**self._placed(settings), "model": self._source.name}
+            parsed, spec = checked(Settings, given, check_backup)
+            if wants_others(parsed.settings):
+                return self._become(results_in(train_together(parsed, given, self._start)))
+            fitness = settings.get("fitness")
+            with self._watched(observer, note) as observe, beside_a_run(observe) as beside:
+                function = fitness if callable(fitness) else None
+                ended = start_run(parsed, self._start, spec, Audience(observe, artist(), beside), function)
+        return self._become(train_results(ended))
 
     def resume(
         self,
@@ -235,11 +240,13 @@ class YOLO(OnADevice, WithoutTheRest):
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_backup_of_resume(folder, wishes.changes)
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        if others := resume_together(folder, asked, wishes, changes):
+            return self._become(results_in(others))
+        with leading() as note, self._watched(observer, note) as observe, beside_a_run(observe) as beside:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
-        return self._become(ended)
+            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), beside))
+        return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
         """Says what `resume` with these arguments would do to each part of the run, and does nothing."""
@@ -344,12 +351,14 @@ class YOLO(OnADevice, WithoutTheRest):
             return benchmark_model(only_trainable(self._in_use, "exported again"), self._network(), settings, observe)
 
     @contextmanager
-    def _watched(self, observer: Observer | None) -> Iterator[Watch]:
+    def _watched(self, observer: Observer | None, note: Observer | None = None) -> Iterator[Watch]:
         with watching(observer) as observe:
 
             def remembering(event: Event) -> None:
                 if isinstance(event, RunStarted):
                     self._run = event.folder
+                if note:
+                    note(event)
                 observe(event)
 
             yield self._callbacks.watching(remembering)
@@ -389,12 +398,10 @@ class YOLO(OnADevice, WithoutTheRest):
     def _computing(self) -> Detector | ExportedModel:
         return self._in_use if isinstance(self._in_use, ExportedModel) else self._network()
 
-    def _become(self, ended: EndedRun) -> TrainResults:
+    def _become(self, results: TrainResults) -> TrainResults:
         """Takes over the best weights of an ended run."""
-        folder, best = ended.folder, ended.summary["best"]
-        best_file = folder.best if best and folder.best.exists() else None
-        file = best_file or folder.last
+        file = results.best or results.last
         if file.exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
-        return train_results(ended, best_file)
+        return results

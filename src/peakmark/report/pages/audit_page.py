@@ -21,6 +21,7 @@ from peakmark.files.durable import write_bytes, write_text
 from peakmark.geometry.boxes import xyxy_from_cxcywh
 from peakmark.markup import data_url, render
 from peakmark.nouns.images import FloatArray, ImageArray
+from peakmark.report.pages.words import spoken
 
 PAGE_FILE = "audit.html"
 _EXAMPLES = 8
@@ -94,7 +95,7 @@ def write_audit_page(
         count=counted(len(findings), "finding"),
         findings=shown,
     )
-    write_text(folder / PAGE_FILE, render("report/pages/templates/audit.html.j2", page=page))
+    write_text(folder / PAGE_FILE, render("report/pages/templates/audit.html.j2", page=page, **spoken()))
 
 
 def _shown(found: Finding, sheet: bytes) -> ShownFinding:

@@ -15,6 +15,7 @@ from peakmark.markup import data_url, render
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured
 from peakmark.report.numbers import four_digits
 from peakmark.report.pages.table import Row, Table
+from peakmark.report.pages.words import spoken
 from peakmark.report.pictures.comparison_curves import PICTURE_FILE
 from peakmark.report.terminal.comparison_table import (
     METRIC_TITLES,
@@ -139,7 +140,7 @@ def write_comparison_page(folder: Path, comparison: Comparison) -> None:
             (run.name, [run.digests.get(what, "–")[:_DIGEST_DIGITS] for what in digests_of]) for run in comparison.runs
         ],
     )
-    write_text(folder / PAGE_FILE, render("report/pages/templates/comparison.html.j2", page=page))
+    write_text(folder / PAGE_FILE, render("report/pages/templates/comparison.html.j2", page=page, **spoken()))
 
 
 def _run(run: ComparedRun, comparison: Comparison, keys: Sequence[str]) -> RunRow:

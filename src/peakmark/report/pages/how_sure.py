@@ -13,7 +13,8 @@ from peakmark.report.numbers import four_digits
 from peakmark.report.pages.run_files import mapping
 from peakmark.report.pages.table import Row, Table
 
-_HEAD = ("epoch", "fitness", "± (one standard error)", "the best is ahead by", "±", "95 % interval", "")
+_HEAD = ("epoch", "fitness", "standard_error", "ahead_by", "standard_error", "interval_95", "")
+"""Keys of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)

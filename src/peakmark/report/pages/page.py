@@ -1,45 +1,39 @@
 """What came of a run, on one page? report.html, made from what lies in the run's folder and nothing else.
 
-Pictures are embedded, so that the one file can be sent to somebody; it needs no network and runs no script. It must not
-compute a metric or decide what was best: it shows what summary.json, results.csv and journal.jsonl say.
+It is one file that asks no other for anything: words, numbers and pictures are in it, and scripts of the package draw
+them. It must not decide what was best: it shows what summary.json, results.csv, the journal, the evidence and the
+gallery say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from peakmark.drawing.colours import class_colour
 from peakmark.files.durable import write_text
-from peakmark.markup import data_url, render
+from peakmark.markup import render
 from peakmark.record.folder import RunFolder
 from peakmark.record.journal import read as read_journal
 from peakmark.record.results_csv import loss_columns
 from peakmark.report.numbers import finite, four_digits
+from peakmark.report.pages.at_confidence import at_confidences
+from peakmark.report.pages.curves import curves_of
+from peakmark.report.pages.gallery_shown import gallery_in
 from peakmark.report.pages.how_sure import Certainty, certainty_of
+from peakmark.report.pages.pictures_shown import Picture, pictures_in
 from peakmark.report.pages.resumes import ShownResume, resumes_in
-from peakmark.report.pages.run_files import mapping, read_epochs, read_file, read_summary
+from peakmark.report.pages.run_files import mapping, read_epochs, texts
+from peakmark.report.pages.settings_shown import ShownSetting, settings_in
+from peakmark.report.pages.so_far import summary_of
 from peakmark.report.pages.table import Row, Table
-from peakmark.settings.description import as_written, describe
-from peakmark.settings.fields import Settings
+from peakmark.report.pages.words import spoken
+from peakmark.shown import as_shown
 
 PAGE_FILE = "report.html"
-
-_PICTURES = (
-    ("results.png", "Losses, rates and metrics, epoch by epoch"),
-    ("PR_curve.png", "Precision and recall, class by class"),
-    ("F1_curve.png", "F1 by confidence"),
-    ("P_curve.png", "Precision by confidence"),
-    ("R_curve.png", "Recall by confidence"),
-    ("confusion_matrix_normalized.png", "Confusion, as shares of each true class"),
-    ("confusion_matrix.png", "Confusion, counted"),
-    ("val_batch*[0-9].jpg", "Validation: labelled and found, side by side"),
-    ("train_batch*.jpg", "Training images as the model was given them"),
-    ("labels.jpg", "The labels"),
-)
-_WIDE = ("results.png", "labels.jpg", "val_batch", "train_batch")
+TEMPLATE = "report/pages/templates/run.html.j2"
 
 _NUMBERS = (
     ("map50_95", "mAP50-95"),
@@ -51,8 +45,8 @@ _NUMBERS = (
 _CLASS_COLUMNS = (("map50_95", "AP50-95"), ("map50", "AP50"), ("precision", "precision"), ("recall", "recall"))
 _EPOCH_COLUMNS = (
     ("epoch", "epoch"),
-    *loss_columns("train").items(),
-    *((column, f"val {term}") for column, term in loss_columns("val").items()),
+    *((column, f"train_{term}") for column, term in loss_columns("train").items()),
+    *((column, f"val_{term}") for column, term in loss_columns("val").items()),
     ("metrics/precision(B)", "precision"),
     ("metrics/recall(B)", "recall"),
     ("metrics/mAP50(B)", "mAP50"),
@@ -61,8 +55,17 @@ _EPOCH_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Words of the catalogue, and what is filled into them."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledNumber:
-    label: str
+    key: str
+    """Of its label, in the catalogue"""
     value: str
 
 
@@ -95,63 +98,95 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    words: str
-    file_name: str
-    url: str
-    is_wide: bool
-
-
-@dataclass(frozen=True, slots=True)
 class RunPage:
     """What the page of a run holds; what the run's folder doesn't have is None or empty."""
 
     name: str
     folder: str
-    facts: Sequence[str]
+    facts: Sequence[Said]
     text: str
     best: BestEpoch | None
+    notes: Sequence[str]
+    """What of the folder can't be shown, and why"""
     certainty: Certainty | None
     classes: Classes | None
     pictures: Sequence[Picture]
     epochs: Table | None
     resumes: Sequence[ShownResume]
-    settings: Table | None
-    """That differ from the defaults, which may be none."""
+    settings: Sequence[ShownSetting]
     origins: Sequence[tuple[str, str]]
     """Digests, versions and fingerprints: what, and its value."""
+    version: str
+    data: Mapping[str, Any]
+    """What the scripts draw: `names`, `curves`, `at` (a confidence) and `gallery`, the last two None where they
+    aren't there"""
 
 
-def write_page(folder: Path) -> Path:
+def write_page(folder: Path, *, is_over: bool = False) -> Path:
     """Writes report.html into a run's folder and gives its path; what isn't there is left out.
 
-    Raises `MachineError` where summary.json, results.csv or the journal can't be read or the page can't be written.
+    `is_over`: its summary has been written, though its journal doesn't tell the end yet. Raises `MachineError` where a
+    file of the run can't be read or the page can't be written.
     """
-    summary = read_summary(folder / "summary.json")
-    page = RunPage(
+    write_text(folder / PAGE_FILE, page_as_html(page_of(folder, is_over=is_over)))
+    return folder / PAGE_FILE
+
+
+def page_of(folder: Path, *, is_over: bool = False) -> RunPage:
+    """Gives what the page of a run holds, be it over or under way. Raises `MachineError` where a file can't be read."""
+    places = RunFolder(folder)
+    journal, rows = read_journal(places.journal), read_epochs(places.results_csv)
+    summary = summary_of(places, journal, is_over=is_over)
+    at, note_of_evidence = at_confidences(places, summary)
+    gallery, note_of_gallery = gallery_in(places.gallery, mapping(summary.get("best")))
+    return RunPage(
         name=folder.resolve().name,
         folder=str(folder),
         facts=_facts(summary),
         text=str(summary.get("text") or ""),
         best=_best(summary),
+        notes=[note for note in (note_of_evidence, note_of_gallery) if note],
         certainty=certainty_of(summary),
         classes=_classes(summary),
-        pictures=_pictures(folder),
-        epochs=_epochs(read_epochs(folder / "results.csv"), summary),
-        resumes=resumes_in(read_journal(RunFolder(folder).journal)),
-        settings=_settings(mapping(summary.get("settings"))),
+        pictures=pictures_in(folder),
+        epochs=_epochs(rows, summary),
+        resumes=resumes_in(journal),
+        settings=settings_in(places.settings_yaml, mapping(summary.get("settings"))),
         origins=_origins(summary),
+        version=str(mapping(summary.get("versions")).get("peakmark", "")),
+        data=shown_data(
+            {
+                "names": texts(summary.get("names")),
+                "curves": curves_of(rows, summary, journal),
+                "at": at,
+                "gallery": gallery,
+            }
+        ),
     )
-    write_text(folder / PAGE_FILE, render("report/pages/templates/run.html.j2", page=page))
-    return folder / PAGE_FILE
 
 
-def _facts(summary: Mapping[str, Any]) -> list[str]:
-    facts = [str(summary["outcome"]).replace("_", " ")] if summary.get("outcome") else []
+def page_as_html(page: RunPage, template: str = TEMPLATE, **more: object) -> str:
+    """Gives the page as HTML; another `template` extends this one's, and is given what it needs `more`."""
+    return render(template, page=page, **spoken(), **more)
+
+
+def shown_data(value: Any) -> Any:
+    """Gives data for a script with every text as it may be shown; keys are ours."""
+    if isinstance(value, str):
+        return as_shown(value)
+    if isinstance(value, Mapping):
+        return {key: shown_data(item) for key, item in value.items()}
+    return [shown_data(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _facts(summary: Mapping[str, Any]) -> list[Said]:
+    facts = []
+    if summary.get("outcome"):
+        facts.append(Said("fact.outcome", {"outcome": str(summary["outcome"]).replace("_", " ")}))
     if summary.get("epochs") is not None:
-        facts.append(f"{summary['epochs']} epochs")
+        facts.append(Said("fact.epochs", {"epochs": summary["epochs"]}))
     if summary.get("train_s") is not None:
-        facts.append(_duration(summary["train_s"] + summary.get("validation_s", 0.0)))
+        facts.append(Said("fact.time", {"time": duration(summary["train_s"] + summary.get("validation_s", 0.0))}))
     return facts
 
 
@@ -162,7 +197,7 @@ def _best(summary: Mapping[str, Any]) -> BestEpoch | None:
     metrics = mapping(best.get("metrics"))
     measured = (LabelledNumber(label, four_digits(metrics.get(key))) for key, label in _NUMBERS)
     return BestEpoch(
-        numbers=[LabelledNumber("best epoch", str(best["epoch"])), *measured],
+        numbers=[LabelledNumber("epochs.best", str(best["epoch"])), *measured],
         reason=str(best.get("reason") or ""),
         protocol=_protocol(summary),
     )
@@ -200,14 +235,6 @@ def _classes(summary: Mapping[str, Any]) -> Classes | None:
     return Classes([label for _, label in _CLASS_COLUMNS], rows, has_gaps)
 
 
-def _pictures(folder: Path) -> list[Picture]:
-    return [
-        Picture(words, file.name, data_url(read_file(file), file.suffix), is_wide=file.name.startswith(_WIDE))
-        for pattern, words in _PICTURES
-        for file in sorted(folder.glob(pattern))
-    ]
-
-
 def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> Table | None:
     if not rows:
         return None
@@ -220,18 +247,6 @@ def _epochs(rows: Sequence[Mapping[str, str]], summary: Mapping[str, Any]) -> Ta
     return Table([label for _, label in _EPOCH_COLUMNS], shown)
 
 
-def _settings(settings: Mapping[str, Any]) -> Table | None:
-    if not settings:
-        return None
-    known = describe(Settings)
-    changed = [
-        Row([name, as_written(value), known[name].default or "(must be given)", known[name].meaning])
-        for name, value in settings.items()
-        if name in known and as_written(value) != known[name].default
-    ]
-    return Table(["setting", "value", "default", "meaning"], changed)
-
-
 def _origins(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Whatever says where the run came from: digests, versions and fingerprints, as they stand in the summary."""
     return [
@@ -241,7 +256,8 @@ def _origins(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Writes a span of time: 3 min 20 s, 5 h 7 min."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

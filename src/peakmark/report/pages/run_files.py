@@ -14,8 +14,8 @@ from typing import Any
 from peakmark.errors import MachineError
 
 
-def read_summary(path: Path) -> Mapping[str, Any]:
-    """Gives what summary.json says; nothing where it isn't there. Raises `MachineError` where it can't be read."""
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Gives what a file of ours says; nothing where it isn't there. Raises `MachineError` where it can't be read."""
     if not path.exists():
         return {}
     try:

@@ -12,7 +12,6 @@ from peakmark.events import BatchShown, Event, RunStarted
 from peakmark.nouns.evaluation import Evaluation
 from peakmark.nouns.images import Samples
 from peakmark.nouns.run import History
-from peakmark.report.pages.page import write_page
 from peakmark.report.pictures.confusion import draw_confusion
 from peakmark.report.pictures.curves import draw_results
 from peakmark.report.pictures.labels import SplitLabels, draw_labels
@@ -64,4 +63,4 @@ def draw_evaluation(folder: Path, evaluation: Evaluation, samples: Samples) -> N
     )
 
 
-__all__ = ["SplitLabels", "TrainBatchPainter", "draw_evaluation", "draw_run", "write_page"]
+__all__ = ["SplitLabels", "TrainBatchPainter", "draw_evaluation", "draw_run"]

@@ -5,7 +5,7 @@ It must not know how the run went, only its state and its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from peakmark.files.durable import write_text
 from peakmark.formula.text import read_formula
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns.evaluation import Evaluation
+from peakmark.nouns.images import Detections
 from peakmark.nouns.outcome import OVER, Outcome
 from peakmark.nouns.run import History
 from peakmark.record.folder import RunFolder
@@ -51,11 +52,17 @@ class EndedRun:
     outcome: Outcome
     run: PreparedRun
     best: Checkpoint | None
-    evaluation: Evaluation | None
+    proof: Validated | None
     """Of best.pt, read back from the disk; None where no epoch was validated, or the run was stopped to go on later."""
+    found: Sequence[Detections]
+    """What was found in each image of that validation, in px of the original; empty without one, and without plots."""
     summary: Summary
     speed: Mapping[str, float]
     """Of that evaluation, in ms an image; empty without one."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        return self.proof.evaluation if self.proof else None
 
     @property
     def history(self) -> History:
@@ -81,9 +88,11 @@ def bring_to_an_end(
     """
     best = _read_best(run, folder, tell) if outcome in OVER else None
     proof, certainty, averaging, speed = None, None, None, Speed()
+    found: list[Detections] = []
     try:
         if best and run.validation:
-            proof = _proof(run, best, run.validation, tell, stop, speed)
+            keep = (lambda number, detections: found.append(detections)) if run.settings.plots else None
+            proof = _proof(run, best, run.validation, tell, stop, speed, keep)
         if outcome in OVER and run.data.fitness:
             certainty = how_sure(run.state.history, folder, run.data.fitness, tell, partial(_heed, stop))
         if best and proof and run.data.fitness and run.settings.average:
@@ -100,7 +109,7 @@ def bring_to_an_end(
         winner = best_record(run.state.history)
         write_text(folder.results_csv, render_results(run.state.history, winner.epoch if winner else None))
     took = speed.ms_per_image(proof.evaluation.images) if proof else {}
-    whole = EndedRun(folder, outcome, run, best, proof.evaluation if proof else None, summary, took)
+    whole = EndedRun(folder, outcome, run, best, proof, found, summary, took)
     pictures = over and run.settings.plots and drawn("The pictures and the page", lambda: artist.draw(whole), tell)
     tell(ended(run, folder, outcome, text, summary, pictures=pictures))
     return whole
@@ -118,7 +127,13 @@ def _read_best(run: PreparedRun, folder: RunFolder, tell: Observer) -> Checkpoin
 
 
 def _proof(
-    run: PreparedRun, best: Checkpoint, data: ValidationSet, tell: Observer, stop: StopRequest, speed: Speed
+    run: PreparedRun,
+    best: Checkpoint,
+    data: ValidationSet,
+    tell: Observer,
+    stop: StopRequest,
+    speed: Speed,
+    found: Callable[[int, Detections], None] | None,
 ) -> Validated:
     """Validates what is on the disk: the file must give the numbers that the log gave, to the last digit.
 
@@ -131,6 +146,7 @@ def _proof(
         run.objective,
         progress=lambda images_done: _heed(stop),
         speed=speed,
+        found=found,
     )
     metrics = validated.evaluation.metrics
     # Compared as text: NaN, for a size of object that does not occur, equals itself there.

@@ -142,7 +142,11 @@ HABITS: Final[Mapping[str, Habit]] = {
         "of a camera the newest picture is looked at",
         "of a camera the newest picture is looked at, and older ones are passed over; of a video every frame is",
     ),
-    "sync_bn": Habit((False, None), "there is one device", "Peakmark trains on one device; leave it out"),
+    "sync_bn": Habit(
+        (False, None),
+        "each microbatch is normalised by itself",
+        "batch statistics are those of a microbatch, for any number of devices; leave it out",
+    ),
     "quad": Habit((False, None), "batches are plain", "Peakmark has no quad loader; leave it out"),
     "noautoanchor": Habit((_ANY,), "YOLOv8 has no anchor boxes", ""),
     "anchor_t": Habit((_ANY,), "YOLOv8 has no anchor boxes", ""),

@@ -1,237 +1,33 @@
-"""A plan that torch carries out on a device shows what OpenCV shows, on any device, wherever the bytes lie."""
+"""A plan that torch carries out on a device: what equals OpenCV's, at which edges, wherever the bytes lie?"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from tests.unit.data.augment.both_ways import (
+    BASE_PX,
+    KINDS,
+    NO_COLOURS,
+    SAME,
+    SIZES_PX,
+    Both,
+    make,
+    plan_of,
+    single,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from peakmark.data.augment import apply_on_device as on_device
-from peakmark.data.augment.apply import apply_plan
 from peakmark.data.augment.apply_on_device import apply_on_device
-from peakmark.data.augment.device_plan import DrawnSample, drawn_sample
-from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan, draw_plan
-from peakmark.data.cache import ImageCache
-from peakmark.data.dataset import read_dataset
+from peakmark.data.augment.plan import AugmentPlan, HsvChange, TilePlan
 from peakmark.data.device_images import DeviceImages
-from peakmark.data.index import build_index
 from peakmark.data.source.indexed_split import Index
-from peakmark.geometry.letterbox import BACKGROUND, Letterbox
-from peakmark.nouns.images import ImageArray, Sample, Truths
-from peakmark.settings.fields import Settings
-from peakmark.settings.recipe import VERSION
-
-BASE_PX = 64
-SIZES_PX = ((64, 64), (64, 40), (37, 64), (1, 1), (1, 50), (50, 1), (23, 17), (64, 63), (90, 131))
-SAME = HsvChange()
-NO_COLOURS = {"hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
-CLOSE_LEVELS = 2
-"""Of a smooth image, away from turned edges."""
-CLOSE_MEAN = 0.02
-"""Of noise, away from turned edges. As OpenCV 5 warps; OpenCV 4 cuts coordinates to 1/32 of a pixel."""
-
-
-def smooth(rng: np.random.Generator, width: int, height: int) -> ImageArray:
-    """Waves a few dozen pixels long: neighbours differ by some levels."""
-    y, x = np.mgrid[:height, :width][..., None]
-    slant, phase = rng.uniform(-0.06, 0.06, (2, 3)), rng.uniform(0, 6, 3)
-    return np.asarray(128 + 100 * np.sin(x * slant[0] + y * slant[1] + phase), dtype=np.uint8)
-
-
-def noise(rng: np.random.Generator, width: int, height: int) -> ImageArray:
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def _index(root: Path, paint: Callable[..., ImageArray]) -> Index:
-    for number, (width, height) in enumerate(SIZES_PX):
-        for kind in ("images", "labels"):
-            (root / kind).mkdir(exist_ok=True)
-        image = paint(np.random.default_rng(number), width, height)
-        (root / f"images/{number}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        (root / f"labels/{number}.txt").write_text(f"{number} 0.5 0.5 0.6 0.4\n{number} 0.3 0.4 0.5 0.7\n")
-    names = ", ".join(f"c{number}" for number in range(len(SIZES_PX)))
-    (root / "data.yaml").write_text(f"train: images\nval: images\nnames: [{names}]\n")
-    return build_index(read_dataset(root / "data.yaml"), "train", workers=1)
-
-
-@pytest.fixture(scope="module")
-def smooth_index(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return _index(tmp_path_factory.mktemp("smooth"), smooth)
-
-
-@pytest.fixture(scope="module")
-def noise_index(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return _index(tmp_path_factory.mktemp("noise"), noise)
-
-
-class Both:
-    """A set that plans can be carried out on in both ways."""
-
-    def __init__(self, index: Index, budget_bytes: int | None = None, device: str = "cpu") -> None:
-        self.cache = ImageCache(index, BASE_PX, "ram")
-        self.images = DeviceImages(index, BASE_PX, device, budget_bytes)
-        self._index = index
-
-    def truths(self, image: int) -> Truths:
-        truths = self._index.truths_px(image)
-        return Truths(self.cache.letterbox(image).to_inner(truths.boxes_xyxy_px), truths.classes)
-
-    def drawn(self, plan: AugmentPlan) -> DrawnSample:
-        return drawn_sample(plan, self.truths, self.images.width_px, self.images.to_bring)
-
-    def by_torch(self, plans: Sequence[AugmentPlan]) -> list[ImageArray]:
-        images = apply_on_device([self.drawn(plan) for plan in plans], self.images)
-        return list(images.permute(0, 2, 3, 1).cpu().numpy())
-
-    def by_opencv(self, plan: AugmentPlan) -> Sample:
-        return apply_plan(plan, self.cache.load, self.truths)
-
-
-def make(**changes: Any) -> Settings:
-    return Settings.model_validate({"data": "x.yaml", "imgsz": BASE_PX} | changes)
-
-
-def plan_of(settings: Settings, image: int, side_px: int = BASE_PX) -> AugmentPlan:
-    sizes = np.array(SIZES_PX, dtype=np.int64)
-    return draw_plan(
-        settings, sizes, epoch=0, image=image, base_px=BASE_PX, side_px=side_px, mosaic_open=True, version=VERSION
-    )
-
-
-def single(image: int, matrix: Any = None, *, side_px: int = BASE_PX, gains: HsvChange = SAME) -> AugmentPlan:
-    box = Letterbox(*SIZES_PX[image], BASE_PX)
-    to_result = np.eye(3) if matrix is None else np.array(matrix, dtype=np.float64)
-    return AugmentPlan(
-        side_px, ((TilePlan(image, (0, 0, box.inner_width_px, box.inner_height_px), to_result),),), 1.0, gains
-    )
-
-
-def edges(plan: AugmentPlan, load: Callable[[int], ImageArray]) -> NDArray[np.bool_]:
-    """Pixels of the result within one of an edge that is not upright: of a tile, or between two of them.
-
-    Looked for on a canvas that is one pixel larger all around: an edge just outside is near the pixels inside, too.
-    """
-    by_one = np.array([[1.0, 0, 1], [0, 1, 1], [0, 0, 1]])
-    found = np.zeros((plan.side_px, plan.side_px), dtype=np.bool_)
-    for layer in plan.layers:
-        if all(tile.to_result[0, 1] == 0 == tile.to_result[2, 0] for tile in layer):
-            continue
-        painted = tuple(
-            dataclasses.replace(tile, image=number, to_result=by_one @ tile.to_result)
-            for number, tile in enumerate(layer)
-        )
-
-        def solid(number: int, layer: tuple[TilePlan, ...] = layer) -> ImageArray:
-            return np.full_like(load(layer[number].image), 30 * (number + 4))
-
-        flat = AugmentPlan(plan.side_px + 2, (painted,), 1.0, SAME)
-        shown = apply_plan(flat, solid, lambda _: Truths(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))).image
-        square = np.ones((3, 3), np.uint8)
-        found |= (cv2.dilate(shown, square) != cv2.erode(shown, square)).any(axis=2)[1:-1, 1:-1]
-    return found
-
-
-def difference(both: Both, plan: AugmentPlan, found: ImageArray) -> NDArray[np.int64]:
-    """Levels between both ways (pixels, 3), away from turned edges."""
-    levels = np.abs(found.astype(np.int64) - both.by_opencv(plan).image)
-    return np.asarray(levels[~edges(plan, both.cache.load)])
-
-
-KINDS: dict[str, dict[str, float]] = {
-    "upright": {"mosaic": 0, "flipud": 0.5},
-    "upright mosaic": {"flipud": 0.5, "translate": 0.4},
-    "mixed": {"mixup": 1.0, "mosaic": 0.5},
-    "cut": {"cutmix": 0.7, "mosaic": 0.5, "flipud": 0.5},
-    "turned": {"degrees": 180, "mosaic": 0.5},
-    "sheared": {"shear": 30},
-    "tilted": {"perspective": 0.001},
-    "all": {
-        "mosaic": 0.5,
-        "degrees": 45,
-        "shear": 10,
-        "perspective": 0.001,
-        "flipud": 0.5,
-        "mixup": 0.5,
-        "cutmix": 0.5,
-    },
-}
-ANY_PLANS = {
-    "seed": st.integers(0, 10**6),
-    "images": st.lists(st.integers(0, len(SIZES_PX) - 1), min_size=1, max_size=4),
-    "side_px": st.sampled_from((32, 64, 96)),
-}
-
-
-# --- closeness ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@hypothesis_settings(deadline=None, max_examples=25)
-@given(**ANY_PLANS)
-def test_smooth_images_come_out_as_with_opencv(
-    smooth_index: Index, kind: str, seed: int, images: list[int], side_px: int
-):
-    both = Both(smooth_index)
-    plans = [plan_of(make(seed=seed, **NO_COLOURS, **KINDS[kind]), image, side_px) for image in images]
-    for plan, found in zip(plans, both.by_torch(plans), strict=True):
-        assert difference(both, plan, found).max(initial=0) <= CLOSE_LEVELS
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@hypothesis_settings(deadline=None, max_examples=25)
-@given(**ANY_PLANS)
-def test_noise_comes_out_as_with_opencv(noise_index: Index, kind: str, seed: int, images: list[int], side_px: int):
-    both = Both(noise_index)
-    plans = [plan_of(make(seed=seed, **NO_COLOURS, **KINDS[kind]), image, side_px) for image in images]
-    levels = [difference(both, plan, found) for plan, found in zip(plans, both.by_torch(plans), strict=True)]
-    assert np.concatenate([np.zeros((1, 3)), *levels]).mean() < CLOSE_MEAN
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_most_pixels_are_away_from_edges(smooth_index: Index, kind: str):
-    both = Both(smooth_index)
-    plans = [plan_of(make(seed=seed, **NO_COLOURS, **KINDS[kind]), seed % 3) for seed in range(20)]
-    assert np.mean([edges(plan, both.cache.load).mean() for plan in plans]) < 0.3
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_half_a_pixel_off_would_be_seen(smooth_index: Index, noise_index: Index, kind: str):
-    half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    smooth_set, noise_set = Both(smooth_index), Both(noise_index)
-    most, mean = [], []
-    for seed in range(10):
-        plan = plan_of(make(seed=seed, **NO_COLOURS, **KINDS[kind]), 0)
-        layers = tuple(
-            tuple(dataclasses.replace(tile, to_result=half @ tile.to_result) for tile in layer) for layer in plan.layers
-        )
-        off = dataclasses.replace(plan, layers=layers)
-        most.append(difference(smooth_set, plan, smooth_set.by_torch([off])[0]).max())
-        mean.append(difference(noise_set, plan, noise_set.by_torch([off])[0]).mean())
-    assert np.median(most) > CLOSE_LEVELS
-    assert np.median(mean) > 100 * CLOSE_MEAN
-
-
-@hypothesis_settings(deadline=None, max_examples=40)
-@given(**ANY_PLANS)
-def test_truths_are_the_same_numbers(smooth_index: Index, seed: int, images: list[int], side_px: int):
-    both = Both(smooth_index)
-    for image in images:
-        plan = plan_of(make(seed=seed, **KINDS["all"]), image, side_px)
-        expected, found = both.by_opencv(plan).truths, both.drawn(plan).truths
-        assert np.array_equal(found.boxes_xyxy_px, expected.boxes_xyxy_px)
-        assert np.array_equal(found.classes, expected.classes)
-
+from peakmark.geometry.letterbox import BACKGROUND
 
 # --- equality -------------------------------------------------------------------------------------------------------
 

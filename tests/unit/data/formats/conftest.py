@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from peakmark.data.formats.annotated_set import AnnotatedSet
+
 SIZE_PX = (80, 60)
 _HEAD = "<annotation><filename>{file}</filename>{size}"
 _SIZE = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
@@ -111,3 +113,12 @@ def yolo_set(tmp_path: Path) -> Callable[..., Path]:
         return root / "data.yaml"
 
     return make
+
+
+def balanced(annotated: AnnotatedSet) -> bool:
+    """Whether every image and object that was met is in the set or in the account, once."""
+    account = annotated.account
+    taken = sum(len(image.objects) for image in annotated.images)
+    objects = sum(account.objects.values()) == taken + sum(entry.objects for entry in account.dropped)
+    images = sum(account.images.values()) == len(annotated.images) + sum(entry.images for entry in account.dropped)
+    return objects and images

@@ -1,0 +1,76 @@
+"""Was this process started as one of several? What a launcher such as torchrun said in the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+
+import psutil
+
+from peakmark.distributed.process_group import ProcessGroup
+from peakmark.distributed.processes import ALONE, Processes
+
+_here: Processes = ALONE
+
+
+def is_one_of_several() -> bool:
+    """Whether a launcher started this process beside others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def rank_here() -> int:
+    """The rank that the launcher gave this process; 0 where there is none."""
+    return int(os.environ["RANK"]) if is_one_of_several() else 0
+
+
+def local_rank_here() -> int:
+    """The number of this process among those on this machine: which of its GPUs is its own."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if is_one_of_several() else 0
+
+
+def processes_here() -> Processes:
+    """The processes that compute with this one, while they are `joined`."""
+    return _here
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Processes]:
+    """Joins the processes that were started with this one; alone where there are none, or within a block like it.
+
+    An error that leaves the block is told to those that would wait for this process.
+    """
+    global _here
+    if not is_one_of_several() or _here is not ALONE:
+        yield _here
+        return
+    group = ProcessGroup()
+    _here = group
+    try:
+        yield group
+    except SystemExit:
+        raise  # a process that follows leaves so
+    except BaseException as error:
+        group.last_words(error)
+        raise
+    finally:
+        _here = ALONE
+        group.leave()
+
+
+def attempts_before() -> int:
+    """How often the launcher started these processes before, and one of them died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def name_of_launch() -> str | None:
+    """Gives a name that this process shares with those that the same launcher started before it; None without one."""
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID")
+    if run_id is None:
+        return None
+    agent = psutil.Process(os.getppid())
+    # The user may give any name, and the default is always the same: two launches beside each other are told apart.
+    launch = f"{run_id} {platform.node()} {agent.pid} {agent.create_time()}"
+    return hashlib.sha256(launch.encode()).hexdigest()[:32]
