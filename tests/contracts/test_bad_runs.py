@@ -42,7 +42,7 @@ def test_settings_model_and_data_are_told_at_once(capsys, tmp_path, monkeypatch)
     first, *lines = err.splitlines()
     assert first == "Error: 4 things to fix"
     assert lines[0] == "  - epoch is no setting; the nearest one is epochs: write epochs=3."
-    assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen")
+    assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); -1, or a share")
     assert lines[2].startswith("  - model=nope.pt: there is no such file. Nothing is downloaded: give the path of")
     assert lines[3].startswith("  - data=nope.yaml: there is no such file.")
     assert list(tmp_path.iterdir()) == []
@@ -113,7 +113,7 @@ def test_imgsz_is_rounded_up_and_said(train, trained, tiny_data, runs):
         assert said in [notice.text for notice in notices if isinstance(notice, Notice)]
 
 
-@pytest.mark.parametrize("batch", [0, -1, 1.5, "many"])
+@pytest.mark.parametrize("batch", [0, -2, 1.5, "many"])
 def test_batch_that_is_no_number_of_images(tiny_data, batch):
     with pytest.raises(SettingsError, match=f"^batch={batch} .*batch is a whole number from 1"):
         YOLO().train(data=tiny_data, batch=batch)
@@ -180,7 +180,9 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
         if isinstance(event, RunStarted):
             folders.append(event.folder)
 
-    with pytest.raises(MachineError, match="The memory is used up at batch=4, imgsz=32: take a smaller batch"):
+    with pytest.raises(
+        MachineError, match=r"The memory is used up at batch=4, imgsz=32: take a smaller batch .*resume .* batch=2"
+    ):
         train(observer=observe)
     position = read(folders[0] / "weights/last.pt").position
     assert (position.epoch, position.images) == (1, 4), "the window before it, which no save had held"

@@ -232,8 +232,8 @@ def test_all_mistakes_at_once_with_the_nearest_name_and_no_traceback(tmp_path):
         "Error: 4 things to fix",
         "  - epoch is no setting; the nearest one is epochs: write epochs=3.",
         "  - data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
-        "  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen by free memory, or the"
-        " same run would be another one on another machine.",
+        "  - batch=0 is out of range; batch is a whole number from 1 (images); -1, or a share such as 0.7, takes as"
+        " many as fit into the memory.",
         "  - lr0=-1 is out of range; lr0 is a number above 0, up to 1.",
     ]
 

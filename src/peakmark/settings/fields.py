@@ -19,6 +19,7 @@ from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSet
 from peakmark.settings.commands.watch import WatchSettings
 from peakmark.settings.declaration import (
     REQUIRED,
+    BatchSize,
     Cache,
     Checkpoint,
     Classes,
@@ -122,7 +123,13 @@ class Settings(SettingsModel):
         gt=0,
     )
 
-    batch: Whole = setting(16, "images a microbatch", OPTIMISATION, "result", unit="images", ge=1)
+    batch: BatchSize = setting(
+        16,
+        "images a microbatch; -1, or a share such as 0.7: as many as fit into it of the memory, up to nbs",
+        OPTIMISATION,
+        "result",
+        unit="images",
+    )
     nbs: Whole | None = setting(
         None,
         "nominal batch: gradients gather up to it before an update",
