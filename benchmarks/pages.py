@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -51,8 +52,8 @@ def _pages(folder: Path) -> None:
         names = [f"class number {number}" for number in range(classes)]
         run = write_made_run(folder / f"{classes}-{epochs}-{images}", MadeRun(names, epochs, images))
         page = run / "report.html"
-        made_s = _median_s(lambda run=run: write_page(run))
-        asked_s = _median_s(lambda run=run: run_parts(RunFolder(run), ""))
+        made_s = _median_s(partial(write_page, run))
+        asked_s = _median_s(partial(run_parts, RunFolder(run), ""))
         size = page.stat().st_size / 1e6
         loaded = _loaded_s(page)
         print(f"| {classes} | {epochs} | {images:,} | {size:.1f} | {made_s:.2f} | {loaded} | {1000 * asked_s:.0f} |")

@@ -215,7 +215,7 @@ def _a_device_each(settings: Settings, given: Set[str]) -> Iterator[Finding]:
 
 
 def _parts_of_a_batch(settings: Settings, given: Set[str]) -> Iterator[Finding]:
-    if settings.parts is not None and settings.parts > settings.batch:
+    if settings.parts is not None and 1 <= settings.batch < settings.parts:
         yield Violation(f"parts={settings.parts} is more than batch={settings.batch}: a part has an image at least.")
 
 
