@@ -16,7 +16,7 @@ import torch
 from peakmark.api.asking import checked, read_data
 from peakmark.api.bring_in import fetched
 from peakmark.api.model.benchmark import Benchmark, benchmark_model
-from peakmark.api.model.callbacks import Callback, Callbacks, Watch
+from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
 from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
@@ -55,7 +55,7 @@ from peakmark.settings.settings_file import with_file
 Resume = bool | str | Path
 
 
-class YOLO(OnADevice, WithoutTheRest):
+class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
     """A detector, by the habits of the field.
 
     `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
@@ -178,20 +178,6 @@ class YOLO(OnADevice, WithoutTheRest):
         self._tell(Notice("val and predict fuse the model by themselves: there is nothing left for fuse() to do."))
         return self
 
-    def add_callback(self, event: str | type, function: Callback) -> None:
-        """Has a function called when something happens in a training or validation of this model.
-
-        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.model.callbacks.NAMES`), whose
-        functions get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get
-        the event. Raises SettingsError for a name that no run calls. An error in a function ends the run, which saves
-        first.
-        """
-        self._callbacks.add(event, function)
-
-    def clear_callback(self, event: str | type) -> None:
-        """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
-        self._callbacks.clear(event)
-
     def __repr__(self) -> str:
         known = class_names_of(self._in_use)
         classes = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
@@ -200,10 +186,11 @@ class YOLO(OnADevice, WithoutTheRest):
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
 
-        `observer` is called with what happens; None draws it on the terminal. `resume=True` resumes the run that
-        this object trained last, however that ended, else with the run of its checkpoint, else with the newest that was
-        stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
-        stands on disk then still stands.
+        `observer` is called with what happens, and an error in it is told once; None draws it on the terminal.
+        `resume=True` resumes the run that this object trained last, however that ended, else with the run of its
+        checkpoint, else with the newest that was stopped; a path names one.
+        Raises SettingsError with every mistake at once, and other PeakmarkErrors; what stands on disk then still
+        stands.
         """
         observer = heeding_verbose(observer, settings)
         if resume is not False:
@@ -212,7 +199,7 @@ class YOLO(OnADevice, WithoutTheRest):
         fitness = settings.get("fitness")
         with self._watched(observer) as observe, closing(Backup()) as backup:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup,)), function)
+            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup, observe.hooks)), function)
         return self._become(ended)
 
     def resume(
@@ -238,7 +225,7 @@ class YOLO(OnADevice, WithoutTheRest):
         with self._watched(observer) as observe, closing(Backup()) as backup:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup,)))
+            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup, observe.hooks)))
         return self._become(ended)
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -260,6 +247,7 @@ class YOLO(OnADevice, WithoutTheRest):
             say_what_is_guessed(trained, observe)
             results = run_validation(self._computing(), trained, parsed, spec, observe)
             observe.validated(results.results_dict, results.save_dir)
+            observe.hooks.tell_what_is_owed(observe)
         return results
 
     @overload
