@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from peakmark.api.bring_in import import_model
     from peakmark.api.compare import compare
     from peakmark.api.convert import convert
+    from peakmark.api.log import log
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -34,6 +35,7 @@ __all__ = [
     "gate",
     "import_model",
     "inspect",
+    "log",
     "promote",
     "replay",
     "select",
@@ -47,6 +49,7 @@ _PLACES = {
     "compare": "api.compare",
     "import_model": "api.bring_in",
     "convert": "api.convert",
+    "log": "api.log",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),

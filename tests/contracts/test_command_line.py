@@ -20,6 +20,7 @@ from peakmark.settings.fields import (
     ConvertSettings,
     ExportSettings,
     GateSettings,
+    LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -45,7 +46,8 @@ TRAIN = {
     "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
     "profile": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",
-    "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
+    "save_period": "0", "save_interval": "10", "backup": "None", "log_to": "None",
+    "plots": "True",
 }  # fmt: skip
 VAL = {
     "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
@@ -84,6 +86,7 @@ GATE = {
     "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
+LOG = {"to": NEEDED, "anew": "False"}
 PROMOTE = {
     "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
 }  # fmt: skip
@@ -115,6 +118,7 @@ BENCHMARK = {
         (TrackSettings, TRACK),
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
+        (LogSettings, LOG),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
         (ConvertSettings, CONVERT),
@@ -149,6 +153,7 @@ def test_help_lists_the_commands(commands):
         ("track", TrackSettings),
         ("audit", AuditSettings),
         ("compare", CompareSettings),
+        ("log", LogSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
         ("convert", ConvertSettings),

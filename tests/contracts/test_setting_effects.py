@@ -440,6 +440,35 @@ def check_save_interval(train, **_):
     assert inside(1e-6) > 0
 
 
+def check_log_to(train, monkeypatch, **_):
+    calls: list[Any] = []
+
+    def messenger(run: Path, name: str) -> Silent:
+        calls.append((run, name))
+        return Silent()
+
+    monkeypatch.setattr("peakmark.loggers.watch.Messenger", messenger)
+    done = train(**{**QUICK, "log_to": "tensorboard,wandb"})
+    assert calls == [(done.save_dir, "tensorboard"), (done.save_dir, "wandb")]
+
+
+class Silent:
+    """A messenger that does nothing."""
+
+    name, done = "silent", {"done": "nowhere"}
+
+    def said(self):
+        return ()
+
+    def is_at_work(self, wait_s):
+        return False
+
+    def end(self):
+        pass
+
+    stop = end
+
+
 def check_backup(train, tmp_path, **_):
     done = train(**{**QUICK, "val": True, "backup": tmp_path / "copies"})
     (copy,) = (tmp_path / "copies").glob("*/best.pt")

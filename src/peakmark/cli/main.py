@@ -98,6 +98,9 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "promote": _Word(
             "weights", "Release a run's best epoch, versioned and for good: peakmark promote RUN to=DIR_OR_URL", True
         ),
+        "log": _Word(
+            "weights", "Send a run's numbers to where a team keeps its runs: peakmark log RUN to=mlflow", True
+        ),
         "strip": _Word("weights", "Write a small copy of a checkpoint for shipping; no run can go on from it."),
         "replay": _Word(
             "weights", "Make steps of a run again and compare: a proof, or the first step and tensor that differ."

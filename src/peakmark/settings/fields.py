@@ -13,6 +13,7 @@ from peakmark.settings.commands.benchmark import BenchmarkSettings
 from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.export import ExportSettings
+from peakmark.settings.commands.log import LogSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
@@ -32,6 +33,7 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
+from peakmark.settings.log_to import LogTo
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     CACHE,
@@ -58,6 +60,7 @@ __all__ = [
     "ExportSettings",
     "GateSettings",
     "ImportSettings",
+    "LogSettings",
     "PredictSettings",
     "PromoteSettings",
     "ResumeSettings",
@@ -256,6 +259,13 @@ class Settings(SettingsModel):
         OUTPUT,
         "output",
         unset="no copy",
+    )
+    log_to: LogTo = setting(
+        None,
+        "send the numbers of each epoch to tensorboard, mlflow or wandb, e.g. tensorboard,mlflow",
+        OUTPUT,
+        "output",
+        unset="nowhere",
     )
     plots: bool = shared.plots()
 

@@ -21,6 +21,7 @@ from peakmark.settings.fields import (
     ExportSettings,
     GateSettings,
     ImportSettings,
+    LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -86,7 +87,7 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ConvertSettings():
             if settings.split is None:
                 yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
-        case AuditSettings() | CompareSettings() | PromoteSettings():
+        case AuditSettings() | CompareSettings() | PromoteSettings() | LogSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,18 +16,17 @@ import torch
 from peakmark.api.asking import checked, read_data
 from peakmark.api.bring_in import fetched
 from peakmark.api.model.benchmark import Benchmark, benchmark_model
+from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
 from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
 from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
-from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, train_results
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
 from peakmark.api.model.watching import heeding_verbose, watching
-from peakmark.api.release import check_backup, check_backup_of_resume
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.deploy.tracking.following import Following
@@ -40,10 +39,9 @@ from peakmark.model.detector import Detector
 from peakmark.model.predictor import ReadyPredictor
 from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
-from peakmark.release.backup import Backup
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
-from peakmark.run.begin import Audience, start_run
+from peakmark.run.begin import start_run
 from peakmark.run.end.end import EndedRun
 from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
@@ -108,7 +106,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         model = settings = None
         with found.gathered():
             settings = parse(kind, given).settings
-            check_backup(settings)
+            check_places(settings)
         with found.gathered():
             # Where it must be given and is not, the settings have said so.
             model = cls(name) if isinstance(name, str | Path) else None
@@ -195,11 +193,11 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
-        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_backup)
+        parsed, spec = checked(Settings, {**self._placed(settings), "model": self._source.name}, check_places)
         fitness = settings.get("fitness")
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        with self._watched(observer) as observe, audience_of(observe) as audience:
             function = fitness if callable(fitness) else None
-            ended = start_run(parsed, self._start, spec, Audience(observe, artist(), (backup, observe.hooks)), function)
+            ended = start_run(parsed, self._start, spec, audience, function)
         return self._become(ended)
 
     def resume(
@@ -221,11 +219,11 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
-        check_backup_of_resume(folder, wishes.changes)
-        with self._watched(observer) as observe, closing(Backup()) as backup:
+        check_places_of_resume(folder, wishes.changes)
+        with self._watched(observer) as observe, audience_of(observe) as audience:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), (backup, observe.hooks)))
+            ended = resume_run(folder, asked, wishes, audience)
         return self._become(ended)
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
