@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from peakmark.api.compare import compare
     from peakmark.api.convert import convert
     from peakmark.api.log import log
+    from peakmark.api.many.repeat import folds, seeds
+    from peakmark.api.many.tune import tune
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -32,14 +34,17 @@ __all__ = [
     "compare",
     "convert",
     "diagnose",
+    "folds",
     "gate",
     "import_model",
     "inspect",
     "log",
     "promote",
     "replay",
+    "seeds",
     "select",
     "strip",
+    "tune",
 ]
 __version__ = "0.1.0"
 _PLACES = {
@@ -52,6 +57,8 @@ _PLACES = {
     "log": "api.log",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "select": "api.select",
+    "tune": "api.many.tune",
+    **dict.fromkeys(("folds", "seeds"), "api.many.repeat"),
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 

@@ -17,7 +17,7 @@ FLOORS = {
     "data": 3, "model": 3, "loss": 3, "evaluate": 3, "selection": 3, "checkpoint": 3, "record": 3,
     "state": 4,
     "validation": 5,
-    "train": 6, "deploy": 6, "export": 6, "report": 6, "release": 6, "loggers": 6,
+    "train": 6, "deploy": 6, "export": 6, "report": 6, "release": 6, "loggers": 6, "search": 6,
     "run": 7,
     "resume": 8,
     "api": 9,

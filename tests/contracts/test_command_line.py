@@ -19,13 +19,16 @@ from peakmark.settings.fields import (
     CompareSettings,
     ConvertSettings,
     ExportSettings,
+    FoldsSettings,
     GateSettings,
     LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
+    SeedsSettings,
     Settings,
     TrackSettings,
+    TuneSettings,
     ValSettings,
 )
 
@@ -86,6 +89,12 @@ GATE = {
     "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
+TUNE = {
+    "space": "None", "trials": "20", "time": "None", "sampler": "tpe", "pruner": "none", "repeat": "2",
+    "storage": "None", "resume": "None", "project": "runs/detect", "name": "tune",
+}  # fmt: skip
+SEEDS = {"n": "5", "resume": "None", "project": "runs/detect", "name": "seeds"}
+FOLDS = {"k": "5", "resume": "None", "project": "runs/detect", "name": "folds"}
 LOG = {"to": NEEDED, "anew": "False"}
 PROMOTE = {
     "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
@@ -119,6 +128,9 @@ BENCHMARK = {
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
         (LogSettings, LOG),
+        (TuneSettings, TUNE),
+        (SeedsSettings, SEEDS),
+        (FoldsSettings, FOLDS),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
         (ConvertSettings, CONVERT),
@@ -154,6 +166,9 @@ def test_help_lists_the_commands(commands):
         ("audit", AuditSettings),
         ("compare", CompareSettings),
         ("log", LogSettings),
+        ("tune", TuneSettings),
+        ("seeds", SeedsSettings),
+        ("folds", FoldsSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
         ("convert", ConvertSettings),

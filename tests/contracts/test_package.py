@@ -104,7 +104,7 @@ def test_the_installed_command_answers(commands, installed, tmp_path):
 def test_the_public_names_are_there_and_are_all(installed, tmp_path):
     code = "import peakmark; print(*dir(peakmark)); print(*(getattr(peakmark, n) is not None for n in dir(peakmark)))"
     names, present = _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
-    verbs = ["audit", "compare", "convert", "diagnose", "gate", "import_model", "inspect", "log", "promote"]
-    verbs += ["replay", "select", "strip"]
+    verbs = ["audit", "compare", "convert", "diagnose", "folds", "gate", "import_model", "inspect", "log", "promote"]
+    verbs += ["replay", "seeds", "select", "strip", "tune"]
     assert names.split() == ["TrainResults", "YOLO", "__version__", *verbs]
     assert set(present.split()) == {"True"}

@@ -14,6 +14,7 @@ from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.export import ExportSettings
 from peakmark.settings.commands.log import LogSettings
+from peakmark.settings.commands.search import FoldsSettings, SeedsSettings, TuneSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.declaration import (
@@ -58,14 +59,17 @@ __all__ = [
     "CompareSettings",
     "ConvertSettings",
     "ExportSettings",
+    "FoldsSettings",
     "GateSettings",
     "ImportSettings",
     "LogSettings",
     "PredictSettings",
     "PromoteSettings",
     "ResumeSettings",
+    "SeedsSettings",
     "Settings",
     "TrackSettings",
+    "TuneSettings",
     "ValSettings",
 ]
 

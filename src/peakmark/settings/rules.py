@@ -19,14 +19,17 @@ from peakmark.settings.fields import (
     CompareSettings,
     ConvertSettings,
     ExportSettings,
+    FoldsSettings,
     GateSettings,
     ImportSettings,
     LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
+    SeedsSettings,
     Settings,
     TrackSettings,
+    TuneSettings,
     ValSettings,
 )
 from peakmark.settings.recipe import mosaic_is_open
@@ -87,7 +90,9 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
         case ConvertSettings():
             if settings.split is None:
                 yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
-        case AuditSettings() | CompareSettings() | PromoteSettings() | LogSettings():
+        case AuditSettings() | CompareSettings() | PromoteSettings() | LogSettings() | TuneSettings():
+            pass
+        case SeedsSettings() | FoldsSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
