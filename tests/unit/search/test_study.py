@@ -25,8 +25,8 @@ class Killed(BaseException):
 
 def fitness_of(settings: Mapping[str, Any], epoch: int) -> float:
     """A stand-in for a training: best at lr0 0.01 and mosaic 0.5, and better with each epoch."""
-    worse: float = abs(settings["lr0"] - 0.01) + (settings["mosaic"] - 0.5) ** 2 + abs(settings["batch"] - 16) / 100
-    return 1 - worse - 1 / (epoch + 2) - (settings["optimizer"] == "SGD") / 10
+    worse = abs(settings["lr0"] - 0.01) + (settings["mosaic"] - 0.5) ** 2 + abs(settings["batch"] - 16) / 100
+    return float(1 - worse - 1 / (epoch + 2) - (settings["optimizer"] == "SGD") / 10)
 
 
 def trains(kill_at: set[tuple[int, int]] = frozenset(), tasks: list[str] | None = None) -> Any:  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""How are several trainings one thing? In one folder, each a run of its own in it, and to be gone on with as a whole.
+"""How are several trainings one thing? In one folder, each a run of its own in it, and resumed as a whole.
 
 What is asked for is written down first, in asked.json, so that a killed group goes on as it was meant.
 """
@@ -79,7 +79,7 @@ def open_group(kind: type[M], given: Mapping[str, Any], observe: Observer) -> Gr
     training = {name: plain[name] for name in in_our_names(Settings, training) if name in plain}
     data = Path(str(training["data"])).expanduser()
     if data.exists():
-        training["data"] = str(data.absolute())  # it may be gone on with from another folder
+        training["data"] = str(data.absolute())  # it may be resumed from another folder
     places = to_plain(wishes)
     folder, said = create_run_folder(Path(str(places["project"])), str(places["name"]), exist_ok=False)
     write_text(folder.path / _FILE, as_json({"own": places, "training": training}, indent=1) + "\n")
@@ -94,10 +94,10 @@ def _opened(kind: type[M], own: Mapping[str, Any], training: Mapping[str, Any]) 
         asked = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         before, kept = dict(asked["own"]), dict(asked["training"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"resume={own['resume']}: there is no {_FILE} to go on with in it.") from error
+        raise ModelFileError(f"resume={own['resume']}: there is no {_FILE} in it to resume from.") from error
     fixed = [name for name in training if name not in _EXECUTION]
     if fixed:
-        raise SettingsError([f"{', '.join(fixed)}: what is gone on with keeps its settings; leave them out."])
+        raise SettingsError([f"{', '.join(fixed)}: what is resumed keeps its settings; leave them out."])
     wishes = parse(kind, {**before, **own}).settings
     changed = [
         name
@@ -107,7 +107,7 @@ def _opened(kind: type[M], own: Mapping[str, Any], training: Mapping[str, Any]) 
         and name not in ("trials", "n", "repeat")
     ]
     if changed:
-        raise SettingsError([f"{', '.join(changed)}: what is gone on with keeps its settings; leave them out."])
+        raise SettingsError([f"{', '.join(changed)}: what is resumed keeps its settings; leave them out."])
     training = {**kept, **training}
     _, spec = checked(Settings, training, check_places)
     return Group(folder.absolute(), wishes, training, spec)

@@ -74,7 +74,7 @@ def tune(data: str | Path | None = None, *, observer: Observer | None = None, **
     """Searches settings: trains with those that Optuna draws from `space`, and says whether the best are really better.
 
     `settings`: those of `peakmark tune --help`, and of a training. Raises SettingsError and DataError with every
-    mistake at once, MachineError, and what a training raises; what is done by then stays and is gone on with.
+    mistake at once, MachineError, and what a training raises; what is done by then stays, and can be resumed.
     """
     given = settings if data is None else {**settings, "data": data}
     if isinstance(given.get("space"), Mapping):
