@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from peakmark import log
+from peakmark import YOLO, log
 from peakmark.events import EpochEnded, Event, Notice, RunStarted
 from peakmark.loggers.story import metric_name
 
@@ -157,6 +157,23 @@ def test_all_three_on_a_real_server_killed_in_mid_run(train, server):
     check_tensorboard(run)
     check_mlflow(run, server)
     check_wandb(run)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_and_resumed_goes_on_in_the_same_logged_run(train, server):
+    def stop(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.record.epoch == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = train(epochs=EPOCHS, log_to=ALL, observer=stop)
+    assert stopped.outcome == "interrupted"
+    before = [path.read_text() for path in sorted((stopped.save_dir / "logged").glob("*/sent.json"))]
+    assert YOLO().resume(stopped.save_dir, observer=lambda event: None).outcome == "finished"
+    after = [path.read_text() for path in sorted((stopped.save_dir / "logged").glob("*/sent.json"))]
+    assert [json.loads(text)["id"] for text in after] == [json.loads(text)["id"] for text in before]
+    check_tensorboard(stopped.save_dir)
+    check_mlflow(stopped.save_dir, server)
+    check_wandb(stopped.save_dir)
 
 
 def test_a_logger_that_is_killed_in_mid_run_changes_nothing_and_misses_nothing(train):

@@ -20,7 +20,7 @@ from typing import Any
 
 from peakmark.errors import DataError, MachineError
 from peakmark.files.durable import make_folder
-from peakmark.files.lock import RunLock
+from peakmark.files.lock import RunLock, is_held
 from peakmark.loggers import place, registry
 from peakmark.loggers.logger import Logger, RunFacts
 from peakmark.loggers.place import Sent
@@ -169,7 +169,7 @@ def main(words: list[str]) -> int:
         except MachineError as error:
             # Of a training that was killed, the process that sent for it may still be at its last numbers.
             if ended.is_set():
-                say({"failed": str(error)})
+                say({"failed": "Another process is sending it." if is_held(folder) else str(error)})
                 return 1
             ended.wait(LOOK_S)
 

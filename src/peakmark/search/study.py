@@ -91,14 +91,15 @@ class Plan:
 
 
 def work(study: optuna.Study, plan: Plan, train: Train, tell: Observer) -> bool:
-    """Does the trials that are left; says whether all are done, by whomever. Deterministic with one worker."""
+    """Does the trials that are left; says whether none is open, by whomever. Deterministic with one worker."""
     import optuna
 
     while True:
         with _taken(study, plan) as trial:
             if trial is None:
+                # All are done, or the time is over; one that another worker is at may still be open.
                 states = [each.state for each in study.get_trials(deepcopy=False)]
-                return optuna.trial.TrialState.RUNNING not in states and len(states) >= plan.trials
+                return optuna.trial.TrialState.RUNNING not in states
             task = Task(trial.number + 1, draw(study, trial, plan.space, plan.sampler, plan.seed), _Reporting(trial))
             trial.set_user_attr(_FOLDER, str(plan.folder / task.name))
             tell(Notice(str(task)))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakmark.api.many.group import Group, is_over, open_group
 from peakmark.api.model.watching import watching
+from peakmark.errors import PeakmarkError
 from peakmark.evaluate.uncertainty import Estimate
 from peakmark.events import EpochEnded, Event, Notice, Observer
 from peakmark.files.durable import write_text
 from peakmark.record.plain_json import as_json
 from peakmark.record.settings_yaml import render
+from peakmark.release.comparison.comparing import compare_runs
 from peakmark.search.space import in_words, read_space
 from peakmark.search.storage import open_study
 from peakmark.search.study import ERROR, Plan, Task, Trained, work
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _RESULT = "tune.json"
 _WINNER = "winner.yaml"
+_COMPARED = 10
+"""Trials that are held against the best one: each is resampled with all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,23 @@ def _tuned(study: optuna.Study, group: Group[TuneSettings], plan: Plan, *, done:
     else:
         best = found[0]
         error = "" if best.standard_error is None else f" ± {best.standard_error:.4f}"
-        text = f"Trial {best.number} is the best of {complete}: fitness {best.fitness:.4f}{error}."
+        text = f"Trial {best.number} is the best of {complete}: fitness {best.fitness:.4f}{error}.{_tied(found)}"
     return Tuned(group.folder, in_words(plan.space), tuple(found), done, None, text)
+
+
+def _tied(found: Sequence[TriedSettings]) -> str:
+    """Says which trials can't be told from the best by the validation images, with the choice among them counted."""
+    complete = [each for each in found if each.state == "complete"][:_COMPARED]
+    try:
+        comparison, _ = compare_runs([each.run for each in complete], None)
+    except PeakmarkError:
+        return ""  # a single one, or runs of another worker, whose folders aren't here
+    tied = {each.folder.resolve() for each in comparison.runs if each.tied}
+    numbers = sorted(each.number for each in complete[1:] if each.run.resolve() in tied)
+    if not numbers:
+        return ""
+    which = "trial" if len(numbers) == 1 else "trials"
+    return f" By the validation images it can't be told from {which} {', '.join(map(str, numbers))}."
 
 
 def _repeated(tuned: Tuned, group: Group[TuneSettings], observe: Observer) -> Tuned:
