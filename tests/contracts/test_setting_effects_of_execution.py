@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -252,6 +253,35 @@ def check_save_interval(train, **_):
 
     assert inside(0) == 0
     assert inside(1e-6) > 0
+
+
+def check_log_to(train, monkeypatch, **_):
+    calls: list[Any] = []
+
+    def messenger(run: Path, name: str) -> Silent:
+        calls.append((run, name))
+        return Silent()
+
+    monkeypatch.setattr("peakmark.loggers.watch.Messenger", messenger)
+    done = train(**{**QUICK, "log_to": "tensorboard,wandb"})
+    assert calls == [(done.save_dir, "tensorboard"), (done.save_dir, "wandb")]
+
+
+class Silent:
+    """A messenger that does nothing."""
+
+    name, done = "silent", {"done": "nowhere"}
+
+    def said(self):
+        return ()
+
+    def is_at_work(self, wait_s):
+        return False
+
+    def end(self):
+        pass
+
+    stop = end
 
 
 def check_backup(train, tmp_path, **_):

@@ -14,6 +14,8 @@ from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
+from peakmark.settings.commands.log import LogSettings
+from peakmark.settings.commands.search import FoldsSettings, SeedsSettings, TuneSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.commands.watch import WatchSettings
@@ -35,6 +37,7 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
+from peakmark.settings.log_to import LogTo
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     CACHE,
@@ -60,13 +63,17 @@ __all__ = [
     "ConvertSettings",
     "DoctorSettings",
     "ExportSettings",
+    "FoldsSettings",
     "GateSettings",
     "ImportSettings",
+    "LogSettings",
     "PredictSettings",
     "PromoteSettings",
     "ResumeSettings",
+    "SeedsSettings",
     "Settings",
     "TrackSettings",
+    "TuneSettings",
     "ValSettings",
     "WatchSettings",
 ]
@@ -301,6 +308,13 @@ class Settings(SettingsModel):
         OUTPUT,
         "output",
         unset="no copy",
+    )
+    log_to: LogTo = setting(
+        None,
+        "send the numbers of each epoch to tensorboard, mlflow or wandb, e.g. tensorboard,mlflow",
+        OUTPUT,
+        "output",
+        unset="nowhere",
     )
     plots: bool = shared.plots()
 
