@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import function_of
 from peakmark.api.model.found import described_exported
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.format import IMPORTED, Checkpoint
@@ -191,8 +192,7 @@ def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> 
                 [f"batch={changes['batch']}: only a new run takes a share of the memory; name a number of images."]
             )
     found.tell()
-    fitness = changes.get("fitness")
-    return Wishes(settings, changes, agree, fitness if callable(fitness) else None)
+    return Wishes(settings, changes, agree, function_of(changes))
 
 
 def _is_about_resuming(name: str) -> bool:

@@ -80,6 +80,10 @@ class Callbacks:
         """Takes the functions of one event away. Raises as `add` does."""
         self._functions.pop(_checked(event), None)
 
+    @property
+    def are_any(self) -> bool:
+        return any(self._functions.values())
+
     def watching(self, observe: Observer) -> Watch:
         """Gives an observer that passes events on and then calls the functions."""
         return Watch(observe, self._functions)

@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 
 import torch
 
-from peakmark.api.asking import checked, read_data
+from peakmark.api.asking import checked, function_of, read_data
 from peakmark.api.bring_in import fetched
 from peakmark.api.model.benchmark import Benchmark, benchmark_model
 from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
@@ -24,7 +24,14 @@ from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, results_in, train_results
-from peakmark.api.model.together import leading, resume_together, run_to_go_on, train_together, wants_others
+from peakmark.api.model.together import (
+    OfThisProcess,
+    leading,
+    resume_together,
+    run_to_go_on,
+    train_together,
+    wants_others,
+)
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
 from peakmark.api.model.watching import heeding_verbose, watching
@@ -186,10 +193,10 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
 
         `observer` is called with what happens, and an error in it is told once; None draws it on the terminal.
         `resume=True` resumes the run that this object trained last, however that ended, else with the run of its
-        checkpoint, else with the newest that was stopped; a path names one.
-        Raises SettingsError with every mistake at once, and other PeakmarkErrors; what stands on disk then still
-        stands.
+        checkpoint, else with the newest that was stopped; a path names one. Raises SettingsError with every mistake at
+        once, and other PeakmarkErrors; what stands on disk then still stands.
         """
+        alone = OfThisProcess.of(settings, observer, self._callbacks)
         observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
@@ -199,11 +206,9 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
             given = {**self._placed(settings), "model": self._source.name}
             parsed, spec = checked(Settings, given, check_places)
             if wants_others(parsed.settings):
-                return self._become(results_in(train_together(parsed, given, self._start)))
-            fitness = settings.get("fitness")
+                return self._become(results_in(train_together(parsed, self._start, alone)))
             with self._watched(observer, note) as observe, audience_of(observe) as audience:
-                function = fitness if callable(fitness) else None
-                ended = start_run(parsed, self._start, spec, audience, function)
+                ended = start_run(parsed, self._start, spec, audience, function_of(settings))
         return self._become(train_results(ended))
 
     def resume(
@@ -221,12 +226,13 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
         with dangers in it, or is asked. Raises as `train` does.
         """
+        alone = OfThisProcess.of(changes, observer, self._callbacks)
         observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
         folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
         check_places_of_resume(folder, wishes.changes)
-        if others := resume_together(folder, asked, wishes, changes):
+        if others := resume_together(folder, asked, wishes, changes, alone):
             return self._become(results_in(others))
         with leading() as note, self._watched(observer, note) as observe, audience_of(observe) as audience:
             if text := passed_over(run, changes):
