@@ -15,11 +15,13 @@ import torch
 
 from peakmark.data.augment.plan import greatest_side
 from peakmark.data.loader import Microbatch
+from peakmark.distributed.processes import ALONE
 from peakmark.errors import MachineError
 from peakmark.loss.detection import Objective
 from peakmark.machine.devices import Arithmetic
 from peakmark.machine.memory import available_bytes_on, is_out_of_memory
 from peakmark.model.detector import Detector
+from peakmark.model.norm_statistics import StatisticsByWindow
 from peakmark.nouns.batch import Batch
 from peakmark.nouns.losses import Gains
 from peakmark.run.memory_needed import training_bytes
@@ -164,7 +166,8 @@ def update_once(state: RunState, arithmetic: Arithmetic, settings: Settings, bat
     index = torch.arange(batch).repeat_interleave(_TRUTHS_AN_IMAGE)
     striped = Batch(images, boxes, torch.zeros(truths, dtype=torch.int64), index, ("",) * batch)
     objective = Objective(Gains.of(dict(settings)), VERSION)
-    Stepper(state, PlainNetwork(state.model, arithmetic), objective, settings.clip_grad).attempt(
+    statistics = StatisticsByWindow(state.model, VERSION, ALONE)
+    Stepper(state, PlainNetwork(state.model, arithmetic), objective, settings.clip_grad, statistics).attempt(
         Window((Microbatch(0, batch),), 1.0),
         iter((striped,)),
         Rates(0.0, 0.0, 0.9),
