@@ -80,7 +80,7 @@ def _median_s(act: Callable[[], object]) -> float:
 
 
 def _loaded_s(page: Path) -> str:
-    """From the address to a page that is drawn whole: seconds, and seconds of processor time of all that the browser is.
+    """From the address to a page that is drawn whole: seconds, and the browser's seconds of processor time.
 
     The browser has started before. On a machine with other work the second number is the one to go by.
     """
