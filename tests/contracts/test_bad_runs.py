@@ -193,7 +193,7 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
     assert YOLO().resume(folders[0], observer=lambda event: None).outcome == "finished"
 
 
-def _fails(*_: object) -> None:
+def _fails(*_: object, **__: object) -> None:
     raise ZeroDivisionError("mine")
 
 
