@@ -10,6 +10,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from peakmark.checkpoint.reader import read
 PROGRAM = Path(__file__).parent / "in_several_processes.py"
 # Five microbatches an epoch: while it warms up in windows of one and two of them, in which some processes have none.
 WISHES = {
-    "epochs": 3, "batch": 2, "nbs": 6, "warmup_epochs": 1, "mosaic": 0.7, "mixup": 0.5, "close_mosaic": 1,
+    "epochs": 2, "batch": 2, "nbs": 6, "warmup_epochs": 1, "mosaic": 0.7, "mixup": 0.5, "close_mosaic": 1,
     "multi_scale": 1.0, "save_interval": 0, "threads": 1, "process_timeout": 3, "parts": 1,
 }  # fmt: skip
 WAITS = [
@@ -190,7 +192,35 @@ def test_an_error_in_one_process_is_told_as_its_own_and_ends_all(begin, start, f
 
 def test_a_mistake_in_the_settings_is_told_once(begin):
     group, run = begin(2, epochs="many")
-    assert group.end() == [2, 2]
+    assert group.end() == [2, 3]
     assert "epochs" in group.said(0)
     assert not group.said(1)
     assert not run.exists()
+
+
+def test_started_by_the_command_itself_it_is_the_same_run(peakmark, tiny_data, runs, facts, of_one):
+    words = [f"{key}={value}" for key, value in {**CHEAP, "data": tiny_data, "project": runs, **WISHES}.items()]
+    done = peakmark("train", *words, "processes=2", cwd=runs.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert facts(runs / "train") == of_one
+    # Asked for at a resume it is no change of the run: what is over stays as it is.
+    again = peakmark("resume", str(runs / "train"), "processes=1", cwd=runs.parent)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "the result stays the same" in again.stdout
+    assert facts(runs / "train") == of_one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_where_a_process_dies_torchrun_starts_all_again_and_they_go_on(tiny_data, runs, facts, of_one, lost):
+    words = [f"{key}={value}" for key, value in {**CHEAP, "data": tiny_data, "project": runs, **WISHES}.items()]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    # A worker that is started again meets its fault again, a little further on, until it has none left.
+    fault = f"SIGKILL {lost} 5 the microbatches of a window"
+    done = subprocess.run(
+        [*torchrun, "--max-restarts", "9", str(PROGRAM), "train", *words], cwd=runs.parent, capture_output=True,
+        text=True, timeout=300, check=False, env={**os.environ, "PEAKMARK_TEST_FAULT": fault},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Resume after epoch" in done.stdout, "or nothing died"
+    assert facts(runs / "train") == of_one

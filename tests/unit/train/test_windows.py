@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peakmark.nouns.run import Segment
+from peakmark.run.build import first_segment
 from peakmark.settings.fields import Settings
 from peakmark.settings.recipe import recipe
 from peakmark.train.windows import Window, epoch_windows
@@ -108,3 +109,23 @@ def test_a_rewarm_rises_from_the_segments_begin():
     segment = {"from_epoch": 4, "from_images": 64, "rewarm_epochs": 1.0}
     shares = [w.rewarm for epoch in (4, 5, 6) for w in cut(settings, 256, epoch, **segment)]
     assert shares[:5] == [48 / 256, 112 / 256, 176 / 256, 240 / 256, 1.0]
+
+
+@given(
+    images=st.integers(1, 200), batch=st.integers(1, 20), nbs=st.integers(1, 64), count=st.integers(1, 9),
+    warmup=st.sampled_from([0.0, 1.0, 3.0]), epoch=st.integers(0, 4),
+)  # fmt: skip
+def test_a_batch_that_is_cut_makes_the_windows_of_whole_ones(images, batch, nbs, count, warmup, epoch):
+    settings = Settings.model_validate(
+        {"data": "x", "batch": batch, "nbs": nbs, "warmup_epochs": warmup, "parts": min(count, batch)}
+    )
+    whole = settings.model_copy(update={"parts": 1})
+    plain = epoch_windows(whole, first_segment(whole, recipe(whole, classes=1, images=images), None), images, epoch)
+    cut = epoch_windows(
+        settings, first_segment(settings, recipe(settings, classes=1, images=images), None), images, epoch
+    )
+    assert [(w.first, w.end, w.warmup, w.rewarm) for w in cut] == [(w.first, w.end, w.warmup, w.rewarm) for w in plain]
+    for window in cut:
+        ends = [part.first + part.count for part in window.microbatches]
+        assert [part.first for part in window.microbatches] == [window.first, *ends[:-1]]
+        assert all(1 <= part.count <= -(-batch // min(count, batch)) for part in window.microbatches)
