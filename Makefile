@@ -50,6 +50,8 @@ bench: .venv/.developer bench-peer  ## what docs/benchmarks.md shows, measured a
 	.venv/bin/python benchmarks/audit.py --images 10000
 	.venv/bin/python benchmarks/how_sure.py --only speed
 	.venv/bin/python benchmarks/large_set.py --images 100000
+	.venv/bin/python benchmarks/pages.py
+	.venv/bin/python benchmarks/pages.py --watch
 
 accuracy: .venv/.developer  ## every set, seed by seed, ours and the peer, one table (hours; goes on where it was stopped)
 	.venv/bin/python benchmarks/accuracy.py

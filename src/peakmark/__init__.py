@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from peakmark.api.compare import compare
     from peakmark.api.convert import convert
     from peakmark.api.doctor import doctor
+    from peakmark.api.log import log
+    from peakmark.api.many.repeat import folds, seeds
+    from peakmark.api.many.tune import tune
     from peakmark.api.model.results import TrainResults
     from peakmark.api.model.yolo import YOLO
     from peakmark.api.release import gate, promote
@@ -35,14 +38,18 @@ __all__ = [
     "convert",
     "diagnose",
     "doctor",
+    "folds",
     "gate",
     "import_model",
     "inspect",
+    "log",
     "make_report",
     "promote",
     "replay",
+    "seeds",
     "select",
     "strip",
+    "tune",
     "watch",
 ]
 __version__ = "0.1.0"
@@ -54,10 +61,13 @@ _PLACES = {
     "import_model": "api.bring_in",
     "convert": "api.convert",
     "doctor": "api.doctor",
+    "log": "api.log",
     **dict.fromkeys(("gate", "promote"), "api.release"),
     "make_report": "api.report",
     "select": "api.select",
     "watch": "api.watch",
+    "tune": "api.many.tune",
+    **dict.fromkeys(("folds", "seeds"), "api.many.repeat"),
     **dict.fromkeys(("diagnose", "inspect", "replay", "strip"), "api.runs"),
 }
 

@@ -33,8 +33,8 @@ def test_all_is_drawn_and_names_are_shown_as_they_are(open_page, made_run):
     assert page.locator("#charts .uplot").count() == 6
     assert sorted(page.locator("#classes tbody td:first-child").all_inner_texts()) == sorted(NAMES)
     assert page.locator("#confidence-class option").all_inner_texts() == ["all classes", *NAMES]
-    assert set(page.locator("#confusion-matrix tbody th").all_inner_texts()) == {*NAMES, "nothing"}
-    assert FILE in page.locator("#gallery").inner_text()
+    assert set(page.locator("#confusion-matrix tbody th").all_text_contents()) == {*NAMES, "nothing"}
+    assert FILE in page.locator("#gallery").text_content()
     assert page.locator("#gallery img[src=x]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -160,7 +160,7 @@ def test_a_cell_of_the_matrix_opens_the_images_behind_it(open_page, made_run):
         )
     ]
     cell = page.locator(f"#confusion-matrix tbody tr:nth-child({found + 1}) td:nth-child({true + 2}) button")
-    assert cell.inner_text() == str(count)
+    assert cell.text_content() == str(count)
     cell.click()
     assert shown(page) == min(len(behind), 24)
     assert page.locator("#gallery-cell").is_visible()
@@ -170,7 +170,7 @@ def test_a_cell_of_the_matrix_opens_the_images_behind_it(open_page, made_run):
     page.locator("#confusion-wrong").check()
     assert page.locator("#confusion-matrix tbody tr:first-child td:nth-child(2) button").count() == 0
     page.locator("#confusion-shares").check()
-    assert float(cell.inner_text()) <= 1
+    assert float(cell.text_content()) <= 1
     page.locator("#confusion-top button").first.click()
     assert page.locator("#gallery-cell").is_visible()
 
@@ -182,13 +182,13 @@ def test_images_are_filtered_sorted_and_counted_at_the_confidence(open_page, mad
     assert shown(page) == 24
     page.locator("#gallery-more").click()
     assert shown(page) == 48
-    first = page.locator("#gallery figcaption").first.inner_text()
+    first = page.locator("#gallery figcaption").first.text_content()
     assert f"missed: {gallery['images'][0]['counts']['missed']}" in first
     page.locator("#gallery-kind").select_option("doubled")
     doubled = [image for image in gallery["images"] if image["counts"].get("doubled")]
     assert page.locator("#gallery-count").inner_text().startswith(f"images: {len(doubled)},")
     counts = [
-        int(text.split("doubled: ")[1].split()[0]) for text in page.locator("#gallery figcaption").all_inner_texts()
+        int(text.split("doubled: ")[1].split()[0]) for text in page.locator("#gallery figcaption").all_text_contents()
     ]
     assert counts == sorted(counts, reverse=True)
     page.locator("#gallery-class").select_option("0")

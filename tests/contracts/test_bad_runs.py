@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import CHEAP
 
 from peakmark import YOLO, inspect
 from peakmark.checkpoint.background import BackgroundWriter
@@ -25,6 +26,8 @@ from peakmark.events import EpochEnded, EpochStarted, MicrobatchDone, Notice, Ru
 from peakmark.files.lock import RunLock
 from peakmark.loss.detection import detection_loss
 from peakmark.machine.stopping import EndNow
+from peakmark.record.journal import Journal
+from peakmark.record.journal import read as read_journal
 
 
 def _command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[Any, str]:
@@ -42,7 +45,7 @@ def test_settings_model_and_data_are_told_at_once(capsys, tmp_path, monkeypatch)
     first, *lines = err.splitlines()
     assert first == "Error: 4 things to fix"
     assert lines[0] == "  - epoch is no setting; the nearest one is epochs: write epochs=3."
-    assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen")
+    assert lines[1].startswith("  - batch=0 is out of range; batch is a whole number from 1 (images); -1, or a share")
     assert lines[2].startswith("  - model=nope.pt: there is no such file. Nothing is downloaded: give the path of")
     assert lines[3].startswith("  - data=nope.yaml: there is no such file.")
     assert list(tmp_path.iterdir()) == []
@@ -113,7 +116,7 @@ def test_imgsz_is_rounded_up_and_said(train, trained, tiny_data, runs):
         assert said in [notice.text for notice in notices if isinstance(notice, Notice)]
 
 
-@pytest.mark.parametrize("batch", [0, -1, 1.5, "many"])
+@pytest.mark.parametrize("batch", [0, -2, 1.5, "many"])
 def test_batch_that_is_no_number_of_images(tiny_data, batch):
     with pytest.raises(SettingsError, match=f"^batch={batch} .*batch is a whole number from 1"):
         YOLO().train(data=tiny_data, batch=batch)
@@ -180,7 +183,9 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
         if isinstance(event, RunStarted):
             folders.append(event.folder)
 
-    with pytest.raises(MachineError, match="The memory is used up at batch=4, imgsz=32: take a smaller batch"):
+    with pytest.raises(
+        MachineError, match=r"The memory is used up at batch=4, imgsz=32: take a smaller batch .*resume .* batch=2"
+    ):
         train(observer=observe)
     position = read(folders[0] / "weights/last.pt").position
     assert (position.epoch, position.images) == (1, 4), "the window before it, which no save had held"
@@ -188,7 +193,7 @@ def test_memory_that_runs_out_on_the_way_keeps_what_was_saved(train, monkeypatch
     assert YOLO().resume(folders[0], observer=lambda event: None).outcome == "finished"
 
 
-def _fails(*_: object) -> None:
+def _fails(*_: object, **__: object) -> None:
     raise ZeroDivisionError("mine")
 
 
@@ -199,18 +204,18 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
     def refuse(*_: object, **__: object) -> None:
         raise MachineError("Can't write last.pt: No space left on device.")
 
-    def observe(event: object) -> None:
-        events.append(event)
+    def fail(self: Journal, event: object) -> None:
         if isinstance(event, MicrobatchDone) and (event.epoch, event.images_done) == (1, 6):
             if disk_is_full:
                 monkeypatch.setattr("peakmark.files.durable.write_durably", refuse)
                 monkeypatch.setattr("peakmark.files.durable.append_line", refuse)
             _fails()
 
+    monkeypatch.setattr(Journal, "__call__", fail)
     with pytest.raises(ZeroDivisionError, match="mine"):
-        train(batch=2, nbs=2, save_interval=0, observer=observe)
+        train(batch=2, nbs=2, save_interval=0, observer=events.append)
     monkeypatch.undo()
-    folder = events[0].folder
+    folder = next(event.folder for event in events if isinstance(event, RunStarted))
     position = read(folder / "weights/last.pt").position
     said = events[-1].text
     if disk_is_full:
@@ -220,6 +225,21 @@ def test_any_error_keeps_what_was_trained_and_is_not_hidden_by_the_next(train, m
     else:
         assert (position.epoch, position.images) == (1, 4)
         assert said == f"All that was trained is saved. Resume with: peakmark resume {folder}"
+
+
+def test_functions_of_the_user_that_fail_end_no_run(train, runs, tiny_data):
+    """What failed is in the journal, once each, and the weights are those of a run without them."""
+    model = YOLO(CHEAP["model"])
+    model.add_callback("on_fit_epoch_end", _fails)
+    results = model.train(
+        observer=_fails, data=tiny_data, project=runs, **{key: value for key, value in CHEAP.items() if key != "model"}
+    )
+    assert results.outcome == "finished"
+    told = [line["text"] for line in read_journal(results.save_dir / "journal.jsonl") if line["event"] == "Notice"]
+    failed = [text.partition(" failed")[0] for text in told if "mine (ZeroDivisionError" in text]
+    assert failed == ["observer=", "The callback _fails of on_fit_epoch_end"]
+    quiet = train()
+    assert results.summary["digests"]["everything"] == quiet.summary["digests"]["everything"]
 
 
 def test_pictures_that_can_not_be_drawn_end_no_run(train, monkeypatch):

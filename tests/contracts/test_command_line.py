@@ -20,12 +20,16 @@ from peakmark.settings.fields import (
     ConvertSettings,
     DoctorSettings,
     ExportSettings,
+    FoldsSettings,
     GateSettings,
+    LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
+    SeedsSettings,
     Settings,
     TrackSettings,
+    TuneSettings,
     ValSettings,
     WatchSettings,
 )
@@ -47,7 +51,8 @@ TRAIN = {
     "threads": "None", "deterministic": "True", "compile": "False", "workers": "None", "cache": "auto",
     "profile": "False", "watch": "False", "verify": "full",
     "project": "runs/detect", "name": "train", "exist_ok": "False", "keep": "3", "average": "True",
-    "save_period": "0", "save_interval": "10", "backup": "None", "plots": "True",
+    "save_period": "0", "save_interval": "10", "backup": "None", "log_to": "None",
+    "plots": "True",
 }  # fmt: skip
 VAL = {
     "model": NEEDED, "data": "None", "download": "False", "split": "val", "imgsz": "None",
@@ -87,6 +92,13 @@ GATE = {
     "require": NEEDED, "at": "value", "augment": "False", "batch": "16",
     "device": "None", "workers": "None", "verify": "full",
 }  # fmt: skip
+TUNE = {
+    "space": "None", "trials": "20", "time": "None", "sampler": "tpe", "pruner": "none", "repeat": "2",
+    "storage": "None", "resume": "None", "project": "runs/detect", "name": "tune",
+}  # fmt: skip
+SEEDS = {"n": "5", "resume": "None", "project": "runs/detect", "name": "seeds"}
+FOLDS = {"k": "5", "resume": "None", "project": "runs/detect", "name": "folds"}
+LOG = {"to": NEEDED, "anew": "False"}
 PROMOTE = {
     "to": NEEDED, "name": "None", "version": "None", "license": "None", "whole": "False", "unfinished": "False",
 }  # fmt: skip
@@ -120,6 +132,10 @@ DOCTOR = {"device": "None", "project": "runs/detect"}
         (AuditSettings, AUDIT),
         (CompareSettings, COMPARE),
         (WatchSettings, WATCH),
+        (LogSettings, LOG),
+        (TuneSettings, TUNE),
+        (SeedsSettings, SEEDS),
+        (FoldsSettings, FOLDS),
         (PromoteSettings, PROMOTE),
         (GateSettings, GATE),
         (ConvertSettings, CONVERT),
@@ -157,6 +173,10 @@ def test_help_lists_the_commands(commands):
         ("compare", CompareSettings),
         ("watch", WatchSettings),
         ("report", CompareSettings),
+        ("log", LogSettings),
+        ("tune", TuneSettings),
+        ("seeds", SeedsSettings),
+        ("folds", FoldsSettings),
         ("promote", PromoteSettings),
         ("gate", GateSettings),
         ("doctor", DoctorSettings),
@@ -232,8 +252,8 @@ def test_all_mistakes_at_once_with_the_nearest_name_and_no_traceback(tmp_path):
         "Error: 4 things to fix",
         "  - epoch is no setting; the nearest one is epochs: write epochs=3.",
         "  - data is missing; write data=... (a data.yaml, or shapes for the embedded sample data).",
-        "  - batch=0 is out of range; batch is a whole number from 1 (images); it is not chosen by free memory, or the"
-        " same run would be another one on another machine.",
+        "  - batch=0 is out of range; batch is a whole number from 1 (images); -1, or a share such as 0.7, takes as"
+        " many as fit into the memory.",
         "  - lr0=-1 is out of range; lr0 is a number above 0, up to 1.",
     ]
 

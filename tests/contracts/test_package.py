@@ -106,7 +106,7 @@ def test_the_installed_command_answers(commands, installed, tmp_path):
 def test_the_public_names_are_there_and_are_all(installed, tmp_path):
     code = "import peakmark; print(*dir(peakmark)); print(*(getattr(peakmark, n) is not None for n in dir(peakmark)))"
     names, present = _run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).splitlines()
-    verbs = ["audit", "compare", "convert", "diagnose", "doctor", "gate", "import_model", "inspect", "make_report"]
-    verbs += ["promote", "replay", "select", "strip", "watch"]
+    verbs = ["audit", "compare", "convert", "diagnose", "doctor", "folds", "gate", "import_model", "inspect", "log"]
+    verbs += ["make_report", "promote", "replay", "seeds", "select", "strip", "tune", "watch"]
     assert names.split() == ["TrainResults", "YOLO", "__version__", *verbs]
     assert set(present.split()) == {"True"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ from tests.calls import recorded
 from tests.contracts.short_runs import BASELINE, QUICK, weights
 from tests.web_server import WebServer, data_on_a_server
 
+from peakmark import YOLO
 from peakmark.checkpoint.reader import read
 from peakmark.data.images import decode_with_remark
 from peakmark.errors import DataError, MachineError, TrainingError
@@ -79,31 +81,31 @@ def check_device(train, **_):
         train(**QUICK, device="7")
 
 
-def check_processes(train, monkeypatch, **_):
+def check_processes(tiny_data, monkeypatch, **_):
     """What they compute is shown in exactness/test_several_processes.py."""
-    asked = _launched(train, monkeypatch, processes=2)
+    asked = _launched(tiny_data, monkeypatch, processes=2)
     assert asked[1] == 2
     assert asked[0][0] == "train"
     assert {"batch=2", "processes=2", "val=False"} <= set(asked[0])
-    assert _launched(train, monkeypatch, device="0,1")[1] == 2
+    assert _launched(tiny_data, monkeypatch, device="0,1")[1] == 2
 
 
-def check_process_timeout(train, monkeypatch, **_):
+def check_process_timeout(tiny_data, monkeypatch, **_):
     """That a process waits no longer is shown there as well."""
-    assert "process_timeout=7" in _launched(train, monkeypatch, processes=2, process_timeout=7)[0]
+    assert "process_timeout=7" in _launched(tiny_data, monkeypatch, processes=2, process_timeout=7)[0]
 
 
-def _launched(train: Any, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[list[str], int]:
+def _launched(data: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[list[str], int]:
     """What processes are started with."""
     asked: list[tuple[list[str], int]] = []
 
-    def launch(words: list[str], processes: int, environment: dict[str, str]) -> int:
+    def launch(words: list[str], processes: int, environment: dict[str, str], *, quiet: bool) -> int:
         asked.append((words, processes))
         return 3
 
     monkeypatch.setattr("peakmark.api.model.together.launch", launch)
     with pytest.raises(SystemExit) as ended:
-        train(**QUICK, **settings)
+        YOLO("yolov8n.yaml").train(**{**QUICK, "data": data, **settings})
     assert ended.value.code == 3
     return asked[0]
 
@@ -252,6 +254,35 @@ def check_save_interval(train, **_):
 
     assert inside(0) == 0
     assert inside(1e-6) > 0
+
+
+def check_log_to(train, monkeypatch, **_):
+    calls: list[Any] = []
+
+    def messenger(run: Path, name: str) -> Silent:
+        calls.append((run, name))
+        return Silent()
+
+    monkeypatch.setattr("peakmark.loggers.watch.Messenger", messenger)
+    done = train(**{**QUICK, "log_to": "tensorboard,wandb"})
+    assert calls == [(done.save_dir, "tensorboard"), (done.save_dir, "wandb")]
+
+
+class Silent:
+    """A messenger that does nothing."""
+
+    name, done = "silent", {"done": "nowhere"}
+
+    def said(self):
+        return ()
+
+    def is_at_work(self, wait_s):
+        return False
+
+    def end(self):
+        pass
+
+    stop = end
 
 
 def check_backup(train, tmp_path, **_):

@@ -81,8 +81,8 @@ def _ignore(event: Event) -> None:
     pass
 
 
-class _LeaveError(Exception):
-    """No KeyboardInterrupt: where it is not expected, a test is to fail and not all of them to end."""
+class _LeaveError(BaseException):
+    """No Exception, which a run survives in an observer; no KeyboardInterrupt: a test is to fail, and not all end."""
 
 
 def _leave(event: Event) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from peakmark.data.dataset import DatasetSpec, read_dataset
 from peakmark.errors import Mistakes
+from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer, Progress
 from peakmark.report.terminal.console import ConsoleObserver
 from peakmark.report.terminal.terminal import Terminal
@@ -50,6 +51,12 @@ def checked_with_data(
     found.tell()
     assert parsed is not None
     return parsed, spec
+
+
+def function_of(given: Mapping[str, Any]) -> FitnessFunction | None:
+    """Gives the fitness among settings, where that is a function in Python."""
+    fitness = given.get("fitness")
+    return fitness if callable(fitness) else None
 
 
 def read_data(kind: type[SettingsModel], given: Mapping[str, Any], download: bool | None = None) -> DatasetSpec | None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from peakmark.api.asking import function_of
 from peakmark.api.model.found import described_exported
 from peakmark.checkpoint.catalogue import newest_good
 from peakmark.checkpoint.format import IMPORTED, Checkpoint
 from peakmark.checkpoint.reader import ForeignFileError, describe, read
 from peakmark.checkpoint.strip import strip_file
-from peakmark.errors import Mistakes, ModelFileError
+from peakmark.errors import Mistakes, ModelFileError, SettingsError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer, unwatched
 from peakmark.files.given_path import given_path
@@ -185,10 +186,13 @@ def wishes_of(given: Mapping[str, Any], agree: Callable[[ChangePlan], bool]) -> 
     with found.gathered():
         settings = parse(ResumeSettings, how).settings
     with found.gathered():
-        parse(Settings, {"data": "-", **changes})
+        wished = parse(Settings, {"data": "-", **changes}).settings
+        if wished.batch < 1:
+            raise SettingsError(
+                [f"batch={changes['batch']}: only a new run takes a share of the memory; name a number of images."]
+            )
     found.tell()
-    fitness = changes.get("fitness")
-    return Wishes(settings, changes, agree, fitness if callable(fitness) else None)
+    return Wishes(settings, changes, agree, function_of(changes))
 
 
 def _is_about_resuming(name: str) -> bool:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import torch
 
 from peakmark.checkup.file_system import try_file_system
 from peakmark.checkup.machine import look_at_machine
@@ -78,8 +80,8 @@ def _findings(
     except (PeakmarkError, RuntimeError) as error:
         yield Finding("step", "failed", f"It could not be computed: {_in_a_line(error)}", _OURS_TO_REPORT)
         return
-    observe(Notice("Training, again, and once more with a kill: half a minute ..."))
-    trainings = Trainings(arithmetic.device, scratch)
+    observe(Notice("Training, again, and once more with a kill: three quarters of a minute ..."))
+    trainings = Trainings(arithmetic.device, scratch, together=_of_two_processes(arithmetic))
     yield from trainings.findings()
     if (first := RunFolder(scratch / FIRST)).best.exists():
         yield compare_metrics(first.best, settings, data, arithmetic.device)
@@ -107,6 +109,13 @@ def _pace(
     )
     idle = arithmetic.on_gpu and found.busy < _BUSY_ENOUGH
     yield Finding("pace", "warning" if idle else "ok", says, " ".join(found.advice))
+
+
+def _of_two_processes(arithmetic: Arithmetic) -> Mapping[str, object] | None:
+    """The settings by which two processes share a training here: each needs a GPU of its own, or the processor."""
+    if arithmetic.on_gpu:
+        return {"device": "0,1"} if torch.cuda.device_count() > 1 else None
+    return {"processes": 2}
 
 
 def _in_a_line(error: BaseException) -> str:

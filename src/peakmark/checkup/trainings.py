@@ -9,17 +9,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from peakmark.checkpoint.digest import everything
 from peakmark.checkpoint.reader import read
 from peakmark.errors import MachineError
-from peakmark.machine.devices import Arithmetic
 from peakmark.nouns.checkup import Finding
 from peakmark.record import journal
 from peakmark.record.folder import RunFolder
@@ -31,6 +27,8 @@ SMALL: Mapping[str, object] = {
 """Some seconds on a processor: warm-up, accumulation, mosaic and mixup, a save inside epochs."""
 FIRST = "first"
 """The name of the training that the others are held against."""
+_SHARED: Mapping[str, object] = {"parts": 2, "threads": 1, "epochs": 2}
+"""Of a training that two processes may share: what they compute apart, and with how many threads, is settled."""
 _LONGEST_S = 300.0
 _LOOKS_EVERY_S = 0.01
 _KILLED_AFTER = 2
@@ -61,9 +59,17 @@ class Measured:
 class Trainings:
     """Short trainings on one device, in a folder on the disk that runs are to lie on."""
 
-    def __init__(self, device: str, folder: Path, settings: Mapping[str, object] = SMALL) -> None:
+    def __init__(
+        self,
+        device: str,
+        folder: Path,
+        settings: Mapping[str, object] = SMALL,
+        together: Mapping[str, object] | None = None,
+    ) -> None:
+        """`together`: the settings by which two processes share a training; None where there aren't devices for it."""
         self._folder = folder
         self._settings = {**settings, "device": device, "project": folder}
+        self._together = together
 
     def findings(self) -> Iterator[Finding]:
         """Yields what each proof came to; the first training is what the others are held against."""
@@ -73,26 +79,21 @@ class Trainings:
             yield Finding("training", "failed", str(error), "Nothing can be trained here until this is put right.")
             return
         yield Finding("training", "ok", f"A training of {self._settings['epochs']} short epochs ends as it should.")
-        yield self._held("repeated", "A training begun twice", lambda: self.run("second"), first)
+        yield self._held("repeated", "A training begun twice", lambda: (first, self.run("second")))
         yield self._held(
-            "killed", "A training that is killed and resumed", lambda: self.kill_and_resume("third"), first
+            "killed", "A training that is killed and resumed", lambda: (first, self.kill_and_resume("third"))
         )
-        yield self._by_two(first)
+        if (together := self._together) is not None:
+            yield self._held(
+                "processes",
+                "A training that two processes share",
+                lambda: (self.run("alone", **_SHARED), self.run("together", **_SHARED, **together)),
+            )
 
-    def _by_two(self, first: RunFolder) -> Finding:
-        arithmetic = Arithmetic.from_plain(read(first.last).arithmetic)
-        changes: dict[str, object] = {"processes": 2, "threads": arithmetic.threads}
-        if arithmetic.on_gpu:
-            if torch.cuda.device_count() < 2:
-                says = "Two processes against one were not tried: each needs a GPU of its own, and there is one."
-                return Finding("processes", "ok", says)
-            changes = {"device": "0,1"}
-        return self._held("processes", "A training by two processes", lambda: self.run("fourth", **changes), first)
-
-    def _held(self, name: str, what: str, train: Any, first: RunFolder) -> Finding:
-        """Compares the state of another way to the same run: for another device count, add a line to `findings`."""
+    def _held(self, name: str, what: str, train: Callable[[], tuple[RunFolder, RunFolder]]) -> Finding:
+        """Compares the states of two ways to the same run."""
         try:
-            other = train()
+            first, other = train()
         except MachineError as error:
             return Finding(name, "failed", str(error), "Look at what the command prints when you type it yourself.")
         differ = [

@@ -19,7 +19,6 @@ __all__ = ["app", "run"]
 
 _OTHER_TASK = "it detects boxes and does no other task"
 _LACKING = {
-    "tune": "start a run for each setting, and hold them against each other with peakmark compare",
     "detect": "write what it should do, e.g. peakmark train or peakmark predict",
     **dict.fromkeys(("segment", "classify", "pose", "obb", "semantic"), _OTHER_TASK),
     "checks": "write peakmark doctor, which looks at this machine",
@@ -61,6 +60,19 @@ _PANELS: dict[str, dict[str, _Word]] = {
         "val": _Word("training", "Validate a checkpoint: peakmark val model=best.pt data=data.yaml", True),
         "predict": _Word("training", "Find objects: peakmark predict model=best.pt source=images/", True),
         "track": _Word("training", "Find objects and follow them: peakmark track model=best.pt source=video.mp4", True),
+    },
+    "Train many times": {
+        "tune": _Word("many", "Search settings with Optuna: peakmark tune data=data.yaml trials=20 epochs=30", True),
+        "seeds": _Word(
+            "many",
+            "Train with several seeds, and say what the seed does: peakmark seeds data=data.yaml n=5",
+            True,
+        ),
+        "folds": _Word(
+            "many",
+            "Cross-validate, and find labels that held-out models contradict: peakmark folds data=data.yaml k=5",
+            True,
+        ),
     },
     "Judge": {
         "audit": _Word(
@@ -104,6 +116,9 @@ _PANELS: dict[str, dict[str, _Word]] = {
         ),
         "promote": _Word(
             "weights", "Release a run's best epoch, versioned and for good: peakmark promote RUN to=DIR_OR_URL", True
+        ),
+        "log": _Word(
+            "weights", "Send a run's numbers to where a team keeps its runs: peakmark log RUN to=mlflow", True
         ),
         "strip": _Word("weights", "Write a small copy of a checkpoint for shipping; no run can go on from it."),
         "replay": _Word(

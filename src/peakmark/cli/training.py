@@ -20,7 +20,6 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.progress import shown_results
 from peakmark.cli.show import show_evaluation
 from peakmark.errors import SettingsError
-from peakmark.events import Event, RunEnded
 from peakmark.nouns.outcome import EXIT_CODES
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.console import ConsoleObserver
@@ -39,10 +38,7 @@ def train(context: typer.Context) -> None:
         if run is not None:
             _resume(run or None, pairs, yes=False)
         model, pairs = model_and_pairs(Settings, pairs)
-        with ConsoleObserver(out()) as observer:
-            watched = _Ending(observer)
-            model.train(observer=watched, **pairs)
-        raise typer.Exit(watched.exit_code)
+        raise typer.Exit(EXIT_CODES[model.train(observer=None, **pairs).outcome])
 
 
 def resume(
@@ -134,10 +130,7 @@ Before the first step a table says what becomes of each part of the run.
 
 
 def _resume(run: str | None, pairs: Mapping[str, str], *, yes: bool) -> NoReturn:
-    with ConsoleObserver(out()) as observer:
-        watched = _Ending(observer)
-        peakmark.YOLO().resume(run, observer=watched, yes=yes or _asked, **pairs)
-    raise typer.Exit(watched.exit_code)
+    raise typer.Exit(EXIT_CODES[peakmark.YOLO().resume(run, observer=None, yes=yes or _asked, **pairs).outcome])
 
 
 def _asked(plan: ChangePlan) -> bool:
@@ -153,16 +146,3 @@ def _run_that_train_resumes(pairs: dict[str, str]) -> str | None:
     if wish.lower() != "true":
         return wish
     return pairs.pop("model") if pairs.get("model", "").endswith(".pt") else ""
-
-
-class _Ending:
-    """Passes events on and remembers which exit code the run's end comes to."""
-
-    def __init__(self, observer: ConsoleObserver) -> None:
-        self._observer = observer
-        self.exit_code = 0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, RunEnded):
-            self.exit_code = EXIT_CODES[event.outcome]
-        self._observer(event)

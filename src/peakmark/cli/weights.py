@@ -1,4 +1,4 @@
-"""Which words are about the weights and files of a run? Said, shipped, chosen again, made again, released.
+"""Which words are about the weights and files of a run? Said, shipped, chosen again, made again, released, logged.
 
 It must not compute anything.
 """
@@ -16,7 +16,7 @@ from peakmark.cli.pairs import read_pairs
 from peakmark.cli.show import show_description, show_imported, show_release, show_replayed, show_selection
 from peakmark.errors import SettingsError, TrainingError
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.settings.fields import ImportSettings, PromoteSettings
+from peakmark.settings.fields import ImportSettings, LogSettings, PromoteSettings
 
 
 def inspect(
@@ -97,6 +97,26 @@ def promote(context: typer.Context) -> None:
         if run is None:
             raise SettingsError(["No run is named; write its folder: peakmark promote runs/detect/train to=..."])
         show_release(out(), peakmark.promote(run, **pairs))
+
+
+def log(context: typer.Context) -> None:
+    """Send a run's numbers to where a team keeps its runs: peakmark log RUN to=mlflow"""
+    if help_wanted(context, LogSettings, "peakmark log runs/detect/train to=mlflow,wandb", _LOG):
+        return
+    with told_plainly():
+        run, pairs = run_and_pairs(context.args, LogSettings)
+        if run is None:
+            raise SettingsError(["No run is named; write its folder: peakmark log runs/detect/train to=mlflow"])
+        with ConsoleObserver(out()) as observer:
+            logged = peakmark.log(run, observer=observer, **pairs)
+        for each in logged:
+            say(f"{each.to} has {each.epochs} epochs. {each.where}")
+
+
+_LOG = """
+Sends what is missing there, from the run's journal. A training does the same
+while it goes on, with log_to=. Where to is said as each of them has it, by
+MLFLOW_TRACKING_URI, WANDB_PROJECT and the like."""
 
 
 _PROMOTE = """

@@ -12,8 +12,10 @@ import psutil
 
 from peakmark.distributed.process_group import ProcessGroup
 from peakmark.distributed.processes import ALONE, Processes
+from peakmark.errors import MachineError
 
 _here: Processes = ALONE
+_has_led = False
 
 
 def is_one_of_several() -> bool:
@@ -40,14 +42,20 @@ def processes_here() -> Processes:
 def joined() -> Iterator[Processes]:
     """Joins the processes that were started with this one; alone where there are none, or within a block like it.
 
-    An error that leaves the block is told to those that would wait for this process.
+    An error that leaves the block is told to those that would wait for this process. Raises MachineError where the
+    others have gone with a run that is over.
     """
-    global _here
+    global _here, _has_led
     if not is_one_of_several() or _here is not ALONE:
         yield _here
         return
-    group = ProcessGroup()
-    _here = group
+    if _has_led:
+        raise MachineError(
+            "The other processes of this program ended with its first training. Give each training a torchrun of its"
+            " own, or let each start its processes itself: device=0,1 or processes=2 in a program without torchrun."
+        )
+    group = ProcessGroup(attempts_before())
+    _here, _has_led = group, True
     try:
         yield group
     except SystemExit:

@@ -25,13 +25,14 @@ _TO_END_S = 600
 """How long the others may take to end after one has failed: a save in flight is waited for."""
 
 
-def launch(words: Sequence[str], processes: int, environment: dict[str, str]) -> int:
+def launch(words: Sequence[str], processes: int, environment: dict[str, str], *, quiet: bool = False) -> int:
     """Runs `python -m peakmark` with these words in several processes; gives the exit code of the one that leads.
 
-    Signals are passed on to all of them. Below 0 it is the number of the signal that killed it.
+    Signals are passed on to all of them. Below 0 the code is the number of the signal that killed it. `quiet`: nothing
+    that they print is shown but errors.
     """
     # Every command imports this file, and the launcher takes a second to load.
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs  # noqa: PLC0415
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std  # noqa: PLC0415
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError  # noqa: PLC0415
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch  # noqa: PLC0415
 
@@ -45,7 +46,7 @@ def launch(words: Sequence[str], processes: int, environment: dict[str, str]) ->
             rdzv_endpoint="localhost:0",
             local_addr="localhost",
             max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=Std.OUT if quiet else Std.NONE),
             shutdown_timeout=_TO_END_S,
         )
         ended: list[Any] = []

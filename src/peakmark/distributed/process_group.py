@@ -39,16 +39,21 @@ class LostProcessError(MachineError):
 class ProcessGroup:
     """The processes that a launcher started together, as `distributed.processes.Processes`."""
 
-    def __init__(self) -> None:
-        """Joins them. Raises LostProcessError where they don't find one another."""
+    def __init__(self, attempt: int = 0) -> None:
+        """Joins them. Raises LostProcessError where they don't find one another.
+
+        `attempt`: how often they were started before. The launcher's store outlives them: addresses and last words of
+        those that died must not be read as those of their successors.
+        """
         store: Any
         self._rank: int
         self._size: int
         try:
             store, self._rank, self._size = next(rendezvous("env://"))
+            store = PrefixStore(f"peakmark {attempt}", store)
             distributed.init_process_group(
                 "gloo",
-                store=PrefixStore("peakmark", store),
+                store=PrefixStore("connections", store),
                 rank=self._rank,
                 world_size=self._size,
                 timeout=_UNTIL_PREPARED,
@@ -58,7 +63,7 @@ class ProcessGroup:
                 f"The processes of this run don't find one another ({_first_line(error)}). Start them with torchrun,"
                 " or with device=0,1 or processes=2."
             ) from error
-        self._store = PrefixStore("peakmark-words", store)
+        self._store = PrefixStore("words", store)
         self._group: Any = None
         """None is the default one, in which everything waits until the run is prepared."""
         self._on_device: Any = None

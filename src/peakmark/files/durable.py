@@ -71,7 +71,7 @@ def append_line(path: Path, line: str) -> None:
     if "\n" in line:
         raise ValueError("append_line takes one line, without a newline")
     with _explained(path):
-        _make_folder(path.parent)
+        make_folder(path.parent)
         is_new = not path.exists()
         with open(path, "a+b") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -123,7 +123,7 @@ def stage(target: Path) -> Path:
     It ends as `target` does: video and image writers choose the format by that.
     """
     with _explained(target):
-        _make_folder(target.parent)
+        make_folder(target.parent)
     # Shortened, since a name has at most 255 bytes and ours is longer than the target's.
     return target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex}{_STAGED_MARK}{target.suffix[-10:]}")
 
@@ -139,7 +139,7 @@ def publish(temporary: Path, *targets: Path, verify: Callable[[Path], None] | No
     for target in targets[:-1]:
         _publish_copy(temporary, target, verify)
     with _explained(targets[-1]):
-        _make_folder(targets[-1].parent)
+        make_folder(targets[-1].parent)
         os.replace(temporary, targets[-1])
     for folder in dict.fromkeys(target.parent for target in targets):
         with _explained(folder):
@@ -159,7 +159,7 @@ class PartialFile:
 
     def __enter__(self) -> PartialFile:
         with _explained(self._target):
-            _make_folder(self._target.parent)
+            make_folder(self._target.parent)
             self._stream = open(self.path, "a+b")
         try:
             with _explained(self.path):
@@ -212,7 +212,7 @@ def claim_folder(folder: Path) -> bool:
     Of two processes that ask for the same name, exactly one is told True.
     """
     with _explained(folder):
-        _make_folder(folder.parent)
+        make_folder(folder.parent)
         try:
             folder.mkdir()
         except FileExistsError:
@@ -232,7 +232,7 @@ def stage_folder(folder: Path) -> Path:
     """Makes a new folder inside `folder` to fill before `publish_folder`. Raises `MachineError`."""
     staged = folder / f".{uuid.uuid4().hex}{_STAGED_MARK}"
     with _explained(staged):
-        _make_folder(staged)
+        make_folder(staged)
     return staged
 
 
@@ -375,11 +375,11 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Makes a folder and its parents, each flushed into its own parent, or a power cut takes the file with them."""
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _flush_folder(folder.parent)
 

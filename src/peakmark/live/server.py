@@ -135,5 +135,6 @@ def server_of(places: Sequence[Path], token: str) -> Any:
             server_header=False,
             date_header=False,
             limit_concurrency=32,
+            timeout_graceful_shutdown=1,
         )
     )

@@ -1,7 +1,8 @@
 """How much memory may this process still take, and what becomes of memory that it has done with?
 
-What may be taken is what the machine has free, or less where a container sets a limit. The answer only bounds caches.
-It must decide nothing that a result depends on: free memory differs from start to start.
+What may be taken is what the machine has free, or less where a container sets a limit. The answer only bounds caches,
+and is what a new run's batch is chosen by where it is to be; that is settled then, and stored. It must decide nothing
+else that a result depends on: free memory differs from start to start.
 """
 
 from __future__ import annotations

@@ -179,6 +179,9 @@ def _told(event: Event) -> dict[str, Any] | None:
                 "keep": decision.keep,
                 "reason": decision.reason,
                 "metrics": event.record.metrics,
+                "train_losses": dict(event.record.train.items()),
+                "val_losses": dict(event.record.validation.items()) if event.record.validation else None,
+                "lr": event.record.lr,
             }
         case TimeMeasured():
             timings = event.timings

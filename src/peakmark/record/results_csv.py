@@ -28,6 +28,8 @@ _OUR_METRICS = {
     "metrics/F1(B)": "f1",
     "metrics/confidence(B)": "confidence",
 }
+METRIC_COLUMNS = {**FAMILIAR_METRICS, **_OUR_METRICS}
+"""The columns of all metrics, each with our name of it."""
 _LR_GROUPS = 3
 
 

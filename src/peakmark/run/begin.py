@@ -32,7 +32,7 @@ from peakmark.run.disk.data_files import write_data_files
 from peakmark.run.disk.disk_needed import expected_use, room_notes
 from peakmark.run.end.end import Artist, EndedRun, bring_to_an_end, ended, summary_of
 from peakmark.run.end.pictures import WhileItGoes
-from peakmark.run.failing import save_what_stands, tell_what_stands
+from peakmark.run.failing import out_of_memory, save_what_stands, tell_what_stands
 from peakmark.run.memory_needed import training_bytes
 from peakmark.run.time_limit import left_s, time_notes
 from peakmark.run.together import lead
@@ -127,7 +127,7 @@ def carry_out(run: PreparedRun, folder: RunFolder, audience: Audience, notes: tu
         except BaseException as error:
             _end_by(error, run, folder, checkpointer, tell)
             if is_out_of_memory(error):
-                raise _out_of_memory(run, folder) from error
+                raise out_of_memory(run.settings, run.facts.arithmetic, folder) from error
             raise
 
 
@@ -145,14 +145,6 @@ def _end_by(
         with contextlib.suppress(MachineError):  # a full disk would take the place of the error that ended the run
             write_text(folder.summary, render_summary(summary_of(run, folder, "not_finite", str(error))))
             tell(ended(run, folder, "not_finite", str(error)))
-
-
-def _out_of_memory(run: PreparedRun, folder: RunFolder) -> MachineError:
-    batch = run.settings.batch
-    return MachineError(
-        f"The memory is used up at batch={batch}, imgsz={run.settings.imgsz}: take a smaller batch, imgsz or model, for"
-        f" instance: peakmark resume {folder.path} batch={max(1, batch // 2)}"
-    )
 
 
 def _started(run: PreparedRun, folder: RunFolder, notes: tuple[str, ...]) -> RunStarted:

@@ -26,6 +26,7 @@ from peakmark.data.dataset import DatasetSpec
 from peakmark.data.loader import Images, TrainLoader
 from peakmark.distributed.launched import local_rank_here, processes_here
 from peakmark.distributed.processes import Processes
+from peakmark.errors import SettingsError
 from peakmark.evaluate.evidence import Evidence
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.events import Observer
@@ -40,12 +41,14 @@ from peakmark.nouns.evaluation import PROTOCOL
 from peakmark.nouns.losses import Gains
 from peakmark.nouns.run import History, Segment
 from peakmark.record.folder import RunFolder
+from peakmark.run.batch_that_fits import is_open, settled
 from peakmark.run.disk.checkpointer import Checkpointer
 from peakmark.run.disk.evidence_files import write_evidence
 from peakmark.run.open_data import (
     OpenData,
     augmentation_of,
     by_number,
+    check_no_lone_value,
     open_data,
     open_images,
     open_validation_set,
@@ -112,6 +115,7 @@ def prepare(
     model, notes, origin = starting_model(source, settings.pretrained, data.names, settings.seed)
     if arithmetic.compiled:
         check_compiler(arithmetic)
+    settings, said = _batch_settled(settings, data, model, arithmetic)
     chosen = recipe(
         settings,
         classes=len(data.names),
@@ -120,9 +124,31 @@ def prepare(
         processes=processes_here().size,
     )
     state = new_state(settings, model, arithmetic, first_segment(settings, chosen, data.val_fingerprint, data.protocol))
-    notes = (*notes, *few_updates(settings, len(data.train_index)))
+    notes = (*notes, *said, *few_updates(settings, len(data.train_index)))
     besides = {} if origin is None else {IMPORTED: dict(origin)}
     return put_together(settings, data, arithmetic, state, source.scale.name, notes, besides)
+
+
+def _batch_settled(
+    settings: Settings, data: OpenData, model: Detector, arithmetic: Arithmetic
+) -> tuple[Settings, tuple[str, ...]]:
+    """The settings with a number of images as their batch, and what that was chosen by, where it was."""
+    if not is_open(settings):
+        return settings, ()
+    if processes_here().size > 1:
+        raise SettingsError(
+            [f"batch={settings.batch:g}: several processes would each find another number; name one, all their images."]
+        )
+
+    def begin(wishes: Settings, start: Detector) -> RunState:
+        chosen = recipe(
+            wishes, classes=len(data.names), images=len(data.train_index), objects=data.train_objects_per_class
+        )
+        return new_state(wishes, start, arithmetic, first_segment(wishes, chosen, data.val_fingerprint, data.protocol))
+
+    settings, said = settled(settings, len(data.train_index), model.eval(), arithmetic, begin)
+    check_no_lone_value(settings, len(data.train_index))
+    return settings, (said,)
 
 
 def arithmetic_for(settings: Settings) -> Arithmetic:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from peakmark.errors import DataError, PeakmarkError
+from peakmark.errors import DataError, MachineError, PeakmarkError
 from peakmark.events import Notice, Observer
+from peakmark.machine.devices import Arithmetic
 from peakmark.record.folder import RunFolder
+from peakmark.settings.fields import Settings
 from peakmark.state.state import RunState
 
 ALSO_FAILS = (PeakmarkError, OSError, RuntimeError, MemoryError)
@@ -54,3 +56,20 @@ def tell_what_stands(error: BaseException, not_saved: str, folder: RunFolder, te
         tell(Notice(f"{text} {folder.path}", serious=True))
     except Exception:  # noqa: BLE001 - whoever watches may be what failed in the first place
         raise error from error.__cause__
+
+
+def out_of_memory(settings: Settings, arithmetic: Arithmetic, folder: RunFolder) -> MachineError:
+    """Says what would help where the memory is used up, and the command that does it."""
+    batch, imgsz = settings.batch, settings.imgsz
+    ways = ["a smaller batch (gradients still gather up to nbs)"] if batch > 1 else []
+    ways += ["a smaller imgsz", "a smaller model"]
+    if arithmetic.precision == "float32" and not settings.amp:
+        ways.append("amp=True, where the device has half precision")
+    if settings.cache in ("ram", "device"):
+        ways.append(f"cache={'disk' if settings.cache == 'ram' else 'ram'}, which leaves the network what images take")
+    least_px = 32
+    change = f"batch={batch // 2}" if batch > 1 else f"imgsz={max(least_px, imgsz // 2 // least_px * least_px)}"
+    return MachineError(
+        f"The memory is used up at batch={batch}, imgsz={imgsz}: take {', '.join(ways[:-1])} or {ways[-1]}; for"
+        f" instance: peakmark resume {folder.path} {change}"
+    )

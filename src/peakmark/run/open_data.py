@@ -214,7 +214,12 @@ def thresholds_of(settings: Settings, names: Sequence[str]) -> Thresholds:
 
 
 def check_no_lone_value(settings: Settings, images: int) -> None:
-    """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread."""
+    """Refuses a microbatch of one image of 32 px: the coarsest map has one value, of which a norm knows no spread.
+
+    A batch that is a share of the memory is looked at once it is settled.
+    """
+    if settings.batch < 1:
+        return
     parts = settings.parts or processes_here().size  # at the most
     batches = {min(settings.batch, images), images % settings.batch} - {0}
     if least_side(settings) == STRIDES[-1] and any(batch // parts <= 1 for batch in batches):

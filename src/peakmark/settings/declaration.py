@@ -10,7 +10,15 @@ import os
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import annotated_types
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 BearsOn = Literal["result", "content", "execution", "output"]
@@ -24,6 +32,8 @@ REQUIRED: Any = ...
 """As a default: the setting must be given."""
 
 CacheMode = Literal["auto", "off", "ram", "disk", "device"]
+_USUAL_SHARE = 0.6
+"""Of the memory, for batch=-1, as in the field."""
 LAST_LAYER_TO_FREEZE = 21
 """Layer 22 is the detection head; a run that doesn't train its head learns nothing."""
 
@@ -115,6 +125,15 @@ def _optimizer(value: Any) -> Any:
     return known.get(str(value).strip().lower(), value)
 
 
+def _images_or_share(value: Any, number_of_images: ValidatorFunctionWrapHandler) -> Any:
+    """-1 is the share of the memory that is usual; a share stays one until a run begins."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        number = float(value)
+        if number == -1 or 0 < number < 1:
+            return _USUAL_SHARE if number == -1 else number
+    return number_of_images(value)
+
+
 def _share_of_size(value: Any) -> Any:
     return {True: 0.5, False: 0.0}[value] if isinstance(value, bool) else value
 
@@ -197,6 +216,8 @@ Device = Annotated[str | None, BeforeValidator(_device)]
 Devices = Annotated[str | None, BeforeValidator(_devices)]
 """One, or several GPUs as `0,1`."""
 Cache = Annotated[CacheMode, BeforeValidator(_cache)]
+BatchSize = Annotated[int, BeforeValidator(_whole), annotated_types.Ge(1), WrapValidator(_images_or_share)]
+"""A number of images; or, until a run begins and settles it, a share of the memory above 0 and below 1."""
 Optimizer = Annotated[Literal["auto", "SGD", "Adam", "AdamW"], BeforeValidator(_optimizer)]
 ShareOfSize = Annotated[float, BeforeValidator(_share_of_size)]
 Period = Annotated[int, BeforeValidator(_off_below_zero)]

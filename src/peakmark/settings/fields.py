@@ -14,11 +14,14 @@ from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
+from peakmark.settings.commands.log import LogSettings
+from peakmark.settings.commands.search import FoldsSettings, SeedsSettings, TuneSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
 from peakmark.settings.commands.watch import WatchSettings
 from peakmark.settings.declaration import (
     REQUIRED,
+    BatchSize,
     Cache,
     Checkpoint,
     Classes,
@@ -34,6 +37,7 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
+from peakmark.settings.log_to import LogTo
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     CACHE,
@@ -59,13 +63,17 @@ __all__ = [
     "ConvertSettings",
     "DoctorSettings",
     "ExportSettings",
+    "FoldsSettings",
     "GateSettings",
     "ImportSettings",
+    "LogSettings",
     "PredictSettings",
     "PromoteSettings",
     "ResumeSettings",
+    "SeedsSettings",
     "Settings",
     "TrackSettings",
+    "TuneSettings",
     "ValSettings",
     "WatchSettings",
 ]
@@ -122,7 +130,13 @@ class Settings(SettingsModel):
         gt=0,
     )
 
-    batch: Whole = setting(16, "images a microbatch", OPTIMISATION, "result", unit="images", ge=1)
+    batch: BatchSize = setting(
+        16,
+        "images a microbatch; -1, or a share such as 0.7: as many as fit into it of the memory, up to nbs",
+        OPTIMISATION,
+        "result",
+        unit="images",
+    )
     nbs: Whole | None = setting(
         None,
         "nominal batch: gradients gather up to it before an update",
@@ -294,6 +308,13 @@ class Settings(SettingsModel):
         OUTPUT,
         "output",
         unset="no copy",
+    )
+    log_to: LogTo = setting(
+        None,
+        "send the numbers of each epoch to tensorboard, mlflow or wandb, e.g. tensorboard,mlflow",
+        OUTPUT,
+        "output",
+        unset="nowhere",
     )
     plots: bool = shared.plots()
 

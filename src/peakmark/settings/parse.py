@@ -81,9 +81,9 @@ def _value(raw: Any) -> Any:
 
 
 _HINTS: Mapping[str, str] = {
-    "batch": "; it is not chosen by free memory, or the same run would be another one on another machine",
+    "batch": "; -1, or a share such as 0.7, takes as many as fit into the memory",
 }
-"""What is to be said beside the range of a setting that people know with another one."""
+"""What is to be said beside the range of a setting that has other values, too."""
 
 
 def _checked(kind: type[M], values: Mapping[str, Any]) -> tuple[M, list[str]]:

@@ -49,7 +49,7 @@ ENOUGH_UPDATES = 1_500
 """With fewer a run ends before it has learnt what its images can teach (`docs/accuracy.md`)."""
 _FEW_UPDATES = 500
 """Sets of many kinds were far from done with 100 (`docs/accuracy.md`); 400 were enough for some."""
-_MOST_NBS = 64
+MOST_NBS = 64
 _USUAL_BATCH = 16
 _LEAST_NBS = 8
 _MOST_CLOSING_EPOCHS = 10
@@ -190,4 +190,4 @@ def _nominal_batch(settings: Settings, images: int) -> int:
 
     Under the batch it could make no more of them, and weights would decay as if it did.
     """
-    return min(_MOST_NBS, max(_LEAST_NBS, settings.batch, settings.epochs * images // ENOUGH_UPDATES))
+    return min(MOST_NBS, max(_LEAST_NBS, settings.batch, settings.epochs * images // ENOUGH_UPDATES))

@@ -20,13 +20,17 @@ from peakmark.settings.fields import (
     ConvertSettings,
     DoctorSettings,
     ExportSettings,
+    FoldsSettings,
     GateSettings,
     ImportSettings,
+    LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
+    SeedsSettings,
     Settings,
     TrackSettings,
+    TuneSettings,
     ValSettings,
     WatchSettings,
 )
@@ -90,6 +94,8 @@ def findings(settings: SettingsModel, given: Set[str]) -> Iterator[Finding]:
             if settings.split is None:
                 yield from _no_effect({"seed"} & given, "no split is made: write split=0.8,0.1,0.1")
         case AuditSettings() | CompareSettings() | DoctorSettings() | PromoteSettings() | WatchSettings():
+            pass
+        case LogSettings() | TuneSettings() | SeedsSettings() | FoldsSettings():
             pass
         case _:
             raise TypeError(f"no rules for {type(settings).__name__}")
@@ -215,7 +221,7 @@ def _a_device_each(settings: Settings, given: Set[str]) -> Iterator[Finding]:
 
 
 def _parts_of_a_batch(settings: Settings, given: Set[str]) -> Iterator[Finding]:
-    if settings.parts is not None and settings.parts > settings.batch:
+    if settings.parts is not None and 1 <= settings.batch < settings.parts:
         yield Violation(f"parts={settings.parts} is more than batch={settings.batch}: a part has an image at least.")
 
 

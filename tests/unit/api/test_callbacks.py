@@ -16,12 +16,13 @@ from peakmark.events import (
     EpochStarted,
     Event,
     MicrobatchDone,
+    Notice,
     RunEnded,
     RunStarted,
     ValidationProgress,
 )
 from peakmark.nouns.losses import Losses
-from peakmark.nouns.run import Decision, EpochRecord, Position
+from peakmark.nouns.run import Decision, EpochRecord, History, Position
 
 METRICS = {"map50_95": 0.25, "map50": 0.5, "precision": 0.75, "recall": 0.125}
 
@@ -150,10 +151,45 @@ def test_events_themselves_and_several_functions_in_their_order(tmp_path):
     assert seen == [("first", 0), ("second", True)]
 
 
-def test_an_error_of_a_function_is_not_swallowed(tmp_path):
+def test_a_function_that_fails_is_told_once_and_at_the_end_how_often(tmp_path):
+    told: list[Any] = []
     callbacks = Callbacks()
-    callbacks.add("on_train_start", lambda view: view.weather)
-    with pytest.raises(AttributeError, match=r"can't read 'weather' here\. What there is: args, batch_size, best,"):
+    called: list[int] = []
+    callbacks.add("on_train_epoch_start", lambda view: view.weather)
+    callbacks.add("on_train_epoch_start", lambda view: called.append(view.epoch))
+    watch = callbacks.watching(told.append)
+    for event in (started(tmp_path), *epoch_of(0), *epoch_of(1), over(tmp_path)):
+        watch(event)
+        watch.hooks(event, History(), told.append, None)
+    notices = [event for event in told if isinstance(event, Notice)]
+    assert called == [0, 1], "those that were registered after it are called"
+    assert [notice.serious for notice in notices] == [True, True]
+    assert "The callback <lambda> of on_train_epoch_start failed: A callback can't read 'weather'" in notices[0].text
+    assert "What there is: args, batch_size, best," in notices[0].text
+    assert notices[1].text.endswith("failed 2 times in this run.")
+
+
+def test_an_observer_that_fails_is_told_on_the_screen(tmp_path, capsys):
+    def observe(event: Event) -> None:
+        raise ZeroDivisionError("mine")
+
+    journal: list[Any] = []
+    watch = Callbacks().watching(observe)
+    for event in (started(tmp_path), *epoch_of(0)):
+        watch(event)
+        watch.hooks(event, History(), journal.append, None)
+    assert len(journal) == 1
+    assert capsys.readouterr().err.count("observer= failed: mine (ZeroDivisionError") == 1
+
+
+@pytest.mark.parametrize("stops", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_run_is_no_failure(tmp_path, stops):
+    def stop(view: Any) -> None:
+        raise stops
+
+    callbacks = Callbacks()
+    callbacks.add("on_train_start", stop)
+    with pytest.raises(stops):
         callbacks.watching(lambda event: None)(started(tmp_path))
 
 
@@ -161,10 +197,14 @@ def test_a_callback_can_set_nothing(tmp_path):
     def end_early(view: Any) -> None:
         view.stop = True
 
+    told: list[Any] = []
     callbacks = Callbacks()
     callbacks.add("on_train_start", end_early)
-    with pytest.raises(AttributeError, match="patience="):
-        callbacks.watching(lambda event: None)(started(tmp_path))
+    watch = callbacks.watching(told.append)
+    watch(started(tmp_path))
+    watch.hooks.tell_what_is_owed(watch)
+    assert "can't be set" in told[-1].text
+    assert "patience=" in told[-1].text
 
 
 @pytest.mark.parametrize(
@@ -173,7 +213,7 @@ def test_a_callback_can_set_nothing(tmp_path):
         ("on_fit_epoch_ends", "Did you mean on_fit_epoch_end?"),
         ("on_tea_time", "there is no such event. Names: on_pretrain"),
         ("on_predict_batch_end", "stream=True"),
-        ("on_export_end", "later version"),
+        ("on_export_end", "gives back what it has written"),
         ("on_train_batch_start", "on_train_batch_end"),
         (Path, "class of an event"),
     ],

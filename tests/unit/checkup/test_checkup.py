@@ -42,8 +42,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tiny_data: Path) -> dict[str, Any]:
             yield asked.get("step", OK)
 
     class Training:
-        def __init__(self, device: str, folder: Path) -> None:
-            asked["folder"] = folder
+        def __init__(self, device: str, folder: Path, together: object = None) -> None:
+            asked["folder"], asked["together"] = folder, together
             asked["disk"] = sorted(path.name for path in folder.iterdir())
 
         def findings(self) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def test_it_looks_where_it_is_told_to_and_leaves_nothing(tmp_path: Path, quick: 
         "PyTorch", "device", "precision", "threads", "disk", "extras", "lock", "lock", "repeated", "pace"
     ]  # fmt: skip
     assert found.sound
-    assert quick["device"] == "cpu"
+    assert (quick["device"], quick["together"]) == ("cpu", {"processes": 2})
     assert quick["folder"].parent == tmp_path, "on the disk of the runs, without making their folder"
     assert list(tmp_path.iterdir()) == []
     assert notes
@@ -181,6 +181,8 @@ def test_this_machine_is_sound_in_under_two_minutes(device: str, tmp_path: Path,
     ended = peakmark("doctor", f"device={device}", "project=runs", "--json", cwd=tmp_path)
     told = json.loads(ended.stdout)
     assert (ended.returncode, told["sound"]) == (0, True), ended.stdout
-    assert {"lock", "rename", "repeated", "killed", "metrics", "pace"} <= {each["name"] for each in told["findings"]}
+    assert {"lock", "rename", "repeated", "killed", "processes", "metrics", "pace"} <= {
+        each["name"] for each in told["findings"]
+    }
     assert told["seconds"] < 120
     assert list(tmp_path.iterdir()) == []

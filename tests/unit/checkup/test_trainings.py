@@ -18,6 +18,7 @@ class Made(Trainings):
 
     def __init__(self, **made: RunFolder | MachineError) -> None:
         self._settings = dict(SMALL)
+        self._together = {"processes": 2} if "together" in made else None
         self._made = made
 
     def run(self, name: str, **changes: object) -> RunFolder:
@@ -45,6 +46,13 @@ def test_equal_runs_pass_and_others_are_named_by_their_files(two_runs: tuple[Run
     ]  # fmt: skip
     assert "last.pt and best.pt differ" in found["killed"].says
     assert "replay" in found["killed"].advice
+
+
+def test_two_processes_are_held_against_one(two_runs: tuple[RunFolder, RunFolder]):
+    one, other = two_runs
+    (*_, same) = Made(first=one, second=one, third=one, alone=other, together=other).findings()
+    (*_, differs) = Made(first=one, second=one, third=one, alone=one, together=other).findings()
+    assert (same.name, same.verdict, differs.verdict) == ("processes", "ok", "failed")
 
 
 def test_a_training_that_fails_is_told(two_runs: tuple[RunFolder, RunFolder]):

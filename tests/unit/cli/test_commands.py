@@ -156,7 +156,7 @@ def test_a_command_may_be_written_as_the_field_writes_it(facade, capsys):
     assert facade.calls[-1] == ("train", {"img": "64", "exist_ok": "True"})
 
 
-@pytest.mark.parametrize(("word", "says"), [("tune", "peakmark compare"), ("segment", "boxes")])
+@pytest.mark.parametrize(("word", "says"), [("checks", "--version"), ("segment", "boxes")])
 def test_a_command_that_is_lacking_is_named_as_lacking(word, says, capsys):
     code, _, err = _run(capsys, word, "model=best.pt")
     assert code == 2

@@ -9,8 +9,10 @@ import pytest
 
 from peakmark.errors import DataError, MachineError, TrainingError
 from peakmark.events import Event, Notice
+from peakmark.machine.devices import Arithmetic
 from peakmark.record.folder import RunFolder
-from peakmark.run.failing import save_what_stands, tell_what_stands
+from peakmark.run.failing import out_of_memory, save_what_stands, tell_what_stands
+from peakmark.settings.fields import Settings
 from peakmark.state.state import RunState
 
 NOTHING = cast(Any, None)
@@ -93,3 +95,21 @@ def test_whoever_can_not_be_told_does_not_hide_the_error():
 
     with pytest.raises(ZeroDivisionError):
         tell_what_stands(ZeroDivisionError(), "", FOLDER, fails)
+
+
+@pytest.mark.parametrize(
+    ("changes", "precision", "told", "not_told"),
+    [
+        ({"batch": 8}, "bfloat16", ("smaller batch", "smaller imgsz", "resume runs/train batch=4"), ("amp", "cache")),
+        ({"batch": 1, "imgsz": 640}, "bfloat16", ("smaller imgsz", "resume runs/train imgsz=320"), ("smaller batch",)),
+        ({"amp": False, "cache": "ram"}, "float32", ("amp=True", "cache=disk"), ()),
+        ({"cache": "device"}, "bfloat16", ("cache=ram",), ("amp",)),
+    ],
+)
+def test_where_memory_is_used_up_only_what_would_help_is_told(
+    changes: dict[str, Any], precision: Any, told: tuple[str, ...], not_told: tuple[str, ...]
+):
+    settings = Settings.model_validate({"data": "x", **changes})
+    said = str(out_of_memory(settings, Arithmetic("cpu", "test", precision, 1, True, True), FOLDER))
+    assert all(words in said for words in told), said
+    assert not any(words in said for words in not_told), said

@@ -1,7 +1,7 @@
 """Which functions of the user's own are called while a model is trained or validated? A part of the facade.
 
 They are registered by the names of the field (`on_train_epoch_end`) or by an event's class (`EpochEnded`). They watch:
-nothing that they are given changes the run. It computes nothing itself.
+nothing that they are given changes the run, and none that fails ends it. It computes nothing itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
+from peakmark.api.model.hooks import Hooks
 from peakmark.errors import DataError, SettingsError
 from peakmark.events import (
     CheckpointSaved,
@@ -47,7 +48,7 @@ NAMES = (
 
 _LACKING = {
     "on_predict": "loop over predict(..., stream=True), which gives each picture's results as they come",
-    "on_export": "exporting comes in a later version",
+    "on_export": "export() gives back what it has written",
     "on_pretrain_routine_start": "on_pretrain_routine_end is called once all is ready",
     "on_train_batch_start": "on_train_batch_end is called after each microbatch",
     "on_val_batch_start": "on_val_batch_end is called after each batch",
@@ -79,23 +80,51 @@ class Callbacks:
         """Takes the functions of one event away. Raises as `add` does."""
         self._functions.pop(_checked(event), None)
 
+    @property
+    def are_any(self) -> bool:
+        return any(self._functions.values())
+
     def watching(self, observe: Observer) -> Watch:
         """Gives an observer that passes events on and then calls the functions."""
         return Watch(observe, self._functions)
 
 
+class WithCallbacks:
+    """A model that functions can be registered with."""
+
+    _callbacks: Callbacks
+
+    def add_callback(self, event: str | type, function: Callback) -> None:
+        """Has a function called when something happens in a training or validation of this model.
+
+        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.model.callbacks.NAMES`), whose
+        functions get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get
+        the event. Raises SettingsError for a name that no run calls. An error in a function is told once, and the run
+        goes on.
+        """
+        self._callbacks.add(event, function)
+
+    def clear_callback(self, event: str | type) -> None:
+        """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
+        self._callbacks.clear(event)
+
+
 class Watch:
-    """Passes events on, and calls functions with them or with what a run has come to."""
+    """Passes events on, and calls functions with them or with what a run has come to.
+
+    What is to be told of functions that failed is told by its `hooks`.
+    """
 
     def __init__(self, observe: Observer, functions: Mapping[str | type, list[Callback]]) -> None:
-        self._observe = observe
+        self.hooks = Hooks()
+        self._observe = self.hooks.guarded(observe)
         self._functions = functions
         self._view = RunView()
 
     def __call__(self, event: Event) -> None:
         self._observe(event)
         for function in self._functions.get(type(event), ()):
-            function(event)
+            self.hooks.call(_named(type(event), function), function, event)
         self._call(self._view._take(event))
 
     def validated(self, figures: Mapping[str, float | None], save_dir: Path) -> None:
@@ -105,7 +134,12 @@ class Watch:
     def _call(self, names: Iterator[str]) -> None:
         for name in names:
             for function in self._functions.get(name, ()):
-                function(self._view)
+                self.hooks.call(_named(name, function), function, self._view)
+
+
+def _named(event: str | type, function: Callback) -> str:
+    of = event if isinstance(event, str) else event.__name__
+    return f"The callback {getattr(function, '__name__', repr(function))} of {of}"
 
 
 def _checked(event: str | type) -> str | type:

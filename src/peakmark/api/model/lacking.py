@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 INSTEAD = {
-    "tune": "nothing searches settings; run train with each, and compare them with peakmark.compare",
+    "tune": "peakmark.tune(data, model=..., trials=..., space=...) searches settings",
     "embed": "no features are given out; YOLO(...).model is the network, a torch.nn.Module",
     "save": "copy best.pt, or write a small file of its weights with peakmark.strip(file, target)",
     "trainer": "train() gives back what people read there: save_dir, best, last, metrics",

@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from peakmark.api.model.callbacks import Callbacks
 from peakmark.distributed.launched import attempts_before, is_one_of_several, joined, name_of_launch
 from peakmark.distributed.launching import launch
 from peakmark.distributed.process_group import LostProcessError, ProcessGroup
 from peakmark.errors import MachineError, PeakmarkError, SettingsError
-from peakmark.events import Event, RunEnded, RunStarted
+from peakmark.events import Event, Observer, RunEnded, RunStarted
 from peakmark.files.durable import write_text
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.nouns.outcome import EXIT_CODES, Outcome
@@ -110,17 +111,35 @@ def wants_others(settings: Settings) -> bool:
     return processes_of(settings) > 1 and not is_one_of_several()
 
 
-def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: ModelSource) -> RunFolder:
+@dataclass(frozen=True, slots=True)
+class OfThisProcess:
+    """What of a call no other process can be given."""
+
+    functions: tuple[str, ...]
+    """Names of what was given a function."""
+    quiet: bool
+    """Whether nothing is to be told."""
+
+    @staticmethod
+    def of(given: Mapping[str, Any], observer: Observer | None, callbacks: Callbacks) -> OfThisProcess:
+        functions = [name for name, value in given.items() if callable(value)]
+        watched = [*(["observer"] if observer else []), *(["add_callback"] if callbacks.are_any else [])]
+        return OfThisProcess((*functions, *watched), quiet=given.get("verbose") is False)
+
+    def mistakes(self) -> list[str]:
+        return [
+            f"{name}: a function can't be given to other processes; start your program with torchrun, and the process"
+            " that leads calls it."
+            for name in self.functions
+        ]
+
+
+def train_together(parsed: Parsed[Settings], start: ModelSource, alone: OfThisProcess) -> RunFolder:
     """Starts a training in several processes and waits for its end; gives the run's folder.
 
     Raises SettingsError for what other processes can't be given, and as `_carried_out`.
     """
-    mistakes = [
-        f"{name}: a function can't be given to other processes; start your program with torchrun, and the process that"
-        " leads calls it."
-        for name, value in given.items()
-        if callable(value)
-    ]
+    mistakes = alone.mistakes()
     if start.loaded is not None and start.bare_origin is None:
         mistakes.append("Weights that were given in Python can't be given to other processes; save them to a file.")
     if mistakes:
@@ -128,11 +147,11 @@ def train_together(parsed: Parsed[Settings], given: Mapping[str, Any], start: Mo
     plain = to_plain(parsed.settings)
     named = [name for name, origin in parsed.origins.items() if origin != "default"]
     words = [f"{name}={as_written(plain[name])}" for name in dict.fromkeys(["model", "data", *named])]
-    return _carried_out(["train", *words], processes_of(parsed.settings))
+    return _carried_out(["train", *words], processes_of(parsed.settings), alone)
 
 
 def resume_together(
-    folder: RunFolder, asked: Path | None, wishes: Wishes, given: Mapping[str, Any]
+    folder: RunFolder, asked: Path | None, wishes: Wishes, given: Mapping[str, Any], alone: OfThisProcess
 ) -> RunFolder | None:
     """The same for a run that is resumed, where it is to go on in several processes; None where it isn't.
 
@@ -145,19 +164,24 @@ def resume_together(
     settings = parse_changes(before, wishes.changes).settings
     if not wants_others(settings):
         return None
+    if mistakes := alone.mistakes():
+        raise SettingsError(mistakes)
     planned = plan_resume(folder, asked, wishes)
     yes = ["--yes"] if planned.plan.dangers and wishes.agree(planned.plan) else []
     words = [f"{name}={as_written(value)}" for name, value in given.items()]
-    return _carried_out(["resume", str(asked or folder.path), *words, *yes], processes_of(settings))
+    return _carried_out(["resume", str(asked or folder.path), *words, *yes], processes_of(settings), alone)
 
 
-def _carried_out(words: Sequence[str], processes: int) -> RunFolder:
-    """Raises MachineError where the process that leads was killed, SystemExit with its exit code where no run ended."""
+def _carried_out(words: Sequence[str], processes: int, alone: OfThisProcess) -> RunFolder:
+    """Raises MachineError where the process that leads was killed, SystemExit with its exit code where no run ended.
+
+    What went wrong is told by then: by the processes themselves.
+    """
     with TemporaryDirectory(prefix="peakmark-") as place:
         note = LaunchNote(Path(place) / "run.json")
-        code = launch(words, processes, {_NOTE: str(note.path)})
+        code = launch(words, processes, {_NOTE: str(note.path)}, quiet=alone.quiet)
         folder, outcome = note.read()
-    if folder is not None and outcome is not None:
+    if folder is not None and outcome is not None and code in (0, EXIT_CODES[outcome]) and outcome != "not_finite":
         return RunFolder(folder)
     if code < 0:
         resume = f"resume with: peakmark resume {folder}" if folder else "before the run began"

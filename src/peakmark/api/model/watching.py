@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from peakmark.events import Event, Notice, Observer
-from peakmark.live.beside import LivePage
-from peakmark.release.backup import Backup
 from peakmark.report.terminal.console import ConsoleObserver
-from peakmark.run.begin import Watch
 
 
 def heeding_verbose(
@@ -31,13 +28,6 @@ def watching(observer: Observer | None) -> Iterator[Observer]:
         return
     with ConsoleObserver() as console:
         yield console
-
-
-@contextmanager
-def beside_a_run(observe: Observer) -> Iterator[tuple[Watch, ...]]:
-    """What goes on beside a training where its settings wish it: the copying of its best weights, and its page."""
-    with closing(Backup()) as backup, closing(LivePage(observe)) as page:
-        yield backup, page
 
 
 def _tell_what_is_serious(event: Event) -> None:

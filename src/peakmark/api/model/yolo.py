@@ -13,22 +13,28 @@ from typing import Any, Literal, overload
 
 import torch
 
-from peakmark.api.asking import checked, read_data
+from peakmark.api.asking import checked, function_of, read_data
 from peakmark.api.bring_in import fetched
 from peakmark.api.model.benchmark import Benchmark, benchmark_model
-from peakmark.api.model.callbacks import Callback, Callbacks, Watch
+from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
+from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
 from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
-from peakmark.api.model.pictures import artist
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
 from peakmark.api.model.results import TrainResults, ValResults, results_in, train_results
-from peakmark.api.model.together import leading, resume_together, run_to_go_on, train_together, wants_others
+from peakmark.api.model.together import (
+    OfThisProcess,
+    leading,
+    resume_together,
+    run_to_go_on,
+    train_together,
+    wants_others,
+)
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import beside_a_run, heeding_verbose, watching
-from peakmark.api.release import check_backup, check_backup_of_resume
+from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.deploy.tracking.following import Following
@@ -43,7 +49,7 @@ from peakmark.model.size import ModelSize, parameters_by_layer, size_of
 from peakmark.nouns.resume import ChangePlan
 from peakmark.report.terminal.notices import NoticesOnce
 from peakmark.resume.resume import plan_resume, resume_run
-from peakmark.run.begin import Audience, start_run
+from peakmark.run.begin import start_run
 from peakmark.run.weights import ModelSource, find_weights
 from peakmark.settings.declaration import SettingsModel
 from peakmark.settings.familiar_words.translation import in_our_names
@@ -54,7 +60,7 @@ from peakmark.settings.settings_file import with_file
 Resume = bool | str | Path
 
 
-class YOLO(OnADevice, WithoutTheRest):
+class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
     """A detector, by the habits of the field.
 
     `YOLO("yolov8n.yaml")` is an architecture with fresh weights, `YOLO("best.pt")` a trained model.
@@ -107,7 +113,7 @@ class YOLO(OnADevice, WithoutTheRest):
         model = settings = None
         with found.gathered():
             settings = parse(kind, given).settings
-            check_backup(settings)
+            check_places(settings)
         with found.gathered():
             # Where it must be given and is not, the settings have said so.
             model = cls(name) if isinstance(name, str | Path) else None
@@ -177,20 +183,6 @@ class YOLO(OnADevice, WithoutTheRest):
         self._tell(Notice("val and predict fuse the model by themselves: there is nothing left for fuse() to do."))
         return self
 
-    def add_callback(self, event: str | type, function: Callback) -> None:
-        """Has a function called when something happens in a training or validation of this model.
-
-        `event`: a name of the field, such as on_train_epoch_end (see `peakmark.api.model.callbacks.NAMES`), whose
-        functions get a `RunView`; or the class of an event, such as `peakmark.events.EpochEnded`, whose functions get
-        the event. Raises SettingsError for a name that no run calls. An error in a function ends the run, which saves
-        first.
-        """
-        self._callbacks.add(event, function)
-
-    def clear_callback(self, event: str | type) -> None:
-        """Takes the functions of one event away. Raises SettingsError for a name that no run calls."""
-        self._callbacks.clear(event)
-
     def __repr__(self) -> str:
         known = class_names_of(self._in_use)
         classes = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
@@ -199,11 +191,12 @@ class YOLO(OnADevice, WithoutTheRest):
     def train(self, *, resume: Resume = False, observer: Observer | None = None, **settings: Any) -> TrainResults:
         """Trains, and afterwards is the best model of the run (the last, where nothing was validated).
 
-        `observer` is called with what happens; None draws it on the terminal. `resume=True` resumes the run that
-        this object trained last, however that ended, else with the run of its checkpoint, else with the newest that was
-        stopped; a path names one. Raises SettingsError with every mistake at once, and other PeakmarkErrors; what
-        stands on disk then still stands.
+        `observer` is called with what happens, and an error in it is told once; None draws it on the terminal.
+        `resume=True` resumes the run that this object trained last, however that ended, else with the run of its
+        checkpoint, else with the newest that was stopped; a path names one. Raises SettingsError with every mistake at
+        once, and other PeakmarkErrors; what stands on disk then still stands.
         """
+        alone = OfThisProcess.of(settings, observer, self._callbacks)
         observer = heeding_verbose(observer, settings)
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
@@ -211,13 +204,11 @@ class YOLO(OnADevice, WithoutTheRest):
             if begun := run_to_go_on(note):
                 return self.resume(begun, observer=observer)
             given = {**self._placed(settings), "model": self._source.name}
-            parsed, spec = checked(Settings, given, check_backup)
+            parsed, spec = checked(Settings, given, check_places)
             if wants_others(parsed.settings):
-                return self._become(results_in(train_together(parsed, given, self._start)))
-            fitness = settings.get("fitness")
-            with self._watched(observer, note) as observe, beside_a_run(observe) as beside:
-                function = fitness if callable(fitness) else None
-                ended = start_run(parsed, self._start, spec, Audience(observe, artist(), beside), function)
+                return self._become(results_in(train_together(parsed, self._start, alone)))
+            with self._watched(observer, note) as observe, audience_of(observe) as audience:
+                ended = start_run(parsed, self._start, spec, audience, function_of(settings))
         return self._become(train_results(ended))
 
     def resume(
@@ -235,17 +226,18 @@ class YOLO(OnADevice, WithoutTheRest):
         `changes`: settings that get another value from here on, and those of `ResumeSettings`. `yes` agrees to a plan
         with dangers in it, or is asked. Raises as `train` does.
         """
+        alone = OfThisProcess.of(changes, observer, self._callbacks)
         observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
         folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
         wishes = wishes_of(self._placed(changes), agree)
-        check_backup_of_resume(folder, wishes.changes)
-        if others := resume_together(folder, asked, wishes, changes):
+        check_places_of_resume(folder, wishes.changes)
+        if others := resume_together(folder, asked, wishes, changes, alone):
             return self._become(results_in(others))
-        with leading() as note, self._watched(observer, note) as observe, beside_a_run(observe) as beside:
+        with leading() as note, self._watched(observer, note) as observe, audience_of(observe) as audience:
             if text := passed_over(run, changes):
                 observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, Audience(observe, artist(), beside))
+            ended = resume_run(folder, asked, wishes, audience)
         return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -267,6 +259,7 @@ class YOLO(OnADevice, WithoutTheRest):
             say_what_is_guessed(trained, observe)
             results = run_validation(self._computing(), trained, parsed, spec, observe)
             observe.validated(results.results_dict, results.save_dir)
+            observe.hooks.tell_what_is_owed(observe)
         return results
 
     @overload

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.audit.duplicates import find_duplicates, groups_of
 from peakmark.data.audit.findings import counted
 from peakmark.data.audit.pool import Pool, look_at
-from peakmark.data.audit.sequences import find_together
+from peakmark.data.audit.together import groups_in
 from peakmark.data.formats.annotated_set import SPLITS, AnnotatedImage, AnnotatedSet
 from peakmark.data.formats.wishes import Progress
 from peakmark.data.images import probe
@@ -83,13 +82,7 @@ def deal(counts_GK: Counts, shares_S: Counts, seed: int) -> IntArray:
 
 
 def _groups(images: Sequence[AnnotatedImage], progress: Progress) -> list[tuple[int, ...]]:
-    pool = _pool(images, progress)
-    duplicates, torn = find_duplicates(pool), find_together(pool)
-    together = [*duplicates.exact, *duplicates.near, *torn.sources, *torn.sequences]
-    pairs = ((group[0], image) for group in together for image in group[1:])
-    groups = list(groups_of(len(images), pairs))
-    grouped = {image for group in groups for image in group}
-    return sorted([*groups, *((image,) for image in range(len(images)) if image not in grouped)])
+    return groups_in(_pool(images, progress))
 
 
 def _pool(images: Sequence[AnnotatedImage], progress: Progress) -> Pool:

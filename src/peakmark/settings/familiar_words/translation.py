@@ -23,6 +23,7 @@ from peakmark.settings.fields import (
     ConvertSettings,
     GateSettings,
     ImportSettings,
+    LogSettings,
     PredictSettings,
     PromoteSettings,
     ResumeSettings,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, type[SettingsModel]] = {
     "promote": PromoteSettings,
     "gate": GateSettings,
     "import": ImportSettings,
+    "log": LogSettings,
     "resume": ResumeSettings,
 }
 _SLIP = 0.8
