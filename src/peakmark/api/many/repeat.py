@@ -13,8 +13,8 @@ from typing import Any
 
 from peakmark.api.many.group import Group, is_over, open_group
 from peakmark.api.model.results import TrainResults
-from peakmark.api.model.watching import watching
 from peakmark.api.model.yolo import YOLO
+from peakmark.api.watching import watching
 from peakmark.data.audit.contradictions import Contradiction, LookedAt, contradictions, findings_of
 from peakmark.data.audit.findings import Finding, counted
 from peakmark.data.folds import Folds, make_folds, write_folds

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peakmark.api.many.group import Group, is_over, open_group
-from peakmark.api.model.watching import watching
+from peakmark.api.watching import watching
 from peakmark.errors import PeakmarkError
 from peakmark.evaluate.uncertainty import Estimate
 from peakmark.events import EpochEnded, Event, Notice, Observer

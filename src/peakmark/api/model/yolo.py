@@ -14,8 +14,8 @@ from typing import Any, Literal, overload
 import torch
 
 from peakmark.api.asking import checked, function_of, read_data
+from peakmark.api.benchmark import Benchmark, benchmark_model
 from peakmark.api.bring_in import fetched
-from peakmark.api.model.benchmark import Benchmark, benchmark_model
 from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
 from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
@@ -34,8 +34,8 @@ from peakmark.api.model.together import (
 )
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
+from peakmark.api.watching import heeding_verbose, watching
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.deploy.tracking.following import Following
 from peakmark.errors import Mistakes, SettingsError
