@@ -112,31 +112,48 @@ class ProcessGroup:
         return sent.numpy().tobytes()
 
     def exchange(self, sent: torch.Tensor, sizes: Sequence[int], received: Sequence[int], what: str) -> torch.Tensor:
+        arrived = sent.new_empty(sum(received))  # not while waiting: no memory for it is no lost process
         with self._waiting(what):
-            arrived = sent.new_empty(sum(received))
             distributed.all_to_all_single(arrived, sent, list(received), list(sizes), group=self._group_of(sent))
         return arrived
 
     def join(self, own: torch.Tensor, what: str) -> torch.Tensor:
+        joined = own.new_empty(own.numel() * self._size)
         with self._waiting(what):
-            return self._joined(own)
+            self._join_into(joined, own)
+        return joined
 
     def last_words(self, error: BaseException) -> None:
         """Leaves word that this process is ending, and why, for those that will wait for it in vain."""
         with contextlib.suppress(RuntimeError):  # the store may be gone, with the process that kept it
             self._store.set(f"ended {self._rank}", _first_line(error))
+            self._store.set(f"heard {self._rank}", "")
+            if self._rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+                self._wait_until_heard()
+
+    def _wait_until_heard(self) -> None:
+        """The store goes with this process, where no launcher keeps it; and its words with the store."""
+        heard = [f"heard {rank}" for rank in range(1, self._size)]
+        deadline = time.monotonic() + _LAST_WORDS_S
+        distributed.destroy_process_group()  # whoever waits for this process notices now
+        while not self._store.check(heard) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def leave(self) -> None:
         """Ends the connections; whoever waits for this process from here on waits in vain."""
-        with contextlib.suppress(RuntimeError):
-            distributed.destroy_process_group()
+        if distributed.is_initialized():
+            with contextlib.suppress(RuntimeError):
+                distributed.destroy_process_group()
 
     def _joined(self, own: torch.Tensor) -> torch.Tensor:
         joined = own.new_empty(own.numel() * self._size)
+        self._join_into(joined, own)
+        return joined
+
+    def _join_into(self, joined: torch.Tensor, own: torch.Tensor) -> None:
         # One operation under two names; the older one is deprecated.
         all_gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
         all_gather(joined, own.reshape(-1), group=self._group_of(own))
-        return joined
 
     def _group_of(self, tensor: torch.Tensor) -> Any:
         return self._on_device if tensor.is_cuda else self._group
@@ -176,6 +193,7 @@ class ProcessGroup:
                 ended = {rank: text for rank in others if (text := self._word(f"ended {rank}"))}
                 time.sleep(0.05)
             places = {rank: text for rank in others if (text := self._word(f"at {rank}"))}
+            self._store.set(f"heard {self._rank}", "")
         return ended, places
 
     def _word(self, name: str) -> str:

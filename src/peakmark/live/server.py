@@ -32,9 +32,7 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
 }
-_LACKING: Final = (
-    f"peakmark watch needs starlette and uvicorn: {how_to_install('watch')}."
-)
+_LACKING: Final = f"peakmark watch needs starlette and uvicorn: {how_to_install('watch')}."
 
 
 def new_token() -> str:

@@ -28,10 +28,12 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.events import Event
 from peakmark.formula.terms import DEFAULT
 from peakmark.machine.devices import Arithmetic, settle
+from peakmark.machine.memory import is_out_of_memory
 from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns.run import Decision
 from peakmark.run.build import PreparedRun, fold, put_together
+from peakmark.run.failing import out_of_memory
 from peakmark.run.open_data import open_data
 from peakmark.run.restored import restored_state
 from peakmark.settings.fields import Settings
@@ -85,6 +87,10 @@ def follow(processes: ProcessGroup) -> None:
             loop.run()
         except TrainingError:
             return  # it is the run's end, at the same place in every process: process 0 says so
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(run.settings, run.facts.arithmetic, None) from error
+            raise
 
 
 def _run_of(about: Mapping[str, Any], sent: bytes, processes: Processes) -> PreparedRun:
