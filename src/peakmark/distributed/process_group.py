@@ -128,7 +128,7 @@ class ProcessGroup:
         with contextlib.suppress(RuntimeError):  # the store may be gone, with the process that kept it
             self._store.set(f"ended {self._rank}", _first_line(error))
             self._store.set(f"heard {self._rank}", "")
-            if self._rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+            if self._rank == 0 and not self._has_a_launcher:
                 self._wait_until_heard()
 
     def _wait_until_heard(self) -> None:
@@ -173,8 +173,11 @@ class ProcessGroup:
         if ended:
             said = "; ".join(f"process {rank} of {self._size} ended: {text}" for rank, text in ended.items())
             raise LostProcessError(f"{said[0].upper()}{said[1:]}", is_said=True) from error
-        late = [rank for rank in others if int(places.get(rank, "0 ").partition(" ")[0]) < self._waits]
-        who = " and ".join(f"process {rank}" for rank in late) or "another process"
+        if places is None:
+            late = [] if self._has_a_launcher else [0]  # with whom the store has gone
+        else:
+            late = [rank for rank in others if int(places.get(rank, "0 ").partition(" ")[0]) < self._waits]
+        who = " or ".join(f"process {rank}" for rank in late) or "another process"
         timed_out = "imed out" in str(error)
         if timed_out and self._limit_s is not None:
             how = f"didn't come within {self._limit_s:g} s (process_timeout): it may be stopped, or very slow"
@@ -182,10 +185,15 @@ class ProcessGroup:
             how = "is gone: killed perhaps, for want of memory, or with its machine"
         raise LostProcessError(f"Process {self._rank} waited for {what}, but {who} {how}.") from error
 
-    def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str]]:
-        """Gives the last words of those that ended, by rank, and how far the others have come."""
+    @property
+    def _has_a_launcher(self) -> bool:
+        """Whether a launcher keeps the store; else process 0 does."""
+        return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+    def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str] | None]:
+        """Gives the last words of those that ended, by rank, and how far the others have come; None without a store."""
         ended: dict[int, str] = {}
-        places: dict[int, str] = {}
+        places: dict[int, str] | None = None
         deadline = time.monotonic() + _LAST_WORDS_S
         with contextlib.suppress(RuntimeError):
             self._store.set_timeout(_OF_STORE)

@@ -142,7 +142,8 @@ def settle(
 ) -> Arithmetic:
     """Chooses the arithmetic for these settings on this machine, of which `processes` compute one run together.
 
-    `local_rank`: which of them this is; without a wish each has a GPU of its own, where there are any. Raises MachineError for a device that isn't there.
+    `local_rank`: which of them this is; without a wish each has a GPU of its own, where there are any. Raises
+    MachineError for a device that isn't there.
     """
     chosen = _device(device, local_rank)
     on_gpu = chosen.startswith("cuda")

@@ -1,4 +1,4 @@
-"""Whom do signals reach while processes are launched? Those of the launch, also where they come before there are any."""
+"""Whom do signals reach while processes are launched? Those of the launch, also if they come before there are any."""
 
 from __future__ import annotations
 
