@@ -5,10 +5,10 @@ A part of the facade: it composes what the rooms below offer and computes nothin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,12 +67,13 @@ class LaunchNote:
             self._write(event.folder, event.outcome)
 
     def _write(self, folder: Path, outcome: Outcome | None = None) -> None:
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
+        # Another disk than the run's may be full: that costs no run, only what follows once a process has died.
+        with contextlib.suppress(PeakmarkError):
+            if self.path is not None:
+                write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
 
 
-@contextmanager
+@contextlib.contextmanager
 def leading() -> Iterator[LaunchNote]:
     """Within it this process carries out a run, alone or as the first of several.
 

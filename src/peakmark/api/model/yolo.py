@@ -19,7 +19,7 @@ from peakmark.api.bring_in import fetched
 from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
 from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
-from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
+from peakmark.api.model.found import as_changed, class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
@@ -228,16 +228,20 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         """
         alone = OfThisProcess.of(changes, observer, self._callbacks)
         observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
-        folder, asked = run_to_resume(run, changes, alone=True)
         agree = yes if callable(yes) else lambda plan: bool(yes)
-        wishes = wishes_of(self._placed(changes), agree)
-        check_places_of_resume(folder, wishes.changes)
-        if others := resume_together(folder, asked, wishes, changes, alone):
-            return self._become(results_in(others))
-        with leading() as note, self._watched(observer, note) as observe, audience_of(observe) as audience:
-            if text := passed_over(run, changes):
-                observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, audience)
+        # Only the process that leads looks for the run: other machines may not have it.
+        with leading() as note:
+            if (begun := run_to_go_on(note)) and begun != run:  # into which a checkpoint was resumed, for instance
+                return self.resume(begun, observer=observer, yes=yes, **changes)
+            folder, asked = run_to_resume(run, changes, alone=True)
+            wishes = wishes_of(self._placed(changes), agree)
+            check_places_of_resume(folder, wishes.changes)
+            if others := resume_together(folder, asked, wishes, changes, alone):
+                return self._become(results_in(others))
+            with self._watched(observer, note) as observe, audience_of(observe) as audience:
+                if text := passed_over(run, changes):
+                    observe(Notice(text))
+                ended = resume_run(folder, asked, wishes, audience)
         return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -365,12 +369,8 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
     @property
     def _start(self) -> ModelSource:
         """What a training starts from: the network as it is, where somebody was given it and changed it."""
-        if self._model is None or not self._model_is_shared:
-            return self._source
-        now = {name: tensor.cpu() for name, tensor in self._model.state_dict().items()}
-        before = self._source.detector().state_dict()
-        same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
-        return self._source if same else self._source.with_weights(now)
+        is_known = self._model is None or not self._model_is_shared
+        return self._source if is_known else as_changed(self._source, self._network())
 
     @property
     def _in_use(self) -> ModelSource | ExportedModel:
