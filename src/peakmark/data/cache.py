@@ -54,16 +54,17 @@ class ImageCache:
         budget_bytes: int | None = None,
         *,
         square: bool = False,
+        processes: int = 1,
     ) -> None:
-        """`budget_bytes`: how much is kept at most; None: a third of the memory or disk that is free. `square`: as of a
-        letterbox.
+        """`budget_bytes`: how much is kept at most; None: a third of the memory or disk that is free, of which each of
+        the `processes` that keep images on this machine has its share. `square`: as of a letterbox.
 
         Raises `MachineError` if the scratch file of mode `disk` can't be made.
         """
         self._index = index
         self._side_px = side_px
         self._square = square
-        self._store = _make_store(mode, budget_bytes)
+        self._store = _make_store(mode, budget_bytes, processes)
         self._remarks: dict[int, str] = {}
         """Of each image about which something was odd when it was read. Kept, so that each is told once."""
         self._told: set[int] = set()
@@ -145,11 +146,12 @@ def _decode_patiently(path: Path, max_image_pixels: int) -> tuple[ImageArray, st
     return decode_with_remark(path, max_image_pixels)
 
 
-def _make_store(mode: CacheMode, budget_bytes: int | None) -> _Store | None:
+def _make_store(mode: CacheMode, budget_bytes: int | None, processes: int) -> _Store | None:
+    share = _FREE_SHARE / processes
     if mode == "ram":
-        return _MemoryStore(int(available_bytes() * _FREE_SHARE) if budget_bytes is None else budget_bytes)
+        return _MemoryStore(int(available_bytes() * share) if budget_bytes is None else budget_bytes)
     if mode == "disk":
-        return _ScratchStore(cache_folder(), budget_bytes)
+        return _ScratchStore(cache_folder(), budget_bytes, share)
     return None
 
 
@@ -177,7 +179,8 @@ class _MemoryStore:
 class _ScratchStore:
     """Keeps the images in one nameless file: it belongs to this run and is gone with it, even after a crash."""
 
-    def __init__(self, folder: Path, budget_bytes: int | None) -> None:
+    def __init__(self, folder: Path, budget_bytes: int | None, share: float) -> None:
+        """`share`: of the free disk, where no budget is given."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Nothing to flush or rename here: no one can find this file later, so a torn one can mislead no one.
@@ -189,9 +192,7 @@ class _ScratchStore:
                 "can, or take cache=ram or cache=False."
             ) from error
         self._end_byte = 0
-        self._budget_bytes = (
-            int(space.f_bavail * space.f_frsize * _FREE_SHARE) if budget_bytes is None else budget_bytes
-        )
+        self._budget_bytes = int(space.f_bavail * space.f_frsize * share) if budget_bytes is None else budget_bytes
         self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._lock = threading.Lock()
 

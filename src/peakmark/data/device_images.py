@@ -32,13 +32,19 @@ is for the network."""
 class DeviceImages:
     """The images of an index, resized for the letterbox of `side_px`, on a device."""
 
-    def __init__(self, index: Index, side_px: int, device: str, budget_bytes: int | None = None) -> None:
-        """`budget_bytes`: how much is kept at most; None: a quarter of what is free on the device."""
+    def __init__(
+        self, index: Index, side_px: int, device: str, budget_bytes: int | None = None, *, processes: int = 1
+    ) -> None:
+        """`budget_bytes`: how much is kept at most; None: a quarter of what is free on the device.
+
+        `processes`: those that keep images on this machine; on a processor they share its memory.
+        """
         self.side_px = side_px
         self._once = ImageCache(index, side_px, "off")
-        self._rest = ImageCache(index, side_px, "ram")
+        self._rest = ImageCache(index, side_px, "ram", processes=processes)
         """For those that have no place: they are wanted in every epoch."""
-        budget = int(available_bytes_on(device) * _FREE_SHARE) if budget_bytes is None else budget_bytes
+        sharers = 1 if device.startswith("cuda") else processes
+        budget = int(available_bytes_on(device) * _FREE_SHARE / sharers) if budget_bytes is None else budget_bytes
         self._start_px, self._end_px = _places(self._once.letterbox, len(index), budget // CHANNELS)
         self._is_here = np.zeros(len(index), dtype=np.bool_)
         self._waiting: dict[int, ImageArray] = {}

@@ -171,7 +171,7 @@ def open_validation_set(
 def open_images(index: Index, settings: Settings, arithmetic: Arithmetic) -> Images:
     """Opens the images of one split for a run, on the device where its arithmetic augments them there."""
     if arithmetic.augmentation == "torch":
-        return DeviceImages(index, settings.imgsz, arithmetic.device)
+        return DeviceImages(index, settings.imgsz, arithmetic.device, processes=processes_here().on_this_machine)
     return open_cache(index, settings.imgsz, settings.cache)
 
 
@@ -180,14 +180,15 @@ def open_cache(index: Index, side_px: int, mode: str, *, square: bool = False) -
 
     `square`: as of a letterbox.
     """
+    processes = processes_here().on_this_machine  # each keeps images of its own
     if mode == "auto":
         needed = sum(
             box.inner_width_px * box.inner_height_px * 3
             for box in map(ImageCache(index, side_px, "off").letterbox, range(len(index)))
         )
-        mode = "ram" if needed <= _CACHE_SHARE * available_bytes() else "off"
+        mode = "ram" if needed <= _CACHE_SHARE / processes * available_bytes() else "off"
     known: dict[str, CacheMode] = {"ram": "ram", "disk": "disk", "off": "off"}
-    return ImageCache(index, side_px, known[mode], square=square)
+    return ImageCache(index, side_px, known[mode], square=square, processes=processes)
 
 
 def augmentation_of(settings: Settings) -> Augmentation:

@@ -88,6 +88,20 @@ def test_the_budget_is_kept(index: Index, decoded: list[str], mode: str):
     assert len(decoded) == 6 + 4 + 4
 
 
+def test_processes_that_share_a_machine_share_its_memory(
+    index: Index, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Four that took a third each would be killed by the kernel."""
+    images = 6 * 32 * 16 * 3
+    monkeypatch.setattr(cache_module, "available_bytes", lambda: 3 * images)
+    for processes, is_read_again in ((1, False), (4, True)):
+        decoded.clear()
+        cache = ImageCache(index, 32, "ram", processes=processes)
+        for number in (*range(6), *range(6)):
+            cache.load(number)
+        assert (len(decoded) > 6) == is_read_again
+
+
 @pytest.mark.parametrize("mode", ["ram", "disk"])
 def test_threads_get_the_right_images(index: Index, mode: str):
     cache, plain = ImageCache(index, 64, mode), ImageCache(index, 64)  # type: ignore[arg-type]
