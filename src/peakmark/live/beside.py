@@ -64,7 +64,8 @@ class LivePage:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
+                errors="replace",  # a name of other bytes must not end the thread that empties the pipe
                 env={**os.environ, TIED: "1", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
                 # Ctrl-C at the terminal is for the run alone.
                 start_new_session=True,

@@ -15,7 +15,7 @@ from peakmark.events import RunEnded
 from peakmark.nouns.run import Position
 
 
-class Resumed(Exception):
+class ResumedError(Exception):
     """Raised in place of a resume."""
 
 
@@ -26,11 +26,11 @@ def test_a_resume_goes_on_in_the_run_that_it_had_begun(tmp_path: Path, monkeypat
 
     def resume(folder: Any, asked: Any, wishes: Any, audience: Any) -> None:
         resumed.append((folder.path, asked, wishes.changes))
-        raise Resumed
+        raise ResumedError
 
     monkeypatch.setattr(yolo, "run_to_go_on", lambda note: tmp_path / "branch")
     monkeypatch.setattr(yolo, "resume_run", resume)
-    with pytest.raises(Resumed):
+    with pytest.raises(ResumedError):
         YOLO().resume(tmp_path / "train/weights/epoch3.pt", lr0=0.001)
     assert resumed == [(tmp_path / "branch", None, {"lr0": 0.001})]
 
