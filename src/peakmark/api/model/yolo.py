@@ -282,6 +282,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         return results if stream else ResultsList(results)
 
     __call__ = predict
+    leading = staticmethod(leading)
 
     @overload
     def track(self, source: object, *, stream: Literal[True], **settings: Any) -> Iterator[Results]: ...
@@ -393,8 +394,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
 
     def _become(self, results: TrainResults) -> TrainResults:
         """Takes over the best weights of an ended run."""
-        file = results.best or results.last
-        if file.exists():
+        if (file := results.best or results.last).exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
         return results
