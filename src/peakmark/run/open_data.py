@@ -35,7 +35,7 @@ from peakmark.train.advice import MOST_WORKERS
 from peakmark.validation.validation import ValidationSet
 
 _CACHE_SHARE = 0.25
-"""Of the free memory, by all processes of a run: above it, cache=auto reads from disk, or it would crowd out training."""
+"""Of the free memory, by all processes of a run: above it, cache=auto reads from disk: it would crowd out training."""
 
 
 @dataclass(frozen=True, slots=True)
