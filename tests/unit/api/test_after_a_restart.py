@@ -9,7 +9,7 @@ import pytest
 
 from peakmark import YOLO
 from peakmark.api.model import together, yolo
-from peakmark.api.model.together import LaunchNote, run_to_go_on
+from peakmark.api.model.together import LaunchNote
 from peakmark.errors import MachineError
 from peakmark.events import RunEnded
 from peakmark.nouns.run import Position
@@ -21,18 +21,19 @@ class ResumedError(Exception):
 
 def test_a_resume_goes_on_in_the_run_that_it_had_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A named checkpoint branches into a new folder: a second branch would begin where the first one did."""
-    (tmp_path / "branch/weights").mkdir(parents=True)
+    for name in ("train", "branch"):
+        (tmp_path / name / "weights").mkdir(parents=True)
     resumed: list[tuple[Path, Any, Any]] = []
 
     def resume(folder: Any, asked: Any, wishes: Any, audience: Any) -> None:
         resumed.append((folder.path, asked, wishes.changes))
         raise ResumedError
 
-    monkeypatch.setattr(yolo, "run_to_go_on", lambda note: tmp_path / "branch")
+    monkeypatch.setattr(LaunchNote, "begun_before", lambda note: tmp_path / "branch")
     monkeypatch.setattr(yolo, "resume_run", resume)
     with pytest.raises(ResumedError):
         YOLO().resume(tmp_path / "train/weights/epoch3.pt", lr0=0.001)
-    assert resumed == [(tmp_path / "branch", None, {"lr0": 0.001})]
+    assert resumed == [(tmp_path / "branch", None, {})]
 
 
 def ended(folder: Path) -> RunEnded:
@@ -42,10 +43,10 @@ def ended(folder: Path) -> RunEnded:
 def test_a_run_that_was_stopped_is_not_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(together, "attempts_before", lambda: 1)
     note = LaunchNote(tmp_path / "notes/1.json")
-    assert run_to_go_on(note) is None, "nothing was begun before one died"
+    assert note.begun_before() is None, "nothing was begun before one died"
     note(ended(tmp_path / "a run of \udcff"))
     with pytest.raises(SystemExit) as left:
-        run_to_go_on(note)
+        note.begun_before()
     assert left.value.code == 130
 
 
