@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from peakmark import YOLO
-from peakmark.api.model import benchmark as benchmark_module
+from peakmark.api import benchmark as benchmark_module
 from peakmark.api.model import export as export_module
 from peakmark.checkpoint.reader import read
 from peakmark.errors import DataError, ModelFileError, SettingsError

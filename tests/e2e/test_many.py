@@ -94,6 +94,9 @@ def test_mistakes_of_a_search_are_told_before_a_folder_is_made(tiny_data, runs):
         ({"val": False}, "val=False"),
         ({"trials": 0}, "trials=0"),
         ({"fitness": max}, "function in Python"),
+        ({"exist_ok": True}, "exist_ok: a group never takes"),
+        ({"processes": 2}, "train with one process each"),
+        ({"device": "0,1"}, "train with one process each"),
     ):
         with pytest.raises(SettingsError, match=says):
             tune(observer=quiet, **{**asked, **wrong})
@@ -120,6 +123,16 @@ def test_seeds_that_are_stopped_and_resumed(tiny_data, runs, capsys):
     assert found.deviations["fitness"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     with pytest.raises(SettingsError, match="the seeds are 0 to n - 1"):
         seeds(tiny_data, seed=3, observer=quiet)
+    with pytest.raises(SettingsError, match="time: a training that it ends"):
+        seeds(tiny_data, time=1, observer=quiet)
+
+
+def test_a_trial_that_has_no_fitness_in_any_epoch_fails_and_the_search_goes_on(tiny_data, runs):
+    asked = {**TINY, "project": runs, "trials": 1, "repeat": 0, "space": "lr0=1e-4..1e-2 log"}
+    found = tune(tiny_data, observer=quiet, fitness="map50 / (map50 - map50)", **asked)
+    assert [each.state for each in found.trials] == ["fail"]
+    assert found.done
+    assert "No trial came to its end" in found.text
 
 
 def test_every_image_is_held_out_once(tiny_data, runs):

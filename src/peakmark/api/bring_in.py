@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peakmark.api.asking import watch_by
-from peakmark.api.model.watching import watching
+from peakmark.api.watching import watching
 from peakmark.checkpoint.format import IMPORTED, Checkpoint
 from peakmark.checkpoint.writer import save
 from peakmark.errors import ModelFileError

@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peakmark.api.model.benchmark import Benchmark, Timed
+    from peakmark.api.benchmark import Benchmark, Timed
     from peakmark.export.exporting import Exported
     from peakmark.export.parity import Parity
 

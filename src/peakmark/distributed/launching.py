@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,10 +65,11 @@ def launch(words: Sequence[str], processes: int, environment: dict[str, str], *,
         # In a thread of its own it leaves signals alone, which this one passes on: by itself it would give a run half
         # a minute to save.
         agent = threading.Thread(target=carry_out, name="peakmark-launcher", daemon=True)
-        with _in(environment), _quiet(), _signals_passed_on():
+        with _in(environment), _quiet(), _signals_passed_on(config.run_id) as pass_on:
             agent.start()
             while agent.is_alive():
                 agent.join(timeout=0.2)
+                pass_on()
     (result,) = ended or [1]
     if isinstance(result, BaseException):
         raise result
@@ -76,23 +77,44 @@ def launch(words: Sequence[str], processes: int, environment: dict[str, str], *,
 
 
 @contextlib.contextmanager
-def _signals_passed_on() -> Iterator[None]:
-    """Ctrl-C reaches only this process: the others are in sessions of their own."""
+def _signals_passed_on(run_id: str) -> Iterator[Callable[[], None]]:
+    """Passes signals on to the processes of a launch: Ctrl-C reaches only this one, they are in sessions of their own.
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):
-                child.send_signal(number)
+    What comes before there are any is kept; the block calls what it is given now and then, which passes that on.
+    """
+    kept: list[int] = []
+
+    def pass_on() -> None:
+        children = _processes_of(run_id) if kept else []
+        while children and kept:
+            number = kept.pop(0)
+            for child in children:
+                with contextlib.suppress(psutil.Error):
+                    child.send_signal(number)
+
+    def take(number: int, frame: FrameType | None) -> None:
+        kept.append(number)
+        pass_on()
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield pass_on
         return
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    before = {number: signal.signal(number, take) for number in _PASSED_ON}
     try:
-        yield
+        yield pass_on
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _processes_of(run_id: str) -> list[psutil.Process]:
+    """Gives the processes of a launch. The program may have other children, which no signal is meant for."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get("TORCHELASTIC_RUN_ID") == run_id:
+                found.append(child)
+    return found
 
 
 @contextlib.contextmanager

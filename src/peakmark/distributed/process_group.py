@@ -112,31 +112,48 @@ class ProcessGroup:
         return sent.numpy().tobytes()
 
     def exchange(self, sent: torch.Tensor, sizes: Sequence[int], received: Sequence[int], what: str) -> torch.Tensor:
+        arrived = sent.new_empty(sum(received))  # not while waiting: no memory for it is no lost process
         with self._waiting(what):
-            arrived = sent.new_empty(sum(received))
             distributed.all_to_all_single(arrived, sent, list(received), list(sizes), group=self._group_of(sent))
         return arrived
 
     def join(self, own: torch.Tensor, what: str) -> torch.Tensor:
+        joined = own.new_empty(own.numel() * self._size)
         with self._waiting(what):
-            return self._joined(own)
+            self._join_into(joined, own)
+        return joined
 
     def last_words(self, error: BaseException) -> None:
         """Leaves word that this process is ending, and why, for those that will wait for it in vain."""
         with contextlib.suppress(RuntimeError):  # the store may be gone, with the process that kept it
             self._store.set(f"ended {self._rank}", _first_line(error))
+            self._store.set(f"heard {self._rank}", "")
+            if self._rank == 0 and not self._has_a_launcher:
+                self._wait_until_heard()
+
+    def _wait_until_heard(self) -> None:
+        """The store goes with this process, where no launcher keeps it; and its words with the store."""
+        heard = [f"heard {rank}" for rank in range(1, self._size)]
+        deadline = time.monotonic() + _LAST_WORDS_S
+        distributed.destroy_process_group()  # whoever waits for this process notices now
+        while not self._store.check(heard) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def leave(self) -> None:
         """Ends the connections; whoever waits for this process from here on waits in vain."""
-        with contextlib.suppress(RuntimeError):
-            distributed.destroy_process_group()
+        if distributed.is_initialized():
+            with contextlib.suppress(RuntimeError):
+                distributed.destroy_process_group()
 
     def _joined(self, own: torch.Tensor) -> torch.Tensor:
         joined = own.new_empty(own.numel() * self._size)
+        self._join_into(joined, own)
+        return joined
+
+    def _join_into(self, joined: torch.Tensor, own: torch.Tensor) -> None:
         # One operation under two names; the older one is deprecated.
         all_gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
         all_gather(joined, own.reshape(-1), group=self._group_of(own))
-        return joined
 
     def _group_of(self, tensor: torch.Tensor) -> Any:
         return self._on_device if tensor.is_cuda else self._group
@@ -156,8 +173,11 @@ class ProcessGroup:
         if ended:
             said = "; ".join(f"process {rank} of {self._size} ended: {text}" for rank, text in ended.items())
             raise LostProcessError(f"{said[0].upper()}{said[1:]}", is_said=True) from error
-        late = [rank for rank in others if int(places.get(rank, "0 ").partition(" ")[0]) < self._waits]
-        who = " and ".join(f"process {rank}" for rank in late) or "another process"
+        if places is None:
+            late = [] if self._has_a_launcher else [0]  # with whom the store has gone
+        else:
+            late = [rank for rank in others if int(places.get(rank, "0 ").partition(" ")[0]) < self._waits]
+        who = " or ".join(f"process {rank}" for rank in late) or "another process"
         timed_out = "imed out" in str(error)
         if timed_out and self._limit_s is not None:
             how = f"didn't come within {self._limit_s:g} s (process_timeout): it may be stopped, or very slow"
@@ -165,10 +185,15 @@ class ProcessGroup:
             how = "is gone: killed perhaps, for want of memory, or with its machine"
         raise LostProcessError(f"Process {self._rank} waited for {what}, but {who} {how}.") from error
 
-    def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str]]:
-        """Gives the last words of those that ended, by rank, and how far the others have come."""
+    @property
+    def _has_a_launcher(self) -> bool:
+        """Whether a launcher keeps the store; else process 0 does."""
+        return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+    def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str] | None]:
+        """Gives the last words of those that ended, by rank, and how far the others have come; None without a store."""
         ended: dict[int, str] = {}
-        places: dict[int, str] = {}
+        places: dict[int, str] | None = None
         deadline = time.monotonic() + _LAST_WORDS_S
         with contextlib.suppress(RuntimeError):
             self._store.set_timeout(_OF_STORE)
@@ -176,6 +201,7 @@ class ProcessGroup:
                 ended = {rank: text for rank in others if (text := self._word(f"ended {rank}"))}
                 time.sleep(0.05)
             places = {rank: text for rank in others if (text := self._word(f"at {rank}"))}
+            self._store.set(f"heard {self._rank}", "")
         return ended, places
 
     def _word(self, name: str) -> str:

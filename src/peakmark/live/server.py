@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from peakmark.errors import MachineError, PeakmarkError
+from peakmark.errors import MachineError, PeakmarkError, how_to_install
 from peakmark.live.pages import RunList, run_page, run_parts
 from peakmark.record.folder import RunFolder
 
@@ -32,9 +32,7 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
 }
-_LACKING: Final = (
-    "peakmark watch needs starlette and uvicorn: pip install 'peakmark[watch]' (in a checkout: pip install '.[watch]')."
-)
+_LACKING: Final = f"peakmark watch needs starlette and uvicorn: {how_to_install('watch')}."
 
 
 def new_token() -> str:

@@ -9,7 +9,7 @@ from typing import cast
 
 from peakmark.errors import MachineError, Mistakes, how_to_install
 from peakmark.loggers.logger import Logger
-from peakmark.settings.log_to import LOGGERS
+from peakmark.settings.commands.log import LOGGERS
 
 
 def make(name: str) -> Logger:

@@ -138,12 +138,14 @@ def settle(
     augmentation: Augmentation = "opencv",
     compiled: bool = False,
     processes: int = 1,
+    local_rank: int = 0,
 ) -> Arithmetic:
     """Chooses the arithmetic for these settings on this machine, of which `processes` compute one run together.
 
-    Raises MachineError for a device that isn't there.
+    `local_rank`: which of them this is; without a wish each has a GPU of its own, where there are any. Raises
+    MachineError for a device that isn't there.
     """
-    chosen = _device(device)
+    chosen = _device(device, local_rank)
     on_gpu = chosen.startswith("cuda")
     return Arithmetic(
         device=chosen,
@@ -157,9 +159,9 @@ def settle(
     )
 
 
-def _device(wish: str | int | None) -> str:
+def _device(wish: str | int | None, local_rank: int) -> str:
     if wish is None:
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        wish = local_rank if torch.cuda.is_available() else "cpu"
     name = str(wish).strip().lower()
     if name == "cpu":
         return "cpu"

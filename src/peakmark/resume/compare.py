@@ -12,7 +12,7 @@ from typing import Any
 
 from peakmark.checkpoint.format import Checkpoint, protocol_in
 from peakmark.data.dataset import DatasetSpec, read_dataset
-from peakmark.distributed.launched import local_rank_here
+from peakmark.distributed.launched import local_rank_here, processes_here
 from peakmark.errors import MachineError
 from peakmark.evaluate.fitness import FitnessFunction
 from peakmark.machine.compiling import check_compiler
@@ -209,9 +209,16 @@ def _arithmetic(stored: Arithmetic, old: Settings, new: Settings) -> Arithmetic:
     """
     wished = any(getattr(new, name) != getattr(old, name) for name in _ARITHMETIC_SETTINGS)
     is_moved = new.device is not None and new.device != old.device
-    device = own_device(new, local_rank_here()) if is_moved else stored.device
+    local_rank, on_this_machine = local_rank_here(), processes_here().on_this_machine
+    own = own_device(new, local_rank, on_this_machine)
     here = settle(
-        device=device, amp=new.amp, deterministic=new.deterministic, threads=new.threads, compiled=new.compile
+        device=own if is_moved else stored.device,
+        amp=new.amp,
+        deterministic=new.deterministic,
+        threads=new.threads,
+        compiled=new.compile,
+        processes=on_this_machine,
+        local_rank=local_rank,
     )
     if here.compiled:
         check_compiler(here)

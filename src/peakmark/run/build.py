@@ -153,14 +153,16 @@ def _batch_settled(
 
 def arithmetic_for(settings: Settings) -> Arithmetic:
     """Settles what a new run computes with, and sets the process up for it. Raises MachineError."""
+    local_rank, on_this_machine = local_rank_here(), processes_here().on_this_machine
     arithmetic = settle(
-        device=own_device(settings, local_rank_here()),
+        device=own_device(settings, local_rank, on_this_machine),
         amp=settings.amp,
         deterministic=settings.deterministic,
         threads=settings.threads,
         augmentation=augmentation_of(settings),
         compiled=settings.compile,
-        processes=processes_here().on_this_machine,
+        processes=on_this_machine,
+        local_rank=local_rank,
     )
     arithmetic.apply()
     arithmetic.check_threads()

@@ -58,8 +58,11 @@ def tell_what_stands(error: BaseException, not_saved: str, folder: RunFolder, te
         raise error from error.__cause__
 
 
-def out_of_memory(settings: Settings, arithmetic: Arithmetic, folder: RunFolder) -> MachineError:
-    """Says what would help where the memory is used up, and the command that does it."""
+def out_of_memory(settings: Settings, arithmetic: Arithmetic, folder: RunFolder | None) -> MachineError:
+    """Says what would help where the memory is used up, and the command that does it.
+
+    `folder` is None in a process that doesn't lead: the one that leads names it.
+    """
     batch, imgsz = settings.batch, settings.imgsz
     ways = ["a smaller batch (gradients still gather up to nbs)"] if batch > 1 else []
     ways += ["a smaller imgsz", "a smaller model"]
@@ -71,5 +74,5 @@ def out_of_memory(settings: Settings, arithmetic: Arithmetic, folder: RunFolder)
     change = f"batch={batch // 2}" if batch > 1 else f"imgsz={max(least_px, imgsz // 2 // least_px * least_px)}"
     return MachineError(
         f"The memory is used up at batch={batch}, imgsz={imgsz}: take {', '.join(ways[:-1])} or {ways[-1]}; for"
-        f" instance: peakmark resume {folder.path} {change}"
+        f" instance: {f'peakmark resume {folder.path} ' if folder else ''}{change}"
     )

@@ -28,10 +28,12 @@ from peakmark.evaluate.evidence import Evidence
 from peakmark.events import Event
 from peakmark.formula.terms import DEFAULT
 from peakmark.machine.devices import Arithmetic, settle
+from peakmark.machine.memory import is_out_of_memory
 from peakmark.machine.numerics import undisturbed
 from peakmark.machine.stopping import StopRequest
 from peakmark.nouns.run import Decision
 from peakmark.run.build import PreparedRun, fold, put_together
+from peakmark.run.failing import out_of_memory
 from peakmark.run.open_data import open_data
 from peakmark.run.restored import restored_state
 from peakmark.settings.fields import Settings
@@ -80,23 +82,27 @@ def follow(processes: ProcessGroup) -> None:
     # Signals are heeded from here on, by a stop in the first window; until then process 0 alone decides what comes.
     with StopRequest(None) as stop:
         about, _ = unpack(processes.lead(b"", "process 0 to prepare the run"))
-        run = _run_of(about, processes.lead(b"", "the state of the run"))
+        run = _run_of(about, processes.lead(b"", "the state of the run"), processes)
         _begin(run, processes)
         loop = fold(run, _KeepsNothing(), stop, _tells_nobody, _keeps_no_evidence)
         try:
             loop.run()
         except TrainingError:
             return  # it is the run's end, at the same place in every process: process 0 says so
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(run.settings, run.facts.arithmetic, None) from error
+            raise
 
 
-def _run_of(about: Mapping[str, Any], sent: bytes) -> PreparedRun:
+def _run_of(about: Mapping[str, Any], sent: bytes, processes: Processes) -> PreparedRun:
     checkpoint = read_sent(sent)
     settings = from_plain(Settings, about["settings"])
     spec = read_dataset(about["data"], equal_names=True)
     version = recipe_of(checkpoint.history.segments[-1]).version
     # A fitness in Python can't be sent, and only process 0 judges.
     data = open_data(settings.model_copy(update={"fitness": DEFAULT}), spec, None, version)
-    arithmetic = _arithmetic_here(Arithmetic.from_plain(checkpoint.arithmetic), settings)
+    arithmetic = _arithmetic_here(Arithmetic.from_plain(checkpoint.arithmetic), settings, processes.on_this_machine)
     state = restored_state(checkpoint, settings, arithmetic)
     run = put_together(settings, data, arithmetic, state, checkpoint.architecture, ())
     if _fingerprints(run) != about["fingerprints"]:
@@ -110,9 +116,12 @@ def _run_of(about: Mapping[str, Any], sent: bytes) -> PreparedRun:
     return run
 
 
-def _arithmetic_here(sent: Arithmetic, settings: Settings) -> Arithmetic:
+def _arithmetic_here(sent: Arithmetic, settings: Settings, on_this_machine: int) -> Arithmetic:
     """The run's own arithmetic, on the device of this process."""
-    here = settle(device=own_device(settings, local_rank_here()), amp=False, deterministic=sent.deterministic)
+    local_rank = local_rank_here()
+    # A run that began on a processor stays there, also where this machine has a GPU and no device is named.
+    device = own_device(settings, local_rank, on_this_machine) if sent.on_gpu else "cpu"
+    here = settle(device=device, amp=False, deterministic=sent.deterministic, local_rank=local_rank)
     if here.on_gpu != sent.on_gpu:
         raise MachineError(f"Process 0 computes on {sent.device}, this one would on {here.device}: name the devices.")
     return dataclasses.replace(sent, device=here.device, device_name=here.device_name)

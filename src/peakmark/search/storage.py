@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peakmark.errors import MachineError, how_to_install
+from peakmark.errors import MachineError, SettingsError, how_to_install
 from peakmark.machine.streams import stream
 from peakmark.search.space import Dimension, Space
 
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     import optuna
 
 FILE = "study.log"
+_ASKED = "asked"
 
 
-def open_study(folder: Path, name: str, storage: str | None, pruner: str) -> optuna.Study:
-    """Makes a study, or opens the one of this name. Raises MachineError where Optuna or the database isn't there."""
+def open_study(folder: Path, name: str, storage: str | None, pruner: str, asked: str = "") -> optuna.Study:
+    """Makes a study, or opens the one of this name.
+
+    `asked`: what it searches, in words. Raises MachineError where Optuna or the database isn't there, and SettingsError
+    where the database has another study of this name: trials of both would be one search.
+    """
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend
@@ -25,12 +30,20 @@ def open_study(folder: Path, name: str, storage: str | None, pruner: str) -> opt
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         place: Any = storage or optuna.storages.JournalStorage(JournalFileBackend(str(folder / FILE)))
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=place, study_name=name, direction="maximize", load_if_exists=True, pruner=_pruner(pruner)
         )
+        before = study.user_attrs.get(_ASKED)
+        if before is None:
+            study.set_user_attr(_ASKED, asked)
     except Exception as error:
         # Whatever a database and its driver raise.
         raise MachineError(f"storage={storage}: {' '.join(str(error).split())[:300]}") from error
+    if before not in (None, asked):
+        raise SettingsError(
+            [f"name={name}: storage={storage} has a study of this name that searches {before}; take another name."]
+        )
+    return study
 
 
 def draw(study: optuna.Study, trial: optuna.Trial, space: Space, sampler: str, seed: int) -> dict[str, Any]:

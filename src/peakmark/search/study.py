@@ -28,6 +28,7 @@ _ASKING = "asking"
 _LOOK_S = 0.05
 _FOLDER = "folder"
 ERROR = "standard_error"
+_TRAINED_S = "trained_s"
 
 
 class Report(Protocol):
@@ -66,6 +67,8 @@ class Trained:
     fitness: float | None
     """None where it was stopped: the trial stays open."""
     standard_error: float | None = None
+    trained_s: float = 0.0
+    """How long it was trained and validated, of all sessions; without the time between them."""
     pruned: bool = False
 
 
@@ -120,6 +123,7 @@ def _done(study: optuna.Study, trial: optuna.Trial, task: Task, train: Train, te
         return True
     if trained.fitness is None:
         return False
+    trial.set_user_attr(_TRAINED_S, trained.trained_s)
     if trained.standard_error is not None:
         trial.set_user_attr(ERROR, trained.standard_error)
     if trained.pruned:
@@ -183,7 +187,8 @@ def _to_do(study: optuna.Study, plan: Plan) -> optuna.Trial | None:
 def _is_out_of_time(trials: list[optuna.trial.FrozenTrial], plan: Plan) -> bool:
     if plan.time_s is None:
         return False
-    return sum(each.duration.total_seconds() for each in trials if each.duration is not None) >= plan.time_s
+    # Not Optuna's durations: a trial that was killed and resumed a day later would have taken that day.
+    return float(sum(each.user_attrs.get(_TRAINED_S, 0.0) for each in trials)) >= plan.time_s
 
 
 def _place(plan: Plan, number: int) -> Path:

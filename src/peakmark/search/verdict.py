@@ -14,9 +14,14 @@ from peakmark.evaluate.uncertainty import Estimate, student_95
 
 
 def spread(values: Sequence[float]) -> Estimate:
-    """The mean of several runs, with its 95 % interval; of one, with none. Raises ValueError for no value."""
+    """The mean of several runs, with its 95 % interval; of one, with none. NaN where a run has no number.
+
+    Raises ValueError for no value.
+    """
     if not values:
         raise ValueError("no values")
+    if any(math.isnan(value) for value in values):
+        return Estimate(math.nan, math.nan, math.nan, math.nan)
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Estimate(mean, math.nan, math.nan, math.nan)
@@ -32,6 +37,8 @@ def paired(ones: Sequence[float], others: Sequence[float]) -> Estimate:
 
 def in_words(lead: Estimate, seeds: int) -> str:
     """Says what repeating came to."""
+    if math.isnan(lead.value):
+        return "Trained again with other seeds, a run has no fitness in any epoch: nothing can be said of the gain."
     number = f"{lead.value:+.4f} ({lead.low:+.4f} to {lead.high:+.4f})"
     if not math.isfinite(lead.low):
         return f"With one other seed it is {lead.value:+.4f} from the start's settings; repeat=2 says how sure that is."

@@ -14,7 +14,7 @@ from peakmark.settings.commands.bring_in import ImportSettings
 from peakmark.settings.commands.convert import ConvertSettings
 from peakmark.settings.commands.doctor import DoctorSettings
 from peakmark.settings.commands.export import ExportSettings
-from peakmark.settings.commands.log import LogSettings
+from peakmark.settings.commands.log import LogSettings, LogTo
 from peakmark.settings.commands.search import FoldsSettings, SeedsSettings, TuneSettings
 from peakmark.settings.commands.track import TrackSettings
 from peakmark.settings.commands.use import GateSettings, PredictSettings, ValSettings
@@ -37,7 +37,6 @@ from peakmark.settings.declaration import (
     Whole,
     setting,
 )
-from peakmark.settings.log_to import LogTo
 from peakmark.settings.shared_words import (
     AUGMENTATION,
     CACHE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peakmark.errors import SettingsError
 from peakmark.settings.fields import Settings
 
 
@@ -18,10 +19,22 @@ def processes_of(settings: Settings) -> int:
     return settings.processes or len(devices_of(settings))
 
 
-def own_device(settings: Settings, local_rank: int) -> str | None:
-    """Gives the device of one of the processes on a machine."""
+def names_gpus(settings: Settings) -> bool:
+    """Whether GPUs are named, each of which one process can have."""
+    return settings.device is not None and settings.device != "cpu"
+
+
+def own_device(settings: Settings, local_rank: int, on_this_machine: int) -> str | None:
+    """Gives the device of one of the processes on a machine; None is the best there is, a GPU of its own perhaps.
+
+    Raises SettingsError where two processes would share a GPU: NCCL moves nothing between them then.
+    """
     devices = devices_of(settings)
-    if len(devices) > 1:
-        return devices[local_rank % len(devices)]
-    # torchrun starts several and says which of them this is; of `cpu`, or of one GPU, all have the same.
-    return devices[0]
+    if names_gpus(settings) and len(devices) < on_this_machine:
+        raise SettingsError(
+            [
+                f"device={settings.device}: {on_this_machine} processes on this machine need a GPU each; leave device"
+                " out, or name as many."
+            ]
+        )
+    return devices[local_rank] if len(devices) > 1 else devices[0]

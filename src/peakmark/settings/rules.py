@@ -34,7 +34,7 @@ from peakmark.settings.fields import (
     ValSettings,
     WatchSettings,
 )
-from peakmark.settings.processes import devices_of
+from peakmark.settings.processes import devices_of, names_gpus
 from peakmark.settings.recipe import mosaic_is_open
 
 
@@ -213,7 +213,7 @@ def _compiled_sizes(settings: Settings, given: Set[str]) -> Iterator[Finding]:
 
 def _a_device_each(settings: Settings, given: Set[str]) -> Iterator[Finding]:
     devices = len(devices_of(settings))
-    if settings.processes is not None and devices > 1 and settings.processes != devices:
+    if settings.processes is not None and names_gpus(settings) and settings.processes != devices:
         yield Violation(
             f"processes={settings.processes} and device={settings.device}: each process has one GPU, so leave processes"
             " out, or name as many GPUs."

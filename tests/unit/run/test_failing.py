@@ -113,3 +113,5 @@ def test_where_memory_is_used_up_only_what_would_help_is_told(
     said = str(out_of_memory(settings, Arithmetic("cpu", "test", precision, 1, True, True), FOLDER))
     assert all(words in said for words in told), said
     assert not any(words in said for words in not_told), said
+    followed = str(out_of_memory(settings, Arithmetic("cpu", "test", precision, 1, True, True), None))
+    assert followed == said.replace(f"peakmark resume {FOLDER.path} ", "")

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
-from peakmark.errors import MachineError, TrainingError
+from peakmark.errors import MachineError, SettingsError, TrainingError
 from peakmark.search.space import read_space
 from peakmark.search.storage import open_study
 from peakmark.search.study import ERROR, Plan, Task, Trained, work
@@ -143,6 +143,14 @@ def test_a_database_of_its_own(tmp_path):
         open_study(tmp_path, "study", "nonsense://", "none")
 
 
+def test_a_study_of_the_same_name_that_searches_something_else_is_not_joined(tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    open_study(tmp_path, "study", storage, "none", "lr0")
+    assert open_study(tmp_path, "study", storage, "none", "lr0").get_trials() == []
+    with pytest.raises(SettingsError, match="has a study of this name that searches lr0; take another name"):
+        open_study(tmp_path, "study", storage, "none", "mosaic")
+
+
 def test_a_trial_of_another_folder_on_the_same_database_is_left_alone(tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     (tmp_path / "one").mkdir()
@@ -177,6 +185,11 @@ def test_a_stopped_trial_stays_open_a_failed_one_does_not(tmp_path):
 
 
 def test_no_trial_begins_after_the_time_is_over(tmp_path):
+    """By the time of training, not by the clock: a trial may have been killed, and resumed a day later."""
+
+    def train(task: Task) -> Trained:
+        return Trained(0.5, trained_s=10.0)
+
     study = open_study(tmp_path, "study", None, "none")
-    assert work(study, plan_in(tmp_path, trials=5, time_s=1e-9), trains(), lambda event: None)
-    assert len(study.get_trials()) == 1
+    assert work(study, plan_in(tmp_path, trials=5, time_s=15), train, lambda event: None)
+    assert len(study.get_trials()) == 2

@@ -30,6 +30,7 @@ def test_what_a_seed_does_to_both_drops_out():
         ([0.4, 0.5], [0.5, 0.6], "a real loss"),
         ([0.4, 0.6], [0.5, 0.5], "may be luck"),
         ([0.5], [0.4], "repeat=2 says how sure"),
+        ([0.5, math.nan], [0.4, 0.4], "nothing can be said of the gain"),
     ],
 )
 def test_it_is_said_in_words(ones, others, says):

@@ -6,7 +6,7 @@ What is asked for is written down first, in asked.json, so that a killed group g
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from peakmark.api.model.beside import check_places
 from peakmark.api.model.results import TrainResults
 from peakmark.api.model.yolo import YOLO
 from peakmark.data.dataset import DatasetSpec
+from peakmark.distributed.launched import is_one_of_several
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.events import Notice, Observer
 from peakmark.files.durable import write_text
@@ -28,11 +29,14 @@ from peakmark.settings.familiar_words.translation import in_our_names
 from peakmark.settings.fields import Settings
 from peakmark.settings.parse import parse
 from peakmark.settings.plain import to_plain
+from peakmark.settings.processes import processes_of
 
 M = TypeVar("M", bound=SettingsModel)
 _FILE = "asked.json"
-_EXECUTION = ("device", "workers", "threads", "cache")
+EXECUTION = ("device", "workers", "threads", "cache")
 """Settings of a training that each process may have otherwise."""
+PATHS = ("data", "model", "pretrained")
+"""Those that may be a file's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +71,48 @@ def open_group(kind: type[M], given: Mapping[str, Any], observe: Observer) -> Gr
     """
     own = {name: value for name, value in given.items() if name in kind.model_fields}
     training = {name: value for name, value in given.items() if name not in kind.model_fields}
-    if callable(training.get("fitness")):
-        raise SettingsError(["fitness=: a function in Python can't be written down for a group; give it as a formula."])
+    if refused := list(_refused(training)):
+        raise SettingsError(refused)
     if own.get("resume") is not None:
         return _opened(kind, own, training)
     wishes = parse(kind, own).settings
     parsed, spec = checked(Settings, training, check_places)
-    if not parsed.settings.val:
-        raise SettingsError(["val=False: without a validation no run is better than another; leave it out."])
+    _check_each(parsed.settings)
     plain = to_plain(parsed.settings)
     training = {name: plain[name] for name in in_our_names(Settings, training) if name in plain}
-    data = Path(str(training["data"])).expanduser()
-    if data.exists():
-        training["data"] = str(data.absolute())  # it may be resumed from another folder
+    for name in PATHS:
+        place = Path(str(training.get(name))).expanduser()
+        if place.exists():
+            training[name] = str(place.absolute())  # it may be resumed from another folder
     places = to_plain(wishes)
     folder, said = create_run_folder(Path(str(places["project"])), str(places["name"]), exist_ok=False)
     write_text(folder.path / _FILE, as_json({"own": places, "training": training}, indent=1) + "\n")
     for note in (*parsed.notes, *said):
         observe(Notice(note))
     return Group(folder.path.absolute(), wishes, training, spec)
+
+
+def _refused(training: Mapping[str, Any]) -> Iterator[str]:
+    """What a group can't give to each of its trainings, in words."""
+    if callable(training.get("fitness")):
+        yield "fitness=: a function in Python can't be written down for a group; give it as a formula."
+    if "exist_ok" in training:
+        yield "exist_ok: a group never takes the folder of another one; leave it out, or give another name."
+    if "time" in training:
+        yield "time: a training that it ends has not come to its end, and the group would wait for it; give epochs."
+
+
+def _check_each(settings: Settings) -> None:
+    """Raises SettingsError where these can't be the settings of trainings that belong together."""
+    if not settings.val:
+        raise SettingsError(["val=False: without a validation no run is better than another; leave it out."])
+    if processes_of(settings) > 1 or is_one_of_several():
+        raise SettingsError(
+            [
+                "tune, seeds and folds train with one process each: leave out processes and torchrun, and name one"
+                " device. Several workers share a study: peakmark tune resume=FOLDER device=1."
+            ]
+        )
 
 
 def _opened(kind: type[M], own: Mapping[str, Any], training: Mapping[str, Any]) -> Group[M]:
@@ -95,7 +122,7 @@ def _opened(kind: type[M], own: Mapping[str, Any], training: Mapping[str, Any]) 
         before, kept = dict(asked["own"]), dict(asked["training"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"resume={own['resume']}: there is no {_FILE} in it to resume from.") from error
-    fixed = [name for name in training if name not in _EXECUTION]
+    fixed = [name for name in training if name not in EXECUTION]
     if fixed:
         raise SettingsError([f"{', '.join(fixed)}: what is resumed keeps its settings; leave them out."])
     wishes = parse(kind, {**before, **own}).settings
@@ -109,7 +136,8 @@ def _opened(kind: type[M], own: Mapping[str, Any], training: Mapping[str, Any]) 
     if changed:
         raise SettingsError([f"{', '.join(changed)}: what is resumed keeps its settings; leave them out."])
     training = {**kept, **training}
-    _, spec = checked(Settings, training, check_places)
+    parsed, spec = checked(Settings, training, check_places)
+    _check_each(parsed.settings)
     return Group(folder.absolute(), wishes, training, spec)
 
 

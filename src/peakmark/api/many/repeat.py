@@ -13,15 +13,15 @@ from typing import Any
 
 from peakmark.api.many.group import Group, is_over, open_group
 from peakmark.api.model.results import TrainResults
-from peakmark.api.model.watching import watching
 from peakmark.api.model.yolo import YOLO
+from peakmark.api.watching import watching
 from peakmark.data.audit.contradictions import Contradiction, LookedAt, contradictions, findings_of
 from peakmark.data.audit.findings import Finding, counted
 from peakmark.data.folds import Folds, make_folds, write_folds
 from peakmark.data.index import build_index
 from peakmark.errors import SettingsError
 from peakmark.evaluate.uncertainty import Estimate
-from peakmark.events import Notice, Observer
+from peakmark.events import Notice, Observer, unwatched
 from peakmark.files.durable import write_text
 from peakmark.machine.cores import granted_cores
 from peakmark.record.plain_json import as_json
@@ -29,7 +29,7 @@ from peakmark.report.pages.audit_page import write_audit_page
 from peakmark.search.verdict import spread
 from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.declaration import SettingsModel
-from peakmark.settings.fields import FoldsSettings, SeedsSettings
+from peakmark.settings.fields import FoldsSettings, SeedsSettings, Settings
 
 _METRICS = ("map50_95", "map50", "precision", "recall")
 _LEAST_CONFIDENCE = 0.01
@@ -105,7 +105,7 @@ def folds(data: str | Path | None = None, *, observer: Observer | None = None, *
             if not is_over(results):
                 return _side_by_side(group, trained, "folds", of=len(files))
             trained.append(_run(name, results))
-            seen += _looked_at(results, dealt, number - 1, observe)
+            seen += _looked_at(results, dealt, number - 1, group.settings())
         names = ("object",) if group.settings().single_cls else group.spec.names
         found = contradictions(seen, names)
         write_text(group.folder / "out-of-fold.json", as_json(_out_of_fold(seen, found)) + "\n")
@@ -144,12 +144,19 @@ def _dealt(group: Group[FoldsSettings], observe: Observer) -> tuple[Folds, list[
     return dealt, write_folds(dealt, spec, group.folder / "data")
 
 
-def _looked_at(results: TrainResults, dealt: Folds, fold: int, observe: Observer) -> list[LookedAt]:
+def _looked_at(results: TrainResults, dealt: Folds, fold: int, settings: Settings) -> list[LookedAt]:
     """What the model of a fold finds in the images that were held out of its training."""
     entries = dealt.entries(fold)
     model = YOLO(results.best or results.last)
     paths = [str(entry.path) for entry in entries]
-    found = model.predict(paths, stream=True, conf=_LEAST_CONFIDENCE, observer=lambda event: None)
+    found = model.predict(
+        paths,
+        stream=True,
+        conf=_LEAST_CONFIDENCE,
+        device=settings.device,
+        max_image_pixels=settings.max_image_pixels,
+        observer=unwatched,
+    )
     return [
         LookedAt(
             entry.path,
@@ -194,7 +201,7 @@ def _size(seen: Sequence[LookedAt], fold: str) -> tuple[int, int]:
 
 
 def _run(name: str, results: TrainResults) -> RepeatedRun:
-    metrics = {each: results.metrics[each] for each in _METRICS}
+    metrics = {each: results.metrics.get(each, math.nan) for each in _METRICS}
     return RepeatedRun(name, results.save_dir, math.nan if results.fitness is None else results.fitness, metrics)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peakmark.api.many.group import Group, is_over, open_group
-from peakmark.api.model.watching import watching
-from peakmark.errors import PeakmarkError
+from peakmark.api.many.group import EXECUTION, PATHS, Group, is_over, open_group
+from peakmark.api.watching import watching
+from peakmark.errors import PeakmarkError, TrainingError
 from peakmark.evaluate.uncertainty import Estimate
 from peakmark.events import EpochEnded, Event, Notice, Observer
 from peakmark.files.durable import write_text
@@ -98,7 +98,7 @@ def tune(data: str | Path | None = None, *, observer: Observer | None = None, **
             None if wishes.time is None else wishes.time * 3600,
             is_alone=wishes.storage is None,
         )
-        study = open_study(group.folder, group.folder.name, wishes.storage, wishes.pruner)
+        study = open_study(group.folder, group.folder.name, wishes.storage, wishes.pruner, _asked(group, plan))
         observe(Notice(f"Searching {in_words(plan.space)}; {wishes.trials} trials in {group.folder}"))
         done = work(study, plan, lambda task: _trained(group, task, observe), observe)
         tuned = _tuned(study, group, plan, done=done)
@@ -106,6 +106,13 @@ def tune(data: str | Path | None = None, *, observer: Observer | None = None, **
             tuned = _repeated(tuned, group, observe)
         write_text(group.folder / _RESULT, tuned.to_json() + "\n")
     return tuned
+
+
+def _asked(group: Group[TuneSettings], plan: Plan) -> str:
+    """What all workers of a study have in common; paths may be other ones on another machine."""
+    training = {name: value for name, value in group.training.items() if name not in (*EXECUTION, *PATHS)}
+    own = {"space": in_words(plan.space), "sampler": plan.sampler, "pruner": group.wishes.pruner}
+    return as_json({**own, **dict(sorted(training.items()))})
 
 
 def _trained(group: Group[TuneSettings], task: Task, observe: Observer) -> Trained:
@@ -120,12 +127,15 @@ def _trained(group: Group[TuneSettings], task: Task, observe: Observer) -> Train
                 signal.raise_signal(signal.SIGINT)  # it saves and stops, as for anybody
 
     results = group.train(task.name, report, **task.settings)
+    trained_s = results.summary["train_s"] + results.summary["validation_s"]
     if gave_up and not is_over(results):
-        return Trained(results.fitness or 0.0, pruned=True)
-    if not is_over(results) or results.fitness is None:
+        return Trained(results.fitness or 0.0, trained_s=trained_s, pruned=True)
+    if not is_over(results):
         return Trained(None)
+    if results.fitness is None or not math.isfinite(results.fitness):
+        raise TrainingError("no epoch of it has a fitness.")
     certainty = results.summary.get("certainty")
-    return Trained(results.fitness, certainty["fitness"]["standard_error"] if certainty else None)
+    return Trained(results.fitness, certainty["fitness"]["standard_error"] if certainty else None, trained_s)
 
 
 def _tuned(study: optuna.Study, group: Group[TuneSettings], plan: Plan, *, done: bool) -> Tuned:
@@ -182,10 +192,10 @@ def _repeated(tuned: Tuned, group: Group[TuneSettings], observe: Observer) -> Tu
         for values, name, settings in ((ones, "winner", tuned.best.settings), (others, "start", {})):
             observe(Notice(f"The {name}'s settings with seed {seed}, to tell the winner from luck."))
             results = group.train(f"{name}-seed{seed}", observe, **{**settings, "seed": seed})
-            if not is_over(results) or results.fitness is None:
+            if not is_over(results):
                 text = f"{tuned.text} Its repetitions are open. Go on with: peakmark tune resume={group.folder}"
                 return _with(tuned, done=False, lead=None, text=text)
-            values.append(results.fitness)
+            values.append(math.nan if results.fitness is None else results.fitness)
     if not ones:
         return _with(tuned, done=True, lead=None, text=f"{tuned.text} It wasn't repeated (repeat=0). {use}")
     lead = paired(ones, others)

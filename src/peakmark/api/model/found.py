@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from peakmark.errors import ModelFileError, SettingsError
 from peakmark.export.exported import ExportedModel, open_exported
 from peakmark.export.registry import format_of
@@ -67,6 +69,14 @@ def described_exported(path: Path) -> dict[str, Any] | None:
 def class_names_of(found: ModelSource | ExportedModel) -> tuple[str, ...]:
     """The classes by number; none for an architecture."""
     return found.class_names if isinstance(found, ModelSource) else found.about.names
+
+
+def as_changed(source: ModelSource, model: Detector) -> ModelSource:
+    """Gives the source of a network that somebody was given: with its weights, where they were changed."""
+    now = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    before = source.detector().state_dict()
+    same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
+    return source if same else source.with_weights(now)
 
 
 def kind_of(found: ModelSource | ExportedModel) -> str:

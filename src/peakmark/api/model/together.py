@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,7 +91,7 @@ class LaunchNote:
                 write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
 
 
-@contextmanager
+@contextlib.contextmanager
 def leading() -> Iterator[LaunchNote]:
     """Within it this process carries out a run, alone or as the first of several.
 

@@ -14,12 +14,12 @@ from typing import Any, Literal, overload
 import torch
 
 from peakmark.api.asking import checked, function_of, read_data
+from peakmark.api.benchmark import Benchmark, benchmark_model
 from peakmark.api.bring_in import fetched
-from peakmark.api.model.benchmark import Benchmark, benchmark_model
 from peakmark.api.model.beside import audience_of, check_places, check_places_of_resume
 from peakmark.api.model.callbacks import Callbacks, Watch, WithCallbacks
 from peakmark.api.model.export import export_model
-from peakmark.api.model.found import class_names_of, find_usable, kind_of, only_trainable
+from peakmark.api.model.found import as_changed, class_names_of, find_usable, kind_of, only_trainable
 from peakmark.api.model.lacking import WithoutTheRest
 from peakmark.api.model.placed import OnADevice
 from peakmark.api.model.predict import find_objects, following_for
@@ -33,8 +33,8 @@ from peakmark.api.model.together import (
 )
 from peakmark.api.model.trained import data_of, say_what_is_guessed, trained_of
 from peakmark.api.model.validate import run_validation
-from peakmark.api.model.watching import heeding_verbose, watching
 from peakmark.api.runs import passed_over, run_to_resume, wishes_of
+from peakmark.api.watching import heeding_verbose, watching
 from peakmark.deploy.results import Results, ResultsList
 from peakmark.deploy.tracking.following import Following
 from peakmark.errors import Mistakes, SettingsError
@@ -227,16 +227,18 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         """
         alone = OfThisProcess.of(changes, observer, self._callbacks)
         observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
-        folder, asked = run_to_resume(run, changes, alone=True)
-        wishes = wishes_of(self._placed(changes), yes if callable(yes) else lambda plan: bool(yes))
-        check_places_of_resume(folder, wishes.changes)
-        if others := resume_together(folder, asked, wishes, changes, alone):
-            return self._become(results_in(others))
-        with leading() as note, self._watched(observer, note) as observe, audience_of(observe) as audience:
+        # Only the process that leads looks for the run: other machines may not have it.
+        with leading() as note:
+            folder, asked = run_to_resume(run, changes, alone=True)
+            wishes = wishes_of(self._placed(changes), yes if callable(yes) else lambda plan: bool(yes))
+            check_places_of_resume(folder, wishes.changes)
+            if others := resume_together(folder, asked, wishes, changes, alone):
+                return self._become(results_in(others))
             folder, asked, wishes = note.resumed_before(folder, asked, wishes)
-            if text := passed_over(run, changes):
-                observe(Notice(text))
-            ended = resume_run(folder, asked, wishes, audience)
+            with self._watched(observer, note) as observe, audience_of(observe) as audience:
+                if text := passed_over(run, changes):
+                    observe(Notice(text))
+                ended = resume_run(folder, asked, wishes, audience)
         return self._become(train_results(ended))
 
     def plan_resume(self, run: str | Path | None = None, **changes: Any) -> ResumePlanned:
@@ -365,12 +367,8 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
     @property
     def _start(self) -> ModelSource:
         """What a training starts from: the network as it is, where somebody was given it and changed it."""
-        if self._model is None or not self._model_is_shared:
-            return self._source
-        now = {name: tensor.cpu() for name, tensor in self._model.state_dict().items()}
-        before = self._source.detector().state_dict()
-        same = all(torch.equal(tensor, before[name]) for name, tensor in now.items())
-        return self._source if same else self._source.with_weights(now)
+        is_known = self._model is None or not self._model_is_shared
+        return self._source if is_known else as_changed(self._source, self._network())
 
     @property
     def _in_use(self) -> ModelSource | ExportedModel:
