@@ -2,7 +2,7 @@
 
 const PALETTE = [
   "light-dark(#0068a5, #6bb8ee)", "light-dark(#b85c00, #f5a94f)", "light-dark(#00795a, #3fd0a4)",
-  "light-dark(#a2249b, #f08de9)",
+  "light-dark(#a2249b, #f08de9)", "light-dark(#4a4a4a, #cfcfcf)", "light-dark(#7a6a00, #e8d94c)",
 ];
 const CHART_HEIGHT = 260;
 const LEGEND_HEIGHT = 70;
