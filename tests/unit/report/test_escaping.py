@@ -11,13 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.unit.evaluate.test_matching import BOX, detections_of, truths_of
 
 from peakmark.api.model.results import ValResults
 from peakmark.data.audit.findings import Example, Shown, finding
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results, ResultsList
+from peakmark.evaluate.matching import match
+from peakmark.evaluate.metrics import evaluation_from
+from peakmark.evaluate.validator import Validated
 from peakmark.events import ResumePlanned, SeamJudged
+from peakmark.nouns.gallery import Gallery, GalleryImage
 from peakmark.nouns.resume import Cause, ChangePlan, Continuity, PlannedPart
 from peakmark.nouns.run import History, Position
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
@@ -26,6 +31,7 @@ from peakmark.report.pages.audit_page import write_audit_page
 from peakmark.report.pages.comparison_curves import RunCurves
 from peakmark.report.pages.comparison_page import write_comparison_page
 from peakmark.report.pages.page import write_page
+from peakmark.report.pages.validation_page import write_validation_page
 
 PLAIN = "plain"
 HOSTILE = (
@@ -132,7 +138,18 @@ def comparison_page(folder: Path, name: str) -> str:
     return (folder / "compare.html").read_text()
 
 
-@pytest.mark.parametrize("page", [run_page, audit_page, comparison_page], ids=lambda page: page.__name__)
+def val_page(folder: Path, name: str) -> str:
+    folder.mkdir(parents=True)
+    evidence = match(truths_of((0, 0, BOX)), detections_of((0, 0, BOX, 0.95)), images=1, classes=1)
+    found = dataclasses.replace(evaluation_from(evidence, (name,)), protocol=name, coco={name: 0.5})
+    image = GalleryImage(name, 9, 9, b"", {}, [(0, 0, 9, 9)], [0], [], 0)
+    gallery = Gallery(None, name, 1, 0, 0.5, None, {}, {}, [image])
+    return write_validation_page(
+        folder, Validated(found, evidence), gallery, model=name, data=name, split=name
+    ).read_text()
+
+
+@pytest.mark.parametrize("page", [run_page, audit_page, comparison_page, val_page], ids=lambda page: page.__name__)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_page_has_the_same_elements_whatever_things_are_called(page, name, tmp_path):
     said = events(page(tmp_path / "hostile/run", name), name)

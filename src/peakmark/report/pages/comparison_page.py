@@ -17,8 +17,8 @@ from peakmark.record.comparison import ComparedRun, Comparison, Difference, Meas
 from peakmark.report.numbers import four_digits
 from peakmark.report.pages.comparison_curves import RunCurves, curves_of_runs
 from peakmark.report.pages.page import shown_data
-from peakmark.report.pages.table import Row, Table
 from peakmark.report.pages.words import Said, spoken
+from peakmark.report.table import Row, Table
 from peakmark.report.terminal.comparison_table import (
     Standing,
     grouped_differences,

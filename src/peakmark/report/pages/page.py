@@ -28,8 +28,8 @@ from peakmark.report.pages.resumes import ShownResume, resumes_in
 from peakmark.report.pages.run_files import mapping, read_epochs, texts
 from peakmark.report.pages.settings_shown import ShownSetting, settings_in
 from peakmark.report.pages.so_far import summary_of
-from peakmark.report.pages.table import Row, Table
 from peakmark.report.pages.words import Said, spoken
+from peakmark.report.table import Row, Table
 from peakmark.shown import as_shown
 
 PAGE_FILE = "report.html"

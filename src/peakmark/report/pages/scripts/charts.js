@@ -45,7 +45,7 @@ function draw(host, title, columns, series, more = {}) {
     series: [{ label: more.label, value: more.x || ((_, value) => (value === null ? "–" : String(value))) }, ...series],
     bands: more.bands,
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, ...more.cursor },
-    legend: { live: true },
+    legend: { live: true, ...more.legend },
     hooks: more.hooks || {},
   }, columns, host);
   chart.root.setAttribute("role", "img");

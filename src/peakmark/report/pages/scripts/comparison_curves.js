@@ -2,12 +2,16 @@
 // charts at once; a dot is a run's best epoch.
 
 const DASHES = [[], [8, 4], [2, 3], [9, 3, 2, 3]];
+const DASHES_OF_CSS = ["solid", "dashed", "dotted", "double"]; // the same, in the legends
 const hiddenRuns = new Set();
 
 function looksOfRun(number) {
   const dash = DASHES[Math.floor(number / PALETTE.length) % DASHES.length];
   return { css: PALETTE[number % PALETTE.length], dash };
 }
+
+// The first series of a chart are its epochs.
+const legend = { markers: { dash: (_, series) => DASHES_OF_CSS[DASHES.indexOf(looksOfRun(Math.max(0, series - 1)).dash)] } };
 
 function curvesToDraw({ epochs, names, best, charts }) {
   return charts.map(({ key, values }) => {
@@ -20,7 +24,7 @@ function curvesToDraw({ epochs, names, best, charts }) {
         dash, show: !hiddenRuns.has(number), points: { show: true, size: 8, fill: colour(css), filter: () => dots },
       });
     });
-    return [say(key), [epochs, ...values], series, {}];
+    return [say(key), [epochs, ...values], series, { legend }];
   });
 }
 
