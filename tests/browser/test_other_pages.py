@@ -33,6 +33,9 @@ def test_a_run_is_hidden_in_all_charts_and_stays_so_in_another_language(open_pag
     assert drawn_runs(page) == hidden
     page.locator("#runs input").nth(2).check()
     assert drawn_runs(page) == [[True] * 8] * 6
+    page.locator("#charts .uplot").nth(3).locator(".u-legend .u-marker").nth(1).click()
+    assert drawn_runs(page) == [[False] + [True] * 7] * 6, "by the legend of one chart"
+    assert not page.locator("#runs input").first.is_checked()
 
 
 def test_a_validation_shows_its_numbers_and_the_images_behind_a_cell(open_page, made_val):

@@ -13,6 +13,22 @@ function looksOfRun(number) {
 // The first series of a chart are its epochs.
 const legend = { markers: { dash: (_, series) => DASHES_OF_CSS[DASHES.indexOf(looksOfRun(Math.max(0, series - 1)).dash)] } };
 
+// A run that is pointed at, or hidden by a chart's legend, is so in all charts. Runs have names of their own, by which
+// uPlot finds them in the other charts.
+const together = {
+  cursor: { sync: { key: "epochs", setSeries: true } },
+  hooks: {
+    setScale: [follow],
+    setSeries: [(_, number, { show } = {}) => { if (number && show !== undefined) noteShown(number - 1, show); }],
+  },
+};
+
+function noteShown(number, isShown) {
+  if (isShown) hiddenRuns.delete(number);
+  else hiddenRuns.add(number);
+  document.querySelectorAll("#runs input")[number].checked = isShown;
+}
+
 function curvesToDraw({ epochs, names, best, charts }) {
   return charts.map(({ key, values }) => {
     const series = names.map((name, number) => {
@@ -24,7 +40,7 @@ function curvesToDraw({ epochs, names, best, charts }) {
         dash, show: !hiddenRuns.has(number), points: { show: true, size: 8, fill: colour(css), filter: () => dots },
       });
     });
-    return [say(key), [epochs, ...values], series, { legend }];
+    return [say(key), [epochs, ...values], series, { legend, ...together }];
   });
 }
 
@@ -46,8 +62,7 @@ function startRuns() {
   data.curves.names.forEach((name, number) => {
     const box = make("input", { type: "checkbox", checked: "" });
     box.addEventListener("change", () => {
-      if (box.checked) hiddenRuns.delete(number);
-      else hiddenRuns.add(number);
+      noteShown(number, box.checked);
       for (const { chart } of curveCharts) chart.setSeries(number + 1, { show: box.checked });
     });
     chooser.append(make("label", {}, box, swatchOf(number), name));
