@@ -2,8 +2,8 @@
 
 usage: python tools/documentation.py [--to FOLDER]
 
-English is built into FOLDER (build/site), Chinese into FOLDER/zh. What is in it, and in which order, says docs/site.yaml.
-A link that leads nowhere, a page that no section names and any other warning end the build with exit code 1.
+English is built into FOLDER (build/site), Chinese into FOLDER/zh. docs/site.yaml says what is in it, in which order. A
+link that leads nowhere, a page that no section names and any other warning end the build with exit code 1.
 
 The pages are written for GitHub. Three things are changed in the copies that the site is made of: links lead to where
 the pages lie on the site, lists and code get the blank lines around them that Zensical's Markdown needs, and on the
@@ -86,7 +86,9 @@ def linked(text: str, source: str, plan: Plan) -> str:
             return match[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         page = path.replace(".zh-CN.md", ".md")
-        place = place_of(page) if page in plan.pages else posixpath.relpath(path, "docs" if path[:5] == "docs/" else ".")
+        place = (
+            place_of(page) if page in plan.pages else posixpath.relpath(path, "docs" if path[:5] == "docs/" else ".")
+        )
         return f"{before}{place}{anchor})"
 
     return _LINK.sub(turned, text)

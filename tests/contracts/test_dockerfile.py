@@ -74,13 +74,12 @@ def test_the_linter_has_nothing_to_say():
 @pytest.mark.slow
 def test_its_steps_install_what_it_copies(tmp_path):
     """As far as they go without an engine: offline, without what is asked for, into a folder."""
-    for sources, _ in copied():
-        for source in sources:
-            is_folder = (ROOT / source).is_dir()
+    for source in (source for sources, _ in copied() for source in sources):
+        if (ROOT / source).is_dir():
             unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
-            (shutil.copytree if is_folder else shutil.copyfile)(
-                ROOT / source, tmp_path / source, **({"ignore": unwanted} if is_folder else {})
-            )
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=unwanted)
+        else:
+            shutil.copyfile(ROOT / source, tmp_path / source)
     ran = []
     for name, words in instructions(TEXT):
         if name == "RUN":

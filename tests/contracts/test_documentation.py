@@ -1,4 +1,4 @@
-"""Is the documentation whole? Every page has its place on the site, both languages say the same, and the site builds."""
+"""Is the documentation whole? Each page has its place on the site, both languages say the same, and the site builds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from commands_page import PAGE, page
-from documentation import ONLY_ENGLISH, Plan, SiteError, build, copy_pages, linked, read_plan, spaced
+from documentation import ONLY_ENGLISH, ROOT, Plan, SiteError, build, copy_pages, linked, read_plan, spaced
 
 HEADING = re.compile(r"^(#+) |^\*\*[^*]+\*\*$", re.MULTILINE)
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -47,8 +46,9 @@ def test_the_chinese_page_has_the_headings_commands_and_links_of_the_english_one
     "change", [("epochs=100", "epochs=90"), ("## ", "### "), ("audit.md", "report.md")], ids=lambda change: change[0]
 )
 def test_a_page_that_lags_behind_is_noticed(change):
+    old, new = change
     text = (ROOT / "docs/tutorial.zh-CN.md").read_text(encoding="utf-8")
-    assert outline(text.replace(*change, 1)) != outline(text)
+    assert outline(text.replace(old, new, 1)) != outline(text)
 
 
 # --- the site ---------------------------------------------------------------------------------------------------------
