@@ -12,6 +12,7 @@ import importlib
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from peakmark.settings.description import Description, describe
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 WIDTH = 120
+WORDS = {name: word for commands in words._PANELS.values() for name, word in commands.items()}
+ALONE = {name for name, word in WORDS.items() if not word.reads_pairs}
+"""Commands with a few arguments and no settings."""
 INTRODUCTION = """\
 # Commands and settings
 Made by `tools/commands_page.py` from the declarations that `peakmark COMMAND --help` shows as well. Settings are
@@ -42,6 +46,12 @@ def page() -> str:
             parts.append(f"### `peakmark {name}`\n{word.says.partition(': peakmark')[0].rstrip('.')}.\n")
             parts += _with_settings(name, word) if word.reads_pairs else _with_options(name, word)
     return "\n".join(parts)
+
+
+@cache
+def kinds() -> dict[str, type[SettingsModel]]:
+    """The settings of each command that has any."""
+    return {name: _asked_for_help(name, word)[2] for name, word in WORDS.items() if word.reads_pairs}
 
 
 def _with_settings(name: str, word: Any) -> Iterator[str]:

@@ -24,8 +24,8 @@ LACKING_WORDS = {
         nice wait wait3 wait4 waitid WNOHANG sched_getaffinity sched_setaffinity statvfs fstatvfs mkfifo mknod chown
         fchown lchown chroot fchdir O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_SYNC O_DSYNC O_NONBLOCK O_DIRECT O_TMPFILE pread
         pwrite preadv pwritev posix_fadvise posix_fallocate posix_spawn sysconf confstr getloadavg uname sendfile
-        openpty ttyname ctermid getxattr setxattr memfd_create eventfd pidfd_open copy_file_range splice register_at_fork
-        sync fdatasync lockf""",
+        openpty ttyname ctermid getxattr setxattr memfd_create eventfd pidfd_open copy_file_range splice
+        register_at_fork sync fdatasync lockf""",
     "signal": """SIGKILL SIGUSR1 SIGUSR2 SIGHUP SIGQUIT SIGALRM SIGCHLD SIGPIPE SIGSTOP SIGCONT SIGTSTP alarm setitimer
         pause pthread_kill pthread_sigmask sigwait siginterrupt sigpending""",
     "socket": "AF_UNIX socketpair send_fds recv_fds",

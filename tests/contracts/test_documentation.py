@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from commands_page import PAGE, page
+from commands_page import ALONE, PAGE, kinds, page
 from documentation import ONLY_ENGLISH, ROOT, Plan, SiteError, build, copy_pages, linked, read_plan, spaced
+
+from peakmark.settings.description import describe
 
 HEADING = re.compile(r"^(#+) |^\*\*[^*]+\*\*$", re.MULTILINE)
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -21,6 +24,48 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 def test_the_page_of_commands_is_made_from_the_declarations():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/commands_page.py --write"
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+ALL_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TAKES_SETTINGS_OF_TRAIN = {"resume", "tune", "seeds", "folds"}
+
+
+def slips_in(line: str) -> list[str]:
+    """What in a command of a page is no command, and no setting of it."""
+    words = [word for word in shlex.split(line, comments=True) if word not in "[]"]
+    name = words[1]
+    if name.startswith("-"):
+        return []
+    kind = kinds().get(name)
+    if kind is None:
+        return [] if name in ALONE else [name]
+    known = {description.name for description in describe(kind).values()} | {"model", "resume", "cfg"}
+    if name in ("predict", "track"):
+        known.add("source")  # what is looked at is no setting of the model's
+    if name in TAKES_SETTINGS_OF_TRAIN:
+        known |= describe(kinds()["train"]).keys()
+    keys = [word.partition("=")[0] for word in words[2:] if "=" in word and not word.startswith("-")]
+    return [key for key in keys if key not in known]
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def test_commands_on_the_pages_and_their_settings_are_there(page):
+    lines = [
+        line
+        for kind, code in CODE.findall(page.read_text(encoding="utf-8"))
+        if kind == "bash"
+        for line in code.splitlines()
+    ]
+    slips = {line: found for line in lines if line.startswith("peakmark ") and (found := slips_in(line))}
+    assert not slips
+
+
+def test_a_slip_in_a_command_is_seen():
+    assert slips_in("peakmark train data=a.yaml epoch=3  # epochs=") == ["epoch"]
+    assert slips_in("peakmark tran data=a.yaml") == ["tran"]
+    assert not slips_in("peakmark tune data=a.yaml trials=3 lr0=0.1 --json")
 
 
 # --- two languages ----------------------------------------------------------------------------------------------------
