@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -41,7 +42,9 @@ def senders(run: Path) -> dict[str, psutil.Process]:
     """The processes that send a run, by the name of their logger."""
     found = {}
     for process in psutil.Process().children(recursive=True):
-        words = process.cmdline()
+        words: list[str] = []
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            words = process.cmdline()
         if "peakmark.loggers.sender" in words and str(run) in words:
             found[words[words.index(str(run)) + 1]] = process
     return found

@@ -14,7 +14,6 @@ from typing import Annotated, NoReturn
 import typer
 
 import peakmark
-from peakmark.api.model.together import leading
 from peakmark.cli.answering import help_wanted, model_and_pairs, out, run_and_pairs, told_plainly
 from peakmark.cli.pairs import read_pairs
 from peakmark.cli.progress import shown_results
@@ -32,13 +31,14 @@ def train(context: typer.Context) -> None:
     example = "peakmark train data=data.yaml model=yolov8n.yaml epochs=100 imgsz=640"
     if help_wanted(context, Settings, example, "resume=True, or resume=FOLDER, is peakmark resume (which see)."):
         return
-    with told_plainly(), leading():
+    with told_plainly():
         pairs = read_pairs(context.args, flags_of(Settings))
-        run = _run_that_train_resumes(pairs)
-        if run is not None:
-            _resume(run or None, pairs, yes=False)
-        model, pairs = model_and_pairs(Settings, pairs)
-        raise typer.Exit(EXIT_CODES[model.train(observer=None, **pairs).outcome])
+        with peakmark.YOLO.leading():
+            run = _run_that_train_resumes(pairs)
+            if run is not None:
+                _resume(run or None, pairs, yes=False)
+            model, pairs = model_and_pairs(Settings, pairs)
+            raise typer.Exit(EXIT_CODES[model.train(observer=None, **pairs).outcome])
 
 
 def resume(
@@ -49,13 +49,14 @@ def resume(
     """Resume a run, exactly where it stopped, or with other settings: peakmark resume runs/detect/train"""
     if help_wanted(context, ResumeSettings, "peakmark resume runs/detect/train epochs=150 lr0=0.001", _RESUME):
         return
-    with told_plainly(), leading():
+    with told_plainly():
         run, pairs = run_and_pairs(context.args, Settings)
         if dry_run:
             planned = peakmark.YOLO().plan_resume(run, **pairs)
             ConsoleObserver(out())(planned)
             raise typer.Exit(SettingsError.exit_code if planned.plan.refusals else 0)
-        _resume(run, pairs, yes=yes)
+        with peakmark.YOLO.leading():
+            _resume(run, pairs, yes=yes)
 
 
 def val(context: typer.Context) -> None:

@@ -112,7 +112,8 @@ def _in(environment: dict[str, str]) -> Iterator[None]:
     """Its children inherit the environment of this process, and so that of the caller's package."""
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    added = {"PYTHONPATH": os.pathsep.join(paths), **environment}
+    # torch's own warnings, of connections that end, are no help to anybody who reads what the processes say.
+    added = {"PYTHONPATH": os.pathsep.join(paths), "TORCH_CPP_LOG_LEVEL": "ERROR", **environment}
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

@@ -89,11 +89,14 @@ def check_memory(run: PreparedRun) -> None:
         batch=largest_microbatch(settings, run.recipe, len(run.data.train_index)),
         arithmetic=run.facts.arithmetic,
     )
+    together = processes_here().on_this_machine
+    needed *= together
     if needed > (free := available_bytes()):
         at = f"imgsz={settings.imgsz}"
+        among = f", for {together} processes," if together > 1 else ""
         at += f" and multi_scale={settings.multi_scale:g}, so up to {side_px} px," if side_px > settings.imgsz else ""
         raise MachineError(
-            f"batch={settings.batch} at {at} with {run.facts.architecture} needs about"
+            f"batch={settings.batch} at {at} with {run.facts.architecture} needs about{among}"
             f" {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; take a smaller batch (gradients"
             " still gather up to nbs), a smaller imgsz or a smaller model."
         )

@@ -35,7 +35,7 @@ from peakmark.train.advice import MOST_WORKERS
 from peakmark.validation.validation import ValidationSet
 
 _CACHE_SHARE = 0.25
-"""Of the free memory: above it, cache=auto reads from disk rather than crowd out the training."""
+"""Of the free memory, by all processes of a run: above it, cache=auto reads from disk: it would crowd out training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,8 @@ def open_cache(index: Index, side_px: int, mode: str, *, square: bool = False) -
             box.inner_width_px * box.inner_height_px * 3
             for box in map(ImageCache(index, side_px, "off").letterbox, range(len(index)))
         )
+        # Each process keeps images of its own: a mosaic of any microbatch may want any of them.
+        needed *= processes_here().on_this_machine
         mode = "ram" if needed <= _CACHE_SHARE * available_bytes() else "off"
     known: dict[str, CacheMode] = {"ram": "ram", "disk": "disk", "off": "off"}
     return ImageCache(index, side_px, known[mode], square=square)
@@ -199,11 +201,13 @@ def workers_of(settings: Settings | ValSettings, arithmetic: Arithmetic) -> int:
     """Threads that prepare images, where the user doesn't say how many. They change no number, only the pace.
 
     On a processor the network uses every core, and a thread that takes one away for a moment makes the others wait: on
-    2 cores an epoch without workers is faster than with one. Beside a GPU the cores have nothing else to do.
+    2 cores an epoch without workers is faster than with one. Beside a GPU the cores have nothing else to do, and are
+    shared by the processes; how many threads torch has says nothing there, since torchrun gives it one.
     """
     if settings.workers is not None:
         return settings.workers
-    return min(MOST_WORKERS, arithmetic.threads if arithmetic.on_gpu else arithmetic.threads // 4)
+    cores = granted_cores() // processes_here().on_this_machine
+    return min(MOST_WORKERS, max(1, cores) if arithmetic.on_gpu else arithmetic.threads // 4)
 
 
 def thresholds_of(settings: Settings, names: Sequence[str]) -> Thresholds:

@@ -54,6 +54,8 @@ def lead(run: PreparedRun, processes: Processes) -> tuple[str, ...]:
             "This run began with an earlier Peakmark, in which batch-norm statistics were moved by one process alone;"
             " to keep its bits it goes on with one: processes=1, and one device."
         )
+    if run.data.spec.yaml is None:
+        raise MachineError("Data that were put together in Python can't be read by other processes; write a data.yaml.")
     stream = io.BytesIO()
     checkpoint = capture(run.state, run.facts)
     write(checkpoint_to_plain(checkpoint), stream)

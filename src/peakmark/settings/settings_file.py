@@ -86,7 +86,8 @@ def as_far_as_known(said: Mapping[str, Any], *, as_it_ran: bool = False) -> dict
         typed = {name: value for name, value in typed.items() if _is_known(name, value)}
         parsed = parse(Settings, {"data": "-", **typed})
     plain = to_plain(parsed.settings)
-    return {name: plain[name] for name in typed}
+    # A share of the memory says nothing of how many images that came to there.
+    return {name: plain[name] for name in typed if name != "batch" or parsed.settings.batch >= 1}
 
 
 def _is_known(name: str, value: Any) -> bool:

@@ -181,8 +181,8 @@ def test_this_machine_is_sound_in_under_two_minutes(device: str, tmp_path: Path,
     ended = peakmark("doctor", f"device={device}", "project=runs", "--json", cwd=tmp_path)
     told = json.loads(ended.stdout)
     assert (ended.returncode, told["sound"]) == (0, True), ended.stdout
-    assert {"lock", "rename", "repeated", "killed", "processes", "metrics", "pace"} <= {
-        each["name"] for each in told["findings"]
-    }
+    names = {each["name"] for each in told["findings"]}
+    assert {"lock", "rename", "repeated", "killed", "metrics", "pace"} <= names
+    assert device != "cpu" or "processes" in names
     assert told["seconds"] < 120
     assert list(tmp_path.iterdir()) == []

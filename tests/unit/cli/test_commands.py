@@ -19,6 +19,7 @@ from peakmark.nouns.evaluation import Curves, Evaluation
 from peakmark.nouns.outcome import Outcome
 from peakmark.nouns.resume import ChangePlan, Fate, PlannedPart
 from peakmark.nouns.run import Position
+from peakmark.report.terminal.console import ConsoleObserver
 
 
 def _evaluation() -> Evaluation:
@@ -47,31 +48,38 @@ class _Facade:
             raise SettingsError(mistakes)
         return cls()
 
-    def _called(self, name: str, observer: Observer | None, settings: dict[str, Any]) -> None:
+    leading = staticmethod(nullcontext)
+
+    def _called(self, name: str, settings: dict[str, Any]) -> None:
         self.calls.append((name, settings))
         if self.raises is not None:
             raise self.raises
-        if observer is not None:
-            observer(RunEnded(Path("runs"), self.outcome, Position(), None, None, None, "All done.", True))
+
+    def _ended(self, observer: Observer | None) -> SimpleNamespace:
+        tell = observer or ConsoleObserver()
+        tell(RunEnded(Path("runs"), self.outcome, Position(), None, None, None, "All done.", True))
+        return SimpleNamespace(outcome=self.outcome)
 
     def train(self, observer=None, **settings):
-        self._called("train", observer, settings)
+        self._called("train", settings)
+        return self._ended(observer)
 
     def resume(self, run, observer=None, yes=False, **changes):
         self.agreed = yes if isinstance(yes, bool) else "asked"
-        self._called("resume", observer, {"run": run, "yes": self.agreed, **changes})
+        self._called("resume", {"run": run, "yes": self.agreed, **changes})
+        return self._ended(observer)
 
     def plan_resume(self, run, **changes):
-        self._called("plan_resume", None, {"run": run, **changes})
+        self._called("plan_resume", {"run": run, **changes})
         part = PlannedPart("weights", *self.planned)
         return ResumePlanned(Path("runs"), ChangePlan((), (part,), ()), Position())
 
     def val(self, observer=None, **settings):
-        self._called("val", None, settings)
+        self._called("val", settings)
         return SimpleNamespace(evaluation=_evaluation())
 
     def predict(self, source, stream=False, observer=None, **settings):
-        self._called("predict", None, {"source": source, "stream": stream, **settings})
+        self._called("predict", {"source": source, "stream": stream, **settings})
         observer(Notice("Written to runs/detect/predict"))
         speed = {"preprocess": 1.0, "inference": 2.5}
         for path, kind, index in (("a.jpg", "image", 0), ("b.mp4", "video", 4)):
@@ -79,7 +87,7 @@ class _Facade:
             yield SimpleNamespace(path=path, verbose=lambda: "4 RBCs", speed=speed, origin=origin)
 
     def track(self, source, stream=False, observer=None, **settings):
-        self._called("track", None, {"source": source, "stream": stream, **settings})
+        self._called("track", {"source": source, "stream": stream, **settings})
         os.kill(os.getpid(), signal.SIGTERM)  # as a service manager does
         yield from ()
 
@@ -156,7 +164,7 @@ def test_a_command_may_be_written_as_the_field_writes_it(facade, capsys):
     assert facade.calls[-1] == ("train", {"img": "64", "exist_ok": "True"})
 
 
-@pytest.mark.parametrize(("word", "says"), [("checks", "--version"), ("segment", "boxes")])
+@pytest.mark.parametrize(("word", "says"), [("checks", "peakmark doctor"), ("segment", "boxes")])
 def test_a_command_that_is_lacking_is_named_as_lacking(word, says, capsys):
     code, _, err = _run(capsys, word, "model=best.pt")
     assert code == 2

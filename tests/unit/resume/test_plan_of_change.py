@@ -127,6 +127,7 @@ def test_what_bears_on_nothing_keeps_the_run_exact(name):
         "threads": 2,
         "download": True,
         "processes": 2,
+        "watch": True,
         "process_timeout": 60.0,
     }
     made = planned(side(**{name: values[name]}))

@@ -5,11 +5,12 @@ A part of the facade: it composes what the rooms below offer and computes nothin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,6 +61,23 @@ class LaunchNote:
         except (OSError, ValueError, KeyError, TypeError):
             return None, None
 
+    def begun_before(self) -> Path | None:
+        """Gives the run that this launch has begun, where one of its processes died and all of them were started again.
+
+        Raises SystemExit where it has come to its end: only its end was not told.
+        """
+        folder, outcome = self.read() if attempts_before() else (None, None)
+        if outcome is not None:
+            raise SystemExit(EXIT_CODES[outcome])
+        return folder
+
+    def resumed_before(
+        self, folder: RunFolder, asked: Path | None, wishes: Wishes
+    ) -> tuple[RunFolder, Path | None, Wishes]:
+        """Gives what to resume: where it was done before, a branch must not be made again, nor a change be told."""
+        begun = self.begun_before()
+        return (RunFolder(begun), None, replace(wishes, changes={})) if begun else (folder, asked, wishes)
+
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self._write(event.folder)
@@ -67,9 +85,11 @@ class LaunchNote:
             self._write(event.folder, event.outcome)
 
     def _write(self, folder: Path, outcome: Outcome | None = None) -> None:
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
+        # A cache folder that is full or can't be written must not cost the run; it isn't gone on with by itself then.
+        with contextlib.suppress(MachineError, OSError):
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
 
 
 @contextmanager
@@ -93,17 +113,6 @@ def _follow(processes: ProcessGroup) -> None:
             raise SystemExit(error.exit_code) from error  # by that process itself, and by the one that leads
         raise
     raise SystemExit(0)
-
-
-def run_to_go_on(note: LaunchNote) -> Path | None:
-    """Gives the run that this launch has begun, where one of its processes died and all of them were started again.
-
-    Raises SystemExit where it has come to its end: only its end was not told.
-    """
-    folder, outcome = note.read() if attempts_before() else (None, None)
-    if outcome is not None:
-        raise SystemExit(EXIT_CODES[outcome])
-    return folder
 
 
 def wants_others(settings: Settings) -> bool:
@@ -168,7 +177,9 @@ def resume_together(
         raise SettingsError(mistakes)
     planned = plan_resume(folder, asked, wishes)
     yes = ["--yes"] if planned.plan.dangers and wishes.agree(planned.plan) else []
-    words = [f"{name}={as_written(value)}" for name, value in given.items()]
+    plain, how = to_plain(settings), to_plain(wishes.settings)
+    values = {name: plain[name] for name in wishes.changes} | {name: how[name] for name in how.keys() & given.keys()}
+    words = [f"{name}={as_written(value)}" for name, value in values.items()]
     return _carried_out(["resume", str(asked or folder.path), *words, *yes], processes_of(settings), alone)
 
 

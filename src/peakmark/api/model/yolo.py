@@ -28,7 +28,6 @@ from peakmark.api.model.together import (
     OfThisProcess,
     leading,
     resume_together,
-    run_to_go_on,
     train_together,
     wants_others,
 )
@@ -201,7 +200,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         if resume is not False:
             return self.resume(None if resume is True else resume, observer=observer, **settings)
         with leading() as note:
-            if begun := run_to_go_on(note):
+            if begun := note.begun_before():
                 return self.resume(begun, observer=observer)
             given = {**self._placed(settings), "model": self._source.name}
             parsed, spec = checked(Settings, given, check_places)
@@ -229,12 +228,12 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         alone = OfThisProcess.of(changes, observer, self._callbacks)
         observer, run = heeding_verbose(observer, changes), self._own_run if run is None else run
         folder, asked = run_to_resume(run, changes, alone=True)
-        agree = yes if callable(yes) else lambda plan: bool(yes)
-        wishes = wishes_of(self._placed(changes), agree)
+        wishes = wishes_of(self._placed(changes), yes if callable(yes) else lambda plan: bool(yes))
         check_places_of_resume(folder, wishes.changes)
         if others := resume_together(folder, asked, wishes, changes, alone):
             return self._become(results_in(others))
         with leading() as note, self._watched(observer, note) as observe, audience_of(observe) as audience:
+            folder, asked, wishes = note.resumed_before(folder, asked, wishes)
             if text := passed_over(run, changes):
                 observe(Notice(text))
             ended = resume_run(folder, asked, wishes, audience)
@@ -282,6 +281,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
         return results if stream else ResultsList(results)
 
     __call__ = predict
+    leading = staticmethod(leading)
 
     @overload
     def track(self, source: object, *, stream: Literal[True], **settings: Any) -> Iterator[Results]: ...
@@ -393,8 +393,7 @@ class YOLO(OnADevice, WithCallbacks, WithoutTheRest):
 
     def _become(self, results: TrainResults) -> TrainResults:
         """Takes over the best weights of an ended run."""
-        file = results.best or results.last
-        if file.exists():
+        if (file := results.best or results.last).exists():
             # Read when it is used: a command that only trains ends sooner without.
             self._file, self._found, self._model = file, None, None
         return results
