@@ -6,7 +6,7 @@ SOURCES := pyproject.toml constraints.txt
 # A small batch because the set is small: it makes more updates.
 DEMO := data=shapes model=yolov8n.yaml imgsz=320 epochs=18 batch=8 lr0=0.0025 name=demo
 
-.PHONY: help demo test quick check fast slow exactness gpu mutants bench bench-peer accuracy clean
+.PHONY: help demo test quick check docs fast slow exactness gpu mutants bench bench-peer accuracy clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -23,6 +23,9 @@ check: .venv/.developer
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+docs: .venv/.developer  ## build/site: the documentation in English and Chinese; a link that leads nowhere is an error
+	.venv/bin/python tools/documentation.py
 
 fast: .venv/.developer
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not gpu"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from peakmark.evaluate.metrics import evaluation_from
 from peakmark.evaluate.tables import detection_table, truth_table
 from peakmark.evaluate.validator import Validated
 from peakmark.geometry.boxes import xyxy_from_cxcywh
+from peakmark.nouns.gallery import Gallery
 from peakmark.nouns.images import Detections
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.run import EpochRecord, History
@@ -55,20 +56,25 @@ def write_made_run(folder: Path, made: MadeRun, *, seed: int = 0) -> Path:
     places = RunFolder(folder)
     places.evidence.mkdir(parents=True)
     (folder / "images").mkdir()
-    index = _index(folder / "images", made, rng)
-    found = [_detections(index, number, made, rng) for number in range(made.images)]
-    truths = [index.truths_px(number) for number in range(made.images)]
-    tables = truth_table(truths), detection_table(found)
-    evidence = match(*tables, images=made.images, classes=len(made.names))
-    validated = Validated(evaluation_from(evidence, made.names), evidence)
+    validated, gallery = make_validation(folder / "images", made, rng)
+    evidence = validated.evidence
     best = max(0, made.epochs - 1 - made.epochs // 5)
     places.evidence_file(best).write_bytes(to_bytes(evidence))
-    confidence = validated.evaluation.curves.best_confidence
-    places.gallery.write_text(gallery_file.render(make_gallery(index, found, evidence, confidence, epoch=best + 1)))
-    history = _history(made, best, dict(validated.evaluation.metrics), rng)
+    places.gallery.write_text(gallery_file.render(replace(gallery, epoch=best + 1)))
+    history = make_history(made, best, dict(validated.evaluation.metrics), rng)
     places.results_csv.write_text(results_csv.render(history, best))
     places.summary.write_text(json.dumps(_summary(made, best, validated, history)))
     return folder
+
+
+def make_validation(folder: Path, made: MadeRun, rng: np.random.Generator) -> tuple[Validated, Gallery]:
+    """Gives what a validation finds, and the images that show it; their files lie in `folder`, which is there."""
+    index = _index(folder, made, rng)
+    found = [_detections(index, number, made, rng) for number in range(made.images)]
+    truths = [index.truths_px(number) for number in range(made.images)]
+    evidence = match(truth_table(truths), detection_table(found), images=made.images, classes=len(made.names))
+    validated = Validated(evaluation_from(evidence, made.names), evidence)
+    return validated, make_gallery(index, found, evidence, validated.evaluation.curves.best_confidence)
 
 
 def _index(folder: Path, made: MadeRun, rng: np.random.Generator) -> Index:
@@ -119,7 +125,8 @@ def _detections(index: Index, number: int, made: MadeRun, rng: np.random.Generat
     return Detections(clipped[order], scores[order].astype(np.float32), classes[order].astype(np.int64))
 
 
-def _history(made: MadeRun, best: int, metrics: dict[str, float], rng: np.random.Generator) -> History:
+def make_history(made: MadeRun, best: int, metrics: dict[str, float], rng: np.random.Generator) -> History:
+    """Gives curves that rise, with `metrics` at the epoch `best` (0-based)."""
     records = []
     for epoch in range(made.epochs):
         risen = (1 - np.exp(-4 * (epoch + 1) / made.epochs)) * (1 - 0.04 * max(0, epoch - best) / made.epochs)

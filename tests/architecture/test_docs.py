@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
 CHANGELOG = ROOT / "CHANGELOG.md"
+PAGES.remove(CHANGELOG)
 WIDTH = 120
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 LEFT_BEHIND = re.compile(r"\b(gone on with|by lot|nought)\b", re.IGNORECASE)
@@ -28,6 +29,8 @@ def prose(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_of_prose_fit(page: Path):
+    if page.name.endswith(".zh-CN.md"):
+        return  # a line of Chinese can't be broken: the break would be read as a space
     # A link or a word can be longer than a line by itself.
     long = [line for line in prose(page) if len(line) > WIDTH and len(max(line.split(), key=len)) < WIDTH // 2]
     assert not long, "\n".join(long)

@@ -181,7 +181,7 @@ def test_a_template_takes_others_from_lower_floors_and_its_own_room(path: Path) 
 
 
 # What is handed on as it is must be HTML already, with all text in it escaped.
-TAKES_HTML = {"report/pages/templates/cell.html.j2"}
+TAKES_HTML = {"report/terminal/templates/cell.html.j2"}
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.relative_to(SOURCE).as_posix())

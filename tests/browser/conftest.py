@@ -9,13 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from peakmark.data.audit.findings import Example, finding
+from peakmark.report.pages.audit_page import write_audit_page
+from peakmark.report.pages.comparison_curves import RunCurves
+from peakmark.report.pages.comparison_page import write_comparison_page
 from peakmark.report.pages.page import write_page
+from peakmark.report.pages.validation_page import write_validation_page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from made_runs import MadeRun, write_made_run
+from made_runs import MadeRun, make_history, make_validation, write_made_run
+from tests.made_comparison import comparison, run
 
 NAMES = ("bolt", "nut", "<b>washer</b> & co", "螺丝 👩‍🚀")
 FILE = "<img src=x onerror=alert(1)> 🖼 {{ 7 * 7 }}.jpg"
@@ -41,6 +48,41 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_made_run(folder, MadeRun(NAMES, epochs=40, images=60, noise_per_image=30, files=[FILE]))
     write_page(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_val(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a validation on 40 images of four classes."""
+    folder = tmp_path_factory.mktemp("val")
+    made = MadeRun(NAMES, epochs=0, images=40, noise_per_image=30, files=[FILE])
+    validated, gallery = make_validation(folder, made, np.random.default_rng(1))
+    return write_validation_page(folder, validated, gallery, model="<best>.pt", data="set.yaml", split="val")
+
+
+@pytest.fixture(scope="session")
+def made_comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a comparison of eight runs, more than there are colours; the first has 20 epochs, the others 12."""
+    folder = tmp_path_factory.mktemp("compare")
+    metrics = {"map50_95": 0.4, "map50": 0.6, "precision": 0.7, "recall": 0.5}
+    names = [*NAMES, "e", "f", "g", "h"]
+    curves = []
+    for number, name in enumerate(names):
+        made = MadeRun(NAMES, epochs=12 if number else 20, images=0)
+        history = make_history(made, 9, metrics, np.random.default_rng(number))
+        curves.append(RunCurves(name, history, 9))
+    write_comparison_page(folder, comparison(*map(run, names)), curves)
+    return folder / "compare.html"
+
+
+@pytest.fixture(scope="session")
+def made_audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audit")
+    findings = [
+        finding("bad label line", "high", "9 <lines>.", "Fix <them>.", [Example(FILE)] * 60, 260),
+        finding("few objects", "low", "Few.", "More.", [Example(FILE)]),
+    ]
+    write_audit_page(folder, "a <set>.yaml", findings, {"train": (3, 5)}, NAMES, 1)
+    return folder / "audit.html"
 
 
 Open = Callable[..., Any]

@@ -204,8 +204,9 @@ def val_exist_ok(val, runs, **_):
 def val_plots(val, runs, **_):
     val()
     val(plots=True)
-    assert list((runs / "val").glob("*.png")) == []
+    assert [path.name for path in (runs / "val").iterdir() if path.suffix in (".png", ".jpg", ".html")] == []
     assert (runs / "val2/confusion_matrix.png").is_file()
+    assert "</html>" in (runs / "val2/val.html").read_text()
 
 
 VAL_CHECKS = {name.removeprefix("val_"): check for name, check in list(globals().items()) if name.startswith("val_")}

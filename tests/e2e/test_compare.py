@@ -46,7 +46,6 @@ def test_runs_of_other_seeds_are_ranked_and_written_down(runs, tmp_path):
     assert written == json.loads(done.to_json())
     assert written["comparison"]["fitness"] == "map50"
     assert done.text.split(".")[0] in html.unescape((tmp_path / "mine/compare.html").read_text())
-    assert (tmp_path / "mine/compare.png").stat().st_size > 10_000
 
 
 def test_every_setting_has_its_effect(runs, tmp_path):

@@ -11,7 +11,7 @@ from peakmark import markup
 from peakmark.markup import data_url, render
 
 PACKAGE = Path(markup.__file__).parent
-CELL = "report/pages/templates/cell.html.j2"
+CELL = "report/terminal/templates/cell.html.j2"
 PICTURES = "deploy/templates/pictures.html.j2"
 
 

@@ -11,8 +11,8 @@ from peakmark.files.durable import write_text
 from peakmark.record.comparison import Comparison
 from peakmark.record.folder import create_run_folder
 from peakmark.release.comparison.comparing import compare_runs
+from peakmark.report.pages.comparison_curves import RunCurves
 from peakmark.report.pages.comparison_page import write_comparison_page
-from peakmark.report.pictures.comparison_curves import Curve, draw_comparison
 from peakmark.settings.fields import CompareSettings
 from peakmark.settings.parse import parse
 
@@ -20,7 +20,7 @@ _FILE: Final = "compare.json"
 
 
 def compare(*runs: str | Path, observer: Observer | None = None, **settings: Any) -> Comparison:
-    """Compares runs by their best epochs, from their folders alone; writes a page, a picture and JSON into a folder.
+    """Compares runs by their best epochs, from their folders alone; writes a page and JSON into a folder.
 
     `runs`: two or more, named by their folders or by weights in them. `settings`: those of `peakmark compare --help`.
     The runs are not touched. Raises SettingsError, ModelFileError and MachineError.
@@ -33,8 +33,7 @@ def compare(*runs: str | Path, observer: Observer | None = None, **settings: Any
     for note in said:
         observe(Notice(note))
     comparison = replace(comparison, folder=folder.path)
-    curves = [Curve(run.name, run.history, run.best.epoch if run.best else None) for run in read]
-    draw_comparison(curves, folder.path)
-    write_comparison_page(folder.path, comparison)
+    curves = [RunCurves(run.name, run.history, run.best.epoch if run.best else None) for run in read]
+    write_comparison_page(folder.path, comparison, curves)
     write_text(folder.path / _FILE, comparison.to_json() + "\n")
     return comparison

@@ -137,7 +137,8 @@ class _LoadedWhenTyped(TyperGroup):
         if args[0] in _LACKING:
             ctx.fail(f"{args[0]} is no command of Peakmark: {_LACKING[args[0]]}.")
         word = {name: word for words in _PANELS.values() for name, word in words.items()}.get(args[0])
-        if word is not None:
+        # A shell that asks how a word may end waits for the answer: with what a command needs, seconds at each Tab.
+        if word is not None and not ctx.resilient_parsing:
             self.add_command(_load(args[0], word), args[0])
         return super().resolve_command(ctx, args)
 
@@ -150,7 +151,6 @@ app = typer.Typer(
     epilog="peakmark train data=shapes epochs=30 imgsz=320",
     rich_markup_mode="rich",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )

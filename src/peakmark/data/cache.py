@@ -20,6 +20,7 @@ from peakmark.data.images import decode_with_remark
 from peakmark.data.source.indexed_split import Index
 from peakmark.data.source.split_notes import remarks_note
 from peakmark.errors import DataError, MachineError
+from peakmark.files import disk
 from peakmark.geometry.letterbox import BACKGROUND, Letterbox
 from peakmark.machine.cache_folder import cache_folder
 from peakmark.machine.memory import available_bytes
@@ -185,14 +186,14 @@ class _ScratchStore:
             folder.mkdir(parents=True, exist_ok=True)
             # Nothing to flush or rename here: no one can find this file later, so a torn one can mislead no one.
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the cache
-            space = os.fstatvfs(self._file.fileno())
+            free_bytes = disk.free_bytes(folder)
         except OSError as error:
             raise MachineError(
                 f"cache=disk: {folder} can't be written ({error.strerror}); set PEAKMARK_CACHE to a folder that "
                 "can, or take cache=ram or cache=False."
             ) from error
         self._end_byte = 0
-        self._budget_bytes = int(space.f_bavail * space.f_frsize * share) if budget_bytes is None else budget_bytes
+        self._budget_bytes = int(free_bytes * share) if budget_bytes is None else budget_bytes
         self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._lock = threading.Lock()
 
@@ -202,18 +203,33 @@ class _ScratchStore:
             return None
         start_byte, shape = place
         image = np.empty(shape, np.uint8)
-        # By position, never by seeking: threads share the file.
-        if os.preadv(self._file.fileno(), [image.reshape(-1).data], start_byte) != image.nbytes:
+        if self._read(image.reshape(-1).data, start_byte) != image.nbytes:
             return None
         image.flags.writeable = False
         return image
+
+    def _read(self, into: memoryview, start_byte: int) -> int:
+        """Gives the number of bytes that were there."""
+        if hasattr(os, "preadv"):
+            # By position, never by seeking: threads share the file.
+            return os.preadv(self._file.fileno(), [into], start_byte)
+        with self._lock:
+            self._file.seek(start_byte)
+            return self._file.readinto(into) or 0
+
+    def _write(self, image: memoryview) -> int:
+        """Adds to the end, for whoever has the lock; gives the number of bytes that were taken."""
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), image, self._end_byte)
+        self._file.seek(self._end_byte)
+        return self._file.write(image)
 
     def put(self, number: int, image: ImageArray) -> None:
         with self._lock:
             if number in self._places or self._end_byte + image.nbytes > self._budget_bytes:
                 return
             try:
-                written = os.pwrite(self._file.fileno(), np.ascontiguousarray(image).reshape(-1).data, self._end_byte)
+                written = self._write(np.ascontiguousarray(image).reshape(-1).data)
             except OSError:
                 written = 0
             if written != image.nbytes:  # the disk is full: keep what is there, read the rest from the image files

@@ -19,25 +19,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from peakmark.errors import MachineError
+from peakmark.files import disk
 
 _STAGED_MARK = ".peakmark-part"
 _SPARE_BYTES = 1 << 20
 """Left free beyond what a file needs: the folder entry, the journal and the table beside it want a little as well."""
 
-_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
-_CLONE = 0x40049409
-"""Linux's FICLONE, which Python 3.11 has no name for: shares the content of two files until one is written to."""
-_NO_CLONES = {errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.EBADF}
 _NAME_IS_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _REMEDIES = {
     errno.ENOSPC: "Free some space there, or choose a folder on another disk.",
@@ -81,7 +76,7 @@ def append_line(path: Path, line: str) -> None:
             stream.write((b"\n" if torn else b"") + line.encode() + b"\n")
             _flush(stream)
         if is_new:
-            _flush_folder(path.parent)
+            disk.flush_folder(path.parent)
 
 
 def write_durably(
@@ -143,7 +138,7 @@ def publish(temporary: Path, *targets: Path, verify: Callable[[Path], None] | No
         os.replace(temporary, targets[-1])
     for folder in dict.fromkeys(target.parent for target in targets):
         with _explained(folder):
-            _flush_folder(folder)
+            disk.flush_folder(folder)
 
 
 class PartialFile:
@@ -163,7 +158,7 @@ class PartialFile:
             self._stream = open(self.path, "a+b")
         try:
             with _explained(self.path):
-                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                disk.hold(self._stream)
             # Its holder may have given it its name in between: what is added then would go into the finished file.
             held = self.path.exists() and os.path.samestat(os.fstat(self._stream.fileno()), self.path.stat())
         except MachineError as error:
@@ -203,7 +198,7 @@ def copy(existing: Path, target: Path) -> None:
     """Copies a file that is whole to another name, which replaces what had it in one move. Raises `MachineError`."""
     _publish_copy(existing, target, None)
     with _explained(target.parent):
-        _flush_folder(target.parent)
+        disk.flush_folder(target.parent)
 
 
 def claim_folder(folder: Path) -> bool:
@@ -217,7 +212,7 @@ def claim_folder(folder: Path) -> bool:
             folder.mkdir()
         except FileExistsError:
             return False
-        _flush_folder(folder.parent)
+        disk.flush_folder(folder.parent)
         return True
 
 
@@ -225,7 +220,7 @@ def move_folder(folder: Path, empty_folder: Path) -> None:
     """Gives `folder` the name of an empty folder beside it, which it replaces. Raises `MachineError`."""
     with _explained(folder):
         os.replace(folder, empty_folder)
-        _flush_folder(folder.parent)
+        disk.flush_folder(folder.parent)
 
 
 def stage_folder(folder: Path) -> Path:
@@ -247,7 +242,7 @@ def publish_folder(staged: Path, target: Path) -> bool:
             path.chmod(0o444)
             with open(path, "rb") as stream:
                 os.fsync(stream.fileno())
-        _flush_folder(staged)
+        disk.flush_folder(staged)
         try:
             # The system replaces nothing but an empty folder by a folder, and that in one move: so this is the claim.
             os.replace(staged, target)
@@ -255,7 +250,7 @@ def publish_folder(staged: Path, target: Path) -> bool:
             if error.errno not in _NAME_IS_TAKEN:
                 raise
             return False
-        _flush_folder(target.parent)
+        disk.flush_folder(target.parent)
         return True
 
 
@@ -268,7 +263,7 @@ def replace_folder(staged: Path, target: Path) -> None:
         for path in staged.iterdir():
             with open(path, "rb") as stream:
                 os.fsync(stream.fileno())
-        _flush_folder(staged)
+        disk.flush_folder(staged)
         if target.exists():
             gone = target.with_name(f".{uuid.uuid4().hex}{_STAGED_MARK}")
             os.replace(target, gone)
@@ -276,7 +271,7 @@ def replace_folder(staged: Path, target: Path) -> None:
             shutil.rmtree(gone)
         else:
             os.replace(staged, target)
-        _flush_folder(target.parent)
+        disk.flush_folder(target.parent)
 
 
 def remove_folder(folder: Path) -> None:
@@ -289,7 +284,7 @@ def remove(path: Path) -> None:
     with _explained(path):
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
-            _flush_folder(path.parent)
+            disk.flush_folder(path.parent)
 
 
 def clean_leftovers(folder: Path) -> tuple[str, ...]:
@@ -338,41 +333,16 @@ def _publish_copy(temporary: Path, target: Path, verify: Callable[[Path], None] 
 def _clone_or_copy(source: Path, copy: Path) -> bool:
     """Says whether the bytes were written a second time, instead of shared."""
     with open(source, "rb") as reading, open(copy, "xb") as writing:
-        shared = _clone(reading, writing)
+        shared = disk.share_content(reading, writing)
         if not shared:
             shutil.copyfileobj(reading, writing, 1 << 20)
         _flush(writing)
     return not shared
 
 
-def _clone(source: BinaryIO, copy: BinaryIO) -> bool:
-    """Shares the content of `source` with an empty file until one of them is written to; False where that can't be."""
-    if sys.platform != "linux":
-        return False
-    try:
-        fcntl.ioctl(copy.fileno(), _CLONE, source.fileno())
-    except OSError as error:
-        if error.errno not in _NO_CLONES:
-            raise
-        return False
-    return True
-
-
 def _flush(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network and user-space disks can't flush a folder; the rename is in one move there, too.
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:
@@ -381,7 +351,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
+    disk.flush_folder(folder.parent)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Literal
 
 from peakmark.errors import SettingsError
-from peakmark.files import durable
+from peakmark.files import disk, durable
 
 How = Literal["link", "copy", "symlink"]
 """How a file that stands elsewhere gets into the folder: under a second name (copied where the disk can't do that), as
@@ -63,7 +63,7 @@ class NewFolder:
         """Gives the folder its name. Raises SettingsError where something has it by now, and MachineError."""
         with durable.explained(self.target):
             # A rename that outlives its files after a power cut would leave a data set of empty files.
-            os.sync()
+            disk.flush_all()
             try:
                 os.rename(self._staged, self.target)
             except OSError as error:

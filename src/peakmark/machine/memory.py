@@ -30,7 +30,8 @@ def keep_freed_memory() -> None:
     """
     if any(name in os.environ for name in _USERS_WORD):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    # Windows has no library of the process itself, and the call would raise there.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, -1)  # never
         mallopt(_MMAP_MAX, 0)

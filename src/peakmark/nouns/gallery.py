@@ -52,8 +52,8 @@ class GalleryImage:
 class Gallery:
     """Of a set, the images that show its mistakes, and the mistakes of all of it in numbers."""
 
-    epoch: int
-    """Whose weights found what is in it, 1-based"""
+    epoch: int | None
+    """Whose weights found what is in it, 1-based; None where they are those of no run's epoch, or of one unknown"""
     split: str
     images_in_set: int
     images_with_mistakes: int

@@ -18,9 +18,14 @@ VERSION: Final = 1
 
 def render(gallery: Gallery) -> str:
     """Gives the file's text. A pure function."""
+    return as_json(plain(gallery)) + "\n"
+
+
+def plain(gallery: Gallery) -> dict[str, Any]:
+    """Gives what the file holds as plain values."""
     own = {field.name: getattr(gallery, field.name) for field in fields(gallery)}
     images = [_image(image) for image in gallery.images]
-    return as_json({"format": FORMAT, "format_version": VERSION, **own, "images": images}) + "\n"
+    return {"format": FORMAT, "format_version": VERSION, **own, "images": images}
 
 
 def _image(image: GalleryImage) -> dict[str, Any]:

@@ -102,8 +102,9 @@ class Backup:
             tell(Notice(f"best.pt can't be read to be backed up: {error.strerror}.", serious=True))
             return
         try:
-            # Of this very file: its name may by now be that of a newer one.
-            epoch = read_weights_epoch(Path(f"/dev/fd/{source.fileno()}"))
+            # Of this very file: its name may by now be that of a newer one, where an open file can lose its name.
+            this_very_file = Path(f"/dev/fd/{source.fileno()}")
+            epoch = read_weights_epoch(this_very_file if this_very_file.exists() else self._best)
         except PeakmarkError as error:
             source.close()
             tell(Notice(f"best.pt is not backed up. {error}", serious=True))

@@ -83,14 +83,13 @@ def check_memory(run: PreparedRun) -> None:
     if run.facts.arithmetic.on_gpu:
         return
     side_px = greatest_side(settings)
-    needed = training_bytes(
+    together = processes_here().on_this_machine
+    needed = together * training_bytes(
         run.state.ema,
         side_px=side_px,
         batch=largest_microbatch(settings, run.recipe, len(run.data.train_index)),
         arithmetic=run.facts.arithmetic,
     )
-    together = processes_here().on_this_machine
-    needed *= together
     if needed > (free := available_bytes()):
         at = f"imgsz={settings.imgsz}"
         among = f", for {together} processes," if together > 1 else ""

@@ -188,8 +188,7 @@ def _is_out_of_time(trials: list[optuna.trial.FrozenTrial], plan: Plan) -> bool:
     if plan.time_s is None:
         return False
     # Not Optuna's durations: a trial that was killed and resumed a day later would have taken that day.
-    trained_s: float = sum(each.user_attrs.get(_TRAINED_S, 0.0) for each in trials)
-    return trained_s >= plan.time_s
+    return float(sum(each.user_attrs.get(_TRAINED_S, 0.0) for each in trials)) >= plan.time_s
 
 
 def _place(plan: Plan, number: int) -> Path:

@@ -165,4 +165,4 @@ def save_conf() -> Any:
 
 
 def plots() -> Any:
-    return setting(True, "draw the pictures", OUTPUT, "output")
+    return setting(True, "draw the pictures and write the page", OUTPUT, "output")

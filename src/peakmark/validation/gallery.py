@@ -42,14 +42,15 @@ def make_gallery(
     evidence: Evidence,
     confidence: float,
     *,
-    epoch: int,
+    epoch: int | None = None,
     most: int = MOST_IMAGES,
 ) -> Gallery:
     """Chooses the images and collects what is in them.
 
     `found`: what was found in each image of `index`, in px of the original; `evidence`: what its numbers were made of;
     `confidence`: from which a detection counts (NaN, in a set without truths, for all from 0.5 on); `epoch`: whose
-    weights they are, 1-based. Deterministic. An image whose file is gone meanwhile has an empty picture.
+    weights they are, 1-based, where that is known. Deterministic. An image whose file is gone meanwhile has an empty
+    picture.
     """
     least = 0.5 if math.isnan(confidence) else confidence
     truths = [index.truths_px(number) for number in range(len(index))]

@@ -17,7 +17,7 @@ MANY: Any = tuple("something of which there are many" for _ in range(200))
 
 def test_long_lists_are_counted_or_left_out():
     cases = [Example(f"images/{number}.jpg") for number in range(200)]
-    found = finding("duplicates", "high", "200 images are twice there.", "Remove them.", cases)
+    found = finding("duplicate", "high", "200 images are twice there.", "Remove them.", cases)
     told = (
         Selection(Path("a"), "map50", "map50_95", MANY, 1, None, False, "what was done"),
         Comparison("text", True, "map50", "words", "protocol", 3, MANY, MANY, MANY, MANY, MANY, ()),

@@ -1,52 +1,20 @@
-"""Is a comparison shown whole, in a terminal, on a page and as curves, whatever the runs are called?"""
+"""Is a comparison shown whole, in a terminal, on a page and in curves, whatever the runs are called?"""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
+from tests.made_comparison import LEAD, comparison, run
 
 from peakmark.nouns.run import History
-from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
+from peakmark.record.comparison import Comparison, Difference, Measured, SeedGroup
+from peakmark.report.pages.comparison_curves import RunCurves, curves_of_runs
 from peakmark.report.pages.comparison_page import write_comparison_page
-from peakmark.report.pictures import comparison_curves
-from peakmark.report.pictures.comparison_curves import Curve, draw_comparison
 from peakmark.report.terminal.comparison_table import by_value, print_comparison
-
-LEAD = Measured(0.021, 0.006, 0.009, 0.033)
-
-
-def run(name: str, **changes: Any) -> ComparedRun:
-    values = {"map50_95": 0.45, "map50": 0.7, "precision": 0.8, "recall": 0.6}
-    measured = {each: Measured(value, 0.01, value - 0.02, value + 0.02) for each, value in values.items()}
-    made = ComparedRun(
-        name=name, folder=Path(name), state="finished", epochs=30, best_epoch=29, fitness=0.45, metrics=values,
-        per_class={each: (value, float("nan")) for each, value in values.items()}, classes=("cat", "<dog>"),
-        measured=measured, behind={}, tied=None, digests={"everything": "4398" * 16}, notes=(),
-    )  # fmt: skip
-    return dataclasses.replace(made, **changes)
-
-
-def comparison(*runs: ComparedRun, **changes: Any) -> Comparison:
-    made = Comparison(
-        text="b is ahead of <a> by 0.0210 ± 0.0060.", ranked=True, fitness="map50_95", fitness_in_words="mAP50-95",
-        protocol="COCO", images=87, runs=runs,
-        settings=(
-            Difference("lr0", ("0.01", "0.02"), (True, False)),
-            Difference("workers", ("2", "4"), (False, False), bears_on_result=False),
-        ),
-        surroundings=(Difference("torch", ("2.13.0", "2.12.0")),), seeds=(),
-        sameness=("b and <a> are the same, bit for bit.",), notes=("A note.",),
-    )  # fmt: skip
-    return dataclasses.replace(made, **changes)
-
 
 BEHIND = {"fitness": LEAD, "map50_95": LEAD, "map50": LEAD, "precision": LEAD, "recall": LEAD}
 
@@ -61,6 +29,11 @@ def printed(shown: Comparison, width: int = 80) -> str:
     console = Console(width=width, no_color=True, record=True, file=io.StringIO())
     print_comparison(console, shown)
     return console.export_text()
+
+
+def shown_in(page: Path) -> str:
+    """The page without its scripts and catalogues, in which every word stands."""
+    return page.read_text().partition("<script")[0]
 
 
 def test_a_terminal_of_80_columns_shows_every_number(two):
@@ -107,57 +80,53 @@ def test_groups_of_seeds_are_told_where_there_are_several(two):
     assert "behind by 0.0200 ± 0.0050 (95 % interval over seeds -0.0010 to 0.0410)" in text
 
 
-def test_the_page_is_whole_and_escapes_names(two, tmp_path):
-    cv2.imwrite(str(tmp_path / "compare.png"), np.zeros((4, 4, 3), np.uint8))
-    write_comparison_page(tmp_path, two)
-    page = (tmp_path / "compare.html").read_text()
+def test_the_page_is_whole_and_escapes_names(two, make_history, tmp_path):
+    groups = (SeedGroup("lr0=0.01", ("b", "c"), 0.45, 0.01), SeedGroup("lr0=0.02", ("<a>", "d"), 0.43, 0.02, LEAD))
+    curves = [RunCurves("b", make_history(30), 28), RunCurves("<a>", make_history(12), 11)]
+    write_comparison_page(tmp_path, dataclasses.replace(two, seeds=groups), curves)
+    page = shown_in(tmp_path / "compare.html")
     assert "<a>" not in page
     assert "<dog>" not in page
     assert "b is ahead of &lt;a&gt; by 0.0210" in page
     assert "0.0210 ± 0.0060<br>" in page
-    assert "(0.0090 to 0.0330)" in page
-    assert "data:image/png;base64," in page
+    assert "0.0090 to 0.0330" in page
     for words in ("Behind b by", "lr0", "default", "torch", "AP50-95", "439843984398", "A note.", "It has not ended."):
         assert words in page
-    assert page.count("<script") == 1, "the one that switches the theme"
+    for seeds in ("lr0=0.01", "lr0=0.02", "0.4500", "0.0100", "0.0200"):
+        assert seeds in page
+    assert [path.name for path in tmp_path.iterdir()] == ["compare.html"]
 
 
 def test_the_page_of_runs_without_numbers_or_of_other_classes_has_what_there_is(tmp_path):
-    cv2.imwrite(str(tmp_path / "compare.png"), np.zeros((4, 4, 3), np.uint8))
     empty = run("a", best_epoch=None, fitness=None, metrics={}, per_class={}, measured={})
     shown = comparison(empty, run("b", classes=("cow",)), run("c"), ranked=False, settings=(), surroundings=())
-    write_comparison_page(tmp_path, shown)
-    page = (tmp_path / "compare.html").read_text()
-    assert "Classes" not in page
-    assert "No setting, nor data, machine or libraries." in page
-    assert "Behind" not in page
+    write_comparison_page(tmp_path, shown, [RunCurves(name, History(), None) for name in "abc"])
+    page = shown_in(tmp_path / "compare.html")
+    for section in ('id="classes"', "Behind", 'data-t="compare.seeds"'):
+        assert section not in page
+    assert "No setting differs, nor data, machine or libraries." in page
 
 
-def test_curves_of_many_runs_are_drawn_and_the_legend_lies_on_no_panel(make_history, tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(comparison_curves, "save_figure", lambda figure, path: figures.append((figure, path)))
-    names = [f"folder/with/a/long/name/of/its/own/train{number}" for number in range(9)]
-    draw_comparison([Curve(name, make_history(12), 9) for name in names], tmp_path)
-    ((figure, path),) = figures
-    assert path == tmp_path / "compare.png"
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    assert [text.get_text()[-6:] for text in legend.get_texts()] == [name[-6:] for name in names]
-    box = legend.get_window_extent()
-    panels = [axes for axes in figure.axes if axes.has_data()]
-    assert len(panels) == 6
-    assert not any(box.overlaps(axes.get_tightbbox()) for axes in panels)
-    assert not box.overlaps(figure._suptitle.get_window_extent())
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.x1
-    looks = {(line.get_color(), line.get_linestyle()) for line in legend.get_lines()}
-    assert len(looks) == 9
+def test_curves_of_runs_of_unequal_length_stand_on_the_same_epochs(make_history):
+    long, short = make_history(12, val_period=3), make_history(5)
+    drawn = curves_of_runs([RunCurves("long", long, 11), RunCurves("short", short, None)])
+    assert drawn["epochs"] == list(range(1, 13))
+    assert drawn["names"] == ["long", "short"]
+    assert drawn["best"] == [12, None]
+    charts = {chart["key"]: chart["values"] for chart in drawn["charts"]}
+    assert list(charts) == ["mAP50-95", "mAP50", "precision", "recall", "loss.train_sum", "loss.val_sum"]
+    for key, name in (("mAP50-95", "map50_95"), ("recall", "recall")):
+        assert charts[key] == [
+            [record.metrics[name] if record.metrics else None for record in long.records],
+            [record.metrics[name] for record in short.records] + [None] * 7,
+        ]
+    assert charts["loss.train_sum"][0] == [sum(record.train.values()) for record in long.records]
+    assert charts["loss.val_sum"][1][4:] == [sum(short.records[4].validation.values())] + [None] * 7
 
 
-def test_a_run_without_validations_or_epochs_can_be_drawn(make_history, tmp_path):
-    curves = [Curve("_a", make_history(3, validated=False), None), Curve("b", History(), None)]
-    draw_comparison(curves, tmp_path)
-    picture = cv2.imread(str(tmp_path / "compare.png"))
-    assert picture is not None
-    assert picture.shape[1] == 2400
+def test_numbers_that_no_run_has_get_no_chart(make_history):
+    curves = [RunCurves("a", make_history(3, validated=False), None), RunCurves("b", History(), None)]
+    drawn = curves_of_runs(curves)
+    assert [chart["key"] for chart in drawn["charts"]] == ["loss.train_sum"]
+    assert drawn["charts"][0]["values"][1] == [None] * 3
+    assert curves_of_runs(curves[1:])["charts"] == []

@@ -11,20 +11,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.unit.evaluate.test_matching import BOX, detections_of, truths_of
 
 from peakmark.api.model.results import ValResults
 from peakmark.data.audit.findings import Example, Shown, finding
 from peakmark.deploy.boxes import Boxes
 from peakmark.deploy.frames import Origin
 from peakmark.deploy.results import Results, ResultsList
+from peakmark.evaluate.matching import match
+from peakmark.evaluate.metrics import evaluation_from
+from peakmark.evaluate.validator import Validated
 from peakmark.events import ResumePlanned, SeamJudged
+from peakmark.nouns.gallery import Gallery, GalleryImage
 from peakmark.nouns.resume import Cause, ChangePlan, Continuity, PlannedPart
-from peakmark.nouns.run import Position
-from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured
+from peakmark.nouns.run import History, Position
+from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
 from peakmark.record.journal import Journal
 from peakmark.report.pages.audit_page import write_audit_page
+from peakmark.report.pages.comparison_curves import RunCurves
 from peakmark.report.pages.comparison_page import write_comparison_page
 from peakmark.report.pages.page import write_page
+from peakmark.report.pages.validation_page import write_validation_page
 
 PLAIN = "plain"
 HOSTILE = (
@@ -109,14 +116,13 @@ def run_page(folder: Path, name: str) -> str:
 def audit_page(folder: Path, name: str) -> str:
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.png"), np.full((30, 40, 3), 90, np.uint8))
-    found = finding(in_path(name), "low", name, name, [Example(name, (Shown("train", folder / "a.png"),))], 9)
+    found = finding("doubled box", "low", name, name, [Example(name, (Shown("train", folder / "a.png"),))], 9)
     write_audit_page(folder, name, [found], {name: (3, 5)}, (PLAIN,), 120_000)
     return (folder / "audit.html").read_text()
 
 
 def comparison_page(folder: Path, name: str) -> str:
     folder.mkdir(parents=True)
-    cv2.imwrite(str(folder / "compare.png"), np.zeros((4, 4, 3), np.uint8))
     lead = Measured(0.021, 0.006, 0.009, 0.033)
     run = ComparedRun(
         name=name, folder=Path(), state=name, epochs=30, best_epoch=29, fitness=0.45, metrics={"map50_95": 0.45},
@@ -126,13 +132,24 @@ def comparison_page(folder: Path, name: str) -> str:
     shown = Comparison(
         text=name, ranked=True, fitness=name, fitness_in_words=name, protocol=name, images=87, runs=(run, run),
         settings=(Difference(name, (name, name), (True, False)),), surroundings=(Difference(name, (name, name)),),
-        seeds=(), sameness=(name,), notes=(name,),
+        seeds=(SeedGroup(name, (name, name), 0.45, 0.01, lead),), sameness=(name,), notes=(name,),
     )  # fmt: skip
-    write_comparison_page(folder, shown)
+    write_comparison_page(folder, shown, [RunCurves(name, History(), None)] * 2)
     return (folder / "compare.html").read_text()
 
 
-@pytest.mark.parametrize("page", [run_page, audit_page, comparison_page], ids=lambda page: page.__name__)
+def val_page(folder: Path, name: str) -> str:
+    folder.mkdir(parents=True)
+    evidence = match(truths_of((0, 0, BOX)), detections_of((0, 0, BOX, 0.95)), images=1, classes=1)
+    found = dataclasses.replace(evaluation_from(evidence, (name,)), protocol=name, coco={name: 0.5})
+    image = GalleryImage(name, 9, 9, b"", {}, [(0, 0, 9, 9)], [0], [], 0)
+    gallery = Gallery(None, name, 1, 0, 0.5, None, {}, {}, [image])
+    return write_validation_page(
+        folder, Validated(found, evidence), gallery, model=name, data=name, split=name
+    ).read_text()
+
+
+@pytest.mark.parametrize("page", [run_page, audit_page, comparison_page, val_page], ids=lambda page: page.__name__)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_page_has_the_same_elements_whatever_things_are_called(page, name, tmp_path):
     said = events(page(tmp_path / "hostile/run", name), name)

@@ -9,22 +9,25 @@ from typing import get_args
 import pytest
 
 import peakmark
+from peakmark.data.audit.findings import SEVERITIES, FindingKind
 from peakmark.evaluate.error_kinds import COSTS
 from peakmark.live.state import StateWord
 from peakmark.report.pages import page
 from peakmark.report.pages.how_sure import _HEAD
 from peakmark.report.pages.pictures_shown import _SHOWN
 from peakmark.report.pages.words import LANGUAGES, catalogue, in_english
+from peakmark.report.terminal.comparison_table import Standing
 
 SOURCE = Path(peakmark.__file__).parent
 TEMPLATES = sorted(
-    path
-    for folder in ("report/pages/templates", "live/templates")
-    for path in (SOURCE / folder).glob("*.j2")
-    # Pages of their own, which speak English.
-    if path.name not in ("audit.html.j2", "comparison.html.j2", "cell.html.j2")
+    path for folder in ("report/pages/templates", "live/templates") for path in (SOURCE / folder).glob("*.j2")
 )
 SCRIPTS = sorted(path for folder in ("report/pages/scripts", "live/scripts") for path in (SOURCE / folder).glob("*.js"))
+PYTHON = [
+    *(SOURCE / "report/pages" / f"{name}.py" for name in ("page", "comparison_page", "comparison_curves")),
+    SOURCE / "report/pages/validation_page.py",
+    SOURCE / "report/terminal/comparison_table.py",
+]
 ENGLISH = catalogue("en")
 
 
@@ -57,14 +60,18 @@ def keys_that_are_said() -> set[str]:
         said |= set(re.findall(r"""(?:\bt|say|told|numberBox)\(\s*["']([\w.-]+)["']""", text))
         said |= set(re.findall(r"""data-t(?:-label|-alt)?=["']([\w.-]+)["']""", text))
         said |= {word for word in re.findall(r"""["']([\w.-]+)["']""", text) if word in ENGLISH}
+    for path in PYTHON:
+        said |= {word for word in re.findall(r"""["']([\w.-]+)["']""", path.read_text()) if word in ENGLISH}
     said = {key for key in said if not key.endswith(".")}  # the first half of a key that is put together
     kinds = ("right", *COSTS)
     said |= {f"kind.{kind}" for kind in kinds} | {f"kind.{kind}.means" for kind in COSTS}
     said |= {f"state.{state}" for state in get_args(StateWord)}
+    said |= {f"finding.{kind}" for kind in get_args(FindingKind)} | {f"severity.{each}" for each in SEVERITIES}
+    said |= {f"standing.{each}" for each in get_args(Standing) if each}
     said |= {f"loss.{term}" for term in ("box", "cls", "dfl")}
     said |= {key for key, _ in (*page._EPOCH_COLUMNS, *page._CLASS_COLUMNS, *page._NUMBERS)} & ENGLISH.keys()
     said |= {label for _, label in (*page._EPOCH_COLUMNS, *page._CLASS_COLUMNS, *page._NUMBERS)}
-    said |= {key for key in _HEAD if key} | {key for _, key in _SHOWN} | {"fact.outcome", "fact.epochs", "fact.time"}
+    said |= {key for key in _HEAD if key} | {key for _, key in _SHOWN}
     return said
 
 

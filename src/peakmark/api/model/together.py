@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,14 +84,14 @@ class LaunchNote:
             self._write(event.folder, event.outcome)
 
     def _write(self, folder: Path, outcome: Outcome | None = None) -> None:
-        # A cache folder that is full or can't be written must not cost the run; it isn't gone on with by itself then.
+        # A cache folder that is full or can't be written must not cost the run; it doesn't go on by itself then.
         with contextlib.suppress(MachineError, OSError):
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 write_text(self.path, json.dumps({"folder": str(folder.absolute()), "outcome": outcome}))
 
 
-@contextmanager
+@contextlib.contextmanager
 def leading() -> Iterator[LaunchNote]:
     """Within it this process carries out a run, alone or as the first of several.
 

@@ -41,6 +41,7 @@ from peakmark.nouns.images import Detect, Detections, Samples
 from peakmark.nouns.losses import Gains
 from peakmark.record.folder import create_run_folder
 from peakmark.record.plain_json import as_json
+from peakmark.report.pages.validation_page import write_validation_page
 from peakmark.report.pictures.painter import draw_evaluation
 from peakmark.run.end.pictures import drawn
 from peakmark.run.open_data import open_cache, open_index, workers_of
@@ -48,6 +49,7 @@ from peakmark.settings.chosen_classes import class_numbers
 from peakmark.settings.fields import ValSettings
 from peakmark.settings.parse import Parsed
 from peakmark.settings.shared_words import MAX_IMAGE_PIXELS
+from peakmark.validation.gallery import make_gallery
 from peakmark.validation.validation import (
     Speed,
     ValidationSet,
@@ -136,7 +138,7 @@ def open_split(trained: Trained, wishes: ValSettings, spec: DatasetSpec, observe
 def run_validation(
     model: Detector | ExportedModel, trained: Trained, parsed: Parsed[ValSettings], spec: DatasetSpec, observe: Observer
 ) -> ValResults:
-    """Validates a model on a split, and writes the numbers and pictures into a folder."""
+    """Validates a model on a split, and writes the numbers, pictures and a page into a folder."""
     wishes, speed = parsed.settings, Speed()
     check_asked(model, wishes)
     split = open_split(trained, wishes, spec, observe)
@@ -144,17 +146,22 @@ def run_validation(
     for note in (*parsed.notes, *split.data.index.warnings, *said):
         observe(Notice(note))
     writers = _writers(folder.path, wishes, split.data.index)
+    all_found: dict[int, Detections] = {}
 
     def found(number: int, detections: Detections) -> None:
         for write in writers:
             write.add(number, detections)
+        if wishes.plots:
+            all_found[number] = detections
 
-    evaluation = split.validate(model, observe, speed, found if writers else None).evaluation
+    validated = split.validate(model, observe, speed, found if writers or wishes.plots else None)
+    evaluation = validated.evaluation
     for write in writers:
         observe(Notice(write.finish()))
     write_text(folder.path / "metrics.json", _metrics_json(evaluation))
     if wishes.plots:
         drawn("The pictures", partial(_draw, folder.path, evaluation, model, split), observe)
+        drawn("The page", partial(_write_page, folder.path, validated, all_found, split), observe)
     observe(Notice(f"Written to {folder.path}"))
     return ValResults(
         save_dir=folder.path,
@@ -178,6 +185,16 @@ def _writers(folder: Path, wishes: ValSettings, index: Index) -> list[CocoResult
 
 def _draw(folder: Path, evaluation: Evaluation, model: Detector | ExportedModel, split: OpenedSplit) -> None:
     draw_evaluation(folder, evaluation, split.samples(model))
+
+
+def _write_page(folder: Path, validated: Validated, found: Mapping[int, Detections], split: OpenedSplit) -> None:
+    index, wishes = split.data.index, split.wishes
+    in_order = [found[number] for number in range(len(index))]
+    confidence = validated.evaluation.curves.best_confidence
+    gallery = make_gallery(index, in_order, validated.evidence, confidence)
+    write_validation_page(
+        folder, validated, gallery, model=str(wishes.model), data=str(wishes.data), split=wishes.split
+    )
 
 
 def _false_alarms(evidence: Evidence, split: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peakmark.data.audit.findings import Example, Finding, Severity, counted, finding
+from peakmark.data.audit.findings import Example, Finding, FindingKind, Severity, counted, finding
 from peakmark.data.audit.likeness import alike_pairs
 from peakmark.data.audit.pool import Pool
 from peakmark.nouns.images import FloatArray, IntArray
@@ -86,7 +86,9 @@ def check_duplicates(pool: Pool, found: Duplicates) -> list[Finding]:
     ]
 
 
-def _across(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str, says: str) -> Iterator[Finding]:
+def _across(
+    pool: Pool, groups: Iterable[tuple[int, ...]], kind: FindingKind, what: str, says: str
+) -> Iterator[Finding]:
     torn = [group for group in groups if len(set(pool.split_N[list(group)].tolist())) > 1]
     if not torn:
         return
@@ -107,7 +109,7 @@ def _across(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str,
     )
 
 
-def _within(pool: Pool, groups: Iterable[tuple[int, ...]], kind: str, what: str) -> Iterator[Finding]:
+def _within(pool: Pool, groups: Iterable[tuple[int, ...]], kind: FindingKind, what: str) -> Iterator[Finding]:
     for number, index in enumerate(pool.indexes):
         inside = [[image for image in group if pool.split_N[image] == number] for group in groups]
         repeated = [group for group in inside if len(group) > 1]

@@ -15,6 +15,45 @@ Severity = Literal["high", "medium", "low"]
 need be. low: worth a look."""
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
+FindingKind = Literal[
+    "duplicate across splits",
+    "near duplicate across splits",
+    "copies across splits",
+    "torn sequence",
+    "duplicate",
+    "near duplicate",
+    "equal images, other labels",
+    "classes differ",
+    "box sizes differ",
+    "brightness differs",
+    "image sizes differ",
+    "image shapes differ",
+    "sources differ",
+    "no objects",
+    "class absent",
+    "few objects",
+    "class unused",
+    "small validation set",
+    "small objects",
+    "bad label line",
+    "doubled box",
+    "same box, two classes",
+    "box of the whole image",
+    "box over the edge",
+    "repeated line",
+    "class imbalance",
+    "unreadable image",
+    "no label file",
+    "label without image",
+    "listed twice",
+    "more objects than max_det",
+    "more objects than COCO counts",
+    "missing label",
+    "another class",
+    "label without object",
+]
+"""A word or two that never change, for a pipeline. Each has its words in the catalogue of the pages."""
+
 MOST_EXAMPLES = 200
 """What a finding carries along; `count` says how many there are."""
 
@@ -44,8 +83,7 @@ class Example:
 class Finding:
     """One thing that is wrong with a data set."""
 
-    kind: str
-    """A word or two that never change, for a pipeline."""
+    kind: FindingKind
     severity: Severity
     text: str
     """One sentence for a person, with the figures."""
@@ -56,7 +94,12 @@ class Finding:
 
 
 def finding(
-    kind: str, severity: Severity, text: str, remedy: str, examples: Iterable[Example], count: int | None = None
+    kind: FindingKind,
+    severity: Severity,
+    text: str,
+    remedy: str,
+    examples: Iterable[Example],
+    count: int | None = None,
 ) -> Finding:
     """Makes a finding with the first examples; `count` is how many there are where they are not all given."""
     cases = tuple(examples)

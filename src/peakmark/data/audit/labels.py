@@ -9,9 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from peakmark.data.audit.density import check_density
-from peakmark.data.audit.findings import MOST_EXAMPLES, Box, Example, Finding, Severity, Shown, counted, finding
+from peakmark.data.audit.findings import (
+    MOST_EXAMPLES,
+    Box,
+    Example,
+    Finding,
+    FindingKind,
+    Severity,
+    Shown,
+    counted,
+    finding,
+)
 from peakmark.data.audit.object_size import check_object_sizes
 from peakmark.data.index import SurveyedSplit
 from peakmark.data.source.indexed_split import Index
@@ -105,7 +116,7 @@ def _lines(split: SurveyedSplit) -> Iterator[Finding]:
             "Correct or delete the lines, or train without them: bad_labels=drop or bad_labels=drop_image.",
             map(Example, split.bad_lines),
         )
-    for kind, counts, text, remedy in (
+    dropped_or_cut: tuple[tuple[FindingKind, NDArray[np.int32], str, str], ...] = (
         (
             "repeated line",
             survey.duplicates,
@@ -118,7 +129,8 @@ def _lines(split: SurveyedSplit) -> Iterator[Finding]:
             "over the edge of the image, cut there.",
             "Cut the boxes at the edge, or look whether labels and images belong together.",
         ),
-    ):
+    )
+    for kind, counts, text, remedy in dropped_or_cut:
         if total := int(counts.sum()):
             rows = np.flatnonzero(counts).tolist()
             yield finding(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from peakmark.data.audit.findings import Example, Finding, Severity, finding
+from peakmark.data.audit.findings import Example, Finding, FindingKind, Severity, finding
 from peakmark.data.audit.pool import Pool
 from peakmark.data.source.indexed_split import Index
 from peakmark.machine.streams import stream
@@ -43,7 +43,7 @@ Values = NDArray[np.float64]
 class _Measure:
     """One number for each image of the pool, NaN where it has none."""
 
-    kind: str
+    kind: FindingKind
     what: str
     values_N: Values
     unit: str
@@ -159,7 +159,7 @@ def _compare_shares(
     names: Sequence[str],
     train: NDArray[np.intp],
     val: NDArray[np.intp],
-    kind: str,
+    kind: FindingKind,
     what: str,
     worst: Severity,
 ) -> Iterator[Finding]:

@@ -2,5 +2,5 @@
 
 Knows the pictures. Files here say what a page holds, those in templates/ how that is written as HTML, those in
 scripts/ what moves on it, those in languages/ in which words; vendor/ is others' work. Begin with page.py (a run),
-comparison_page.py or audit_page.py.
+validation_page.py, comparison_page.py or audit_page.py.
 """

@@ -1,4 +1,4 @@
-"""How good is the best epoch at each confidence, and what does it take for what? From the evidence in the run's folder.
+"""How good are weights at each confidence, and what do they take for what? From evidence, a run's in its folder.
 
 It asks `evaluate` and shows what that answers; it must not know how anything is counted.
 """
@@ -44,7 +44,7 @@ def at_confidences(folder: RunFolder, summary: Mapping[str, Any]) -> tuple[dict[
         _precision_and_recall if logged else lambda _: [],
         missing=f"The evidence of epoch {epoch} is not there, so nothing can be said of other confidences.",
     )
-    return (None, evidence) if isinstance(evidence, str) else (_shown(evidence), "")
+    return (None, evidence) if isinstance(evidence, str) else (by_confidence(evidence), "")
 
 
 def _precision_and_recall(evidence: Evidence) -> list[float]:
@@ -53,7 +53,8 @@ def _precision_and_recall(evidence: Evidence) -> list[float]:
     return [mean_at(curves.precision_CK, point), mean_at(curves.recall_CK, point)]
 
 
-def _shown(evidence: Evidence) -> dict[str, Any]:
+def by_confidence(evidence: Evidence) -> dict[str, Any]:
+    """Gives what is right and detected of each class at each confidence, and what is taken for what at the best."""
     counts = operating_counts(evidence)
     point = best_operating_point(operating_curves(evidence))
     places = sorted({*_FINE, *_COARSE, point.place})

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from peakmark.data.audit.findings import Finding, Severity, Shown, counted
+from peakmark.data.audit.findings import MOST_EXAMPLES, Finding, FindingKind, Severity, Shown
 from peakmark.data.images import decode
 from peakmark.drawing.boxes import contact_sheet, draw_boxes, fit_into
 from peakmark.errors import DataError
@@ -40,12 +40,11 @@ class SplitSize:
     split: str
     images: str
     objects: str
-    """With their noun."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownFinding:
-    kind: str
+    kind: FindingKind
     severity: Severity
     text: str
     remedy: str
@@ -64,9 +63,10 @@ class AuditPage:
 
     data: str
     sizes: Sequence[SplitSize]
-    count: str
     findings: Sequence[ShownFinding]
     """Worst first."""
+    most_listed: int
+    """Examples of a finding in audit.json."""
 
 
 def write_audit_page(
@@ -89,11 +89,9 @@ def write_audit_page(
         shown.append(_shown(found, sheet))
     page = AuditPage(
         data=data,
-        sizes=[
-            SplitSize(split, f"{images:,}", counted(objects, "object")) for split, (images, objects) in sizes.items()
-        ],
-        count=counted(len(findings), "finding"),
+        sizes=[SplitSize(split, f"{images:,}", f"{objects:,}") for split, (images, objects) in sizes.items()],
         findings=shown,
+        most_listed=MOST_EXAMPLES,
     )
     write_text(folder / PAGE_FILE, render("report/pages/templates/audit.html.j2", page=page, **spoken()))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from peakmark.report.numbers import four_digits
 from peakmark.report.pages.run_files import mapping
-from peakmark.report.pages.table import Row, Table
+from peakmark.report.table import Row, Table
 
 _HEAD = ("epoch", "fitness", "standard_error", "ahead_by", "standard_error", "interval_95", "")
 """Keys of the catalogue."""

@@ -8,7 +8,7 @@ gallery say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from peakmark.report.pages.resumes import ShownResume, resumes_in
 from peakmark.report.pages.run_files import mapping, read_epochs, texts
 from peakmark.report.pages.settings_shown import ShownSetting, settings_in
 from peakmark.report.pages.so_far import summary_of
-from peakmark.report.pages.table import Row, Table
-from peakmark.report.pages.words import spoken
+from peakmark.report.pages.words import Said, spoken
+from peakmark.report.table import Row, Table
 from peakmark.shown import as_shown
 
 PAGE_FILE = "report.html"
@@ -55,14 +55,6 @@ _EPOCH_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """Words of the catalogue, and what is filled into them."""
-
-    key: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class LabelledNumber:
     key: str
     """Of its label, in the catalogue"""
@@ -74,8 +66,8 @@ class BestEpoch:
     numbers: Sequence[LabelledNumber]
     reason: str
     """Why it is the best; empty where that isn't said."""
-    protocol: Sequence[str]
-    """How the numbers were made, in sentences."""
+    protocol: Sequence[Said]
+    """How the numbers were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +139,7 @@ def page_of(folder: Path, *, is_over: bool = False) -> RunPage:
         best=_best(summary),
         notes=[note for note in (note_of_evidence, note_of_gallery) if note],
         certainty=certainty_of(summary),
-        classes=_classes(summary),
+        classes=classes_of(mapping(mapping(summary.get("best")).get("per_class")), texts(summary.get("names"))),
         pictures=pictures_in(folder),
         epochs=_epochs(rows, summary),
         resumes=resumes_in(journal),
@@ -194,29 +186,35 @@ def _best(summary: Mapping[str, Any]) -> BestEpoch | None:
     best = mapping(summary.get("best"))
     if best.get("epoch") is None:
         return None
-    metrics = mapping(best.get("metrics"))
-    measured = (LabelledNumber(label, four_digits(metrics.get(key))) for key, label in _NUMBERS)
     return BestEpoch(
-        numbers=[LabelledNumber("epochs.best", str(best["epoch"])), *measured],
+        numbers=[LabelledNumber("epochs.best", str(best["epoch"])), *measured_in(mapping(best.get("metrics")))],
         reason=str(best.get("reason") or ""),
         protocol=_protocol(summary),
     )
 
 
-def _protocol(summary: Mapping[str, Any]) -> list[str]:
-    words = [f"Metrics by {summary['protocol']}."] if summary.get("protocol") else []
-    if coco := mapping(summary.get("coco")):
+def _protocol(summary: Mapping[str, Any]) -> list[Said]:
+    said = protocol_in_words(str(summary.get("protocol") or ""), mapping(summary.get("coco")))
+    return [*said, Said("protocol.fitness", {"fitness": summary["fitness"]})] if summary.get("fitness") else said
+
+
+def protocol_in_words(protocol: str, coco: Mapping[str, Any]) -> list[Said]:
+    """Says how the metrics of a validation are made, and COCO's own figures where they are others."""
+    said = [Said("protocol.metrics", {"protocol": protocol})] if protocol else []
+    if coco:
         numbers = ", ".join(f"{name} {four_digits(value)}" for name, value in coco.items())
-        words.append(f"COCO's own figures, with its cap of 100 detections of an image and class: {numbers}.")
-    if summary.get("fitness"):
-        words.append(f"An epoch is best by {summary['fitness']}.")
-    return words
+        said.append(Said("protocol.coco", {"numbers": numbers}))
+    return said
 
 
-def _classes(summary: Mapping[str, Any]) -> Classes | None:
-    per_class = mapping(mapping(summary.get("best")).get("per_class"))
-    names = summary.get("names")
-    if not per_class or not isinstance(names, list):
+def measured_in(metrics: Mapping[str, Any]) -> list[LabelledNumber]:
+    """Gives the metrics that stand large on a page."""
+    return [LabelledNumber(label, four_digits(metrics.get(key))) for key, label in _NUMBERS]
+
+
+def classes_of(per_class: Mapping[str, Any], names: Sequence[str]) -> Classes | None:
+    """Gives the metrics of each class as a table; None where there are none."""
+    if not per_class or not names:
         return None
     columns = [per_class.get(key) or [None] * len(names) for key, _ in _CLASS_COLUMNS]
     # A class without a number comes last, with an empty bar.
@@ -224,7 +222,7 @@ def _classes(summary: Mapping[str, Any]) -> Classes | None:
     order = sorted(range(len(names)), key=lambda c: (-heights[c], c))
     rows = [
         ClassRow(
-            name=str(names[c]),
+            name=names[c],
             colour_rgb=class_colour(c),
             numbers=[four_digits(column[c]) for column in columns],
             bar_percent=round(100 * max(0.0, heights[c])),

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
 LANGUAGES: Final = {"en": "English", "zh": "中文"}
 """By their codes (BCP 47), each by its own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Words of the catalogue, and what is filled into them."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache

@@ -6,6 +6,7 @@ It is handed a comparison; it must not know how one is made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,8 +14,10 @@ from rich.text import Text
 
 from peakmark.record.comparison import ComparedRun, Comparison, Difference, Measured, SeedGroup
 from peakmark.report.numbers import four_digits
+from peakmark.report.pages.words import in_english
 
-METRIC_TITLES = (("map50_95", "mAP50-95"), ("map50", "mAP50"), ("precision", "P"), ("recall", "R"))
+Standing = Literal["", "best", "tied", "behind", "unknown"]
+_METRIC_TITLES = (("map50_95", "mAP50-95"), ("map50", "mAP50"), ("precision", "P"), ("recall", "R"))
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -26,7 +29,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     _print_differences(console, comparison)
     # One group of seeds alone is in the sentence at the end.
     seeds = comparison.seeds if len(comparison.seeds) > 1 else ()
-    further = [*map(seed_group_in_words, seeds), *comparison.sameness, *comparison.notes]
+    further = [*map(_seed_group_in_words, seeds), *comparison.sameness, *comparison.notes]
     for said in ("", *further) if further else ():
         _line(console, Text(said))
     console.print()
@@ -35,16 +38,18 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 def shows_fitness(comparison: Comparison) -> bool:
     """Whether the fitness is a number of its own beside the metrics."""
-    return comparison.fitness not in {name for name, _ in METRIC_TITLES}
+    return comparison.fitness not in {name for name, _ in _METRIC_TITLES}
 
 
-def standing_of(run: ComparedRun, comparison: Comparison) -> str:
-    """Says in a word how a run stands to the best one."""
+def standing_of(run: ComparedRun, comparison: Comparison) -> Standing:
+    """Says in a word how a run stands to the best one; empty where nothing is ranked."""
     if not comparison.ranked or run.fitness is None:
         return ""
     if run is comparison.runs[0]:
         return "best"
-    return {None: "unknown", True: "tied", False: "behind"}[run.tied]
+    if run.tied is None:
+        return "unknown"
+    return "tied" if run.tied else "behind"
 
 
 def with_error(measured: Measured | None) -> str:
@@ -53,13 +58,13 @@ def with_error(measured: Measured | None) -> str:
 
 
 def grouped_differences(comparison: Comparison) -> list[tuple[str, Sequence[Difference]]]:
-    """Gives what differs under a title each; what doesn't differ has none."""
+    """Gives what differs in groups, each with the key of its title in the catalogue; what doesn't differ has none."""
     parts = (
-        ("Settings that bear on the result and differ", [each for each in comparison.settings if each.bears_on_result]),
-        ("Other settings that differ", [each for each in comparison.settings if not each.bears_on_result]),
-        ("Data, model, optimizer in use, machine and libraries that differ", comparison.surroundings),
+        ("differs.result", [each for each in comparison.settings if each.bears_on_result]),
+        ("differs.other", [each for each in comparison.settings if not each.bears_on_result]),
+        ("differs.surroundings", comparison.surroundings),
     )
-    return [(title, differences) for title, differences in parts if differences]
+    return [(key, differences) for key, differences in parts if differences]
 
 
 def by_value(difference: Difference, names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -70,7 +75,7 @@ def by_value(difference: Difference, names: Sequence[str]) -> Iterator[tuple[str
         yield value + (" (default)" if untouched else ""), ", ".join(names[place] for place in places)
 
 
-def seed_group_in_words(group: SeedGroup) -> str:
+def _seed_group_in_words(group: SeedGroup) -> str:
     """Says what the seeds of a group came to."""
     what = f" of {group.label}" if group.label else ""
     said = f"{len(group.runs)} seeds{what}: fitness {group.mean:.4f}, between seeds ± {group.standard_deviation:.4f}"
@@ -84,7 +89,7 @@ def _table(comparison: Comparison) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("epoch", justify="right", no_wrap=True)
-    titles = [title for _, title in METRIC_TITLES] + (["fitness"] if shows_fitness(comparison) else [])
+    titles = [title for _, title in _METRIC_TITLES] + (["fitness"] if shows_fitness(comparison) else [])
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     if any(run.behind for run in comparison.runs):
@@ -92,7 +97,7 @@ def _table(comparison: Comparison) -> Table:
     table.add_column("", no_wrap=True)
     for run in comparison.runs:
         epoch = "–" if run.best_epoch is None else str(run.best_epoch)
-        cells = [run.name, epoch, *(four_digits(run.metrics.get(name)) for name, _ in METRIC_TITLES)]
+        cells = [run.name, epoch, *(four_digits(run.metrics.get(name)) for name, _ in _METRIC_TITLES)]
         cells += [four_digits(run.fitness)] if shows_fitness(comparison) else []
         standing = standing_of(run, comparison)
         if any(each.behind for each in comparison.runs):
@@ -105,10 +110,10 @@ def _print_differences(console: Console, comparison: Comparison) -> None:
     names = [run.name for run in comparison.runs]
     if not comparison.settings and not comparison.surroundings:
         console.print()
-        _line(console, Text("No setting differs, nor data, machine or libraries."))
-    for title, differences in grouped_differences(comparison):
+        _line(console, Text(in_english("differs.nothing")))
+    for key, differences in grouped_differences(comparison):
         console.print()
-        _line(console, Text(title))
+        _line(console, Text(in_english(key)))
         for difference in differences:
             values = "  ·  ".join(f"{value}: {runs}" for value, runs in by_value(difference, names))
             _line(console, Text.assemble((f"  {difference.name}  ", "cyan"), values))

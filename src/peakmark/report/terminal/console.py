@@ -34,8 +34,8 @@ from peakmark.machine.notebook import in_notebook
 from peakmark.nouns.losses import Losses
 from peakmark.nouns.outcome import OVER
 from peakmark.nouns.run import Position
-from peakmark.report.pages.cell import cell_console
 from peakmark.report.position import position_in_words
+from peakmark.report.terminal.cell import cell_console
 from peakmark.report.terminal.epoch_table import columns_for, header, row
 from peakmark.report.terminal.pace import Pace, as_clock
 from peakmark.report.terminal.resume_table import print_continuity, print_plan

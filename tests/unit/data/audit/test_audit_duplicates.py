@@ -35,7 +35,7 @@ def check(root: Path) -> dict[str, Finding]:
     spec = read_dataset(root / "data.yaml")
     pool = look_at({split: survey_split(spec, split).index for split in spec.splits}, workers=2)
     findings = check_duplicates(pool, find_duplicates(pool))
-    kinds = {found.kind: found for found in findings}
+    kinds: dict[str, Finding] = {found.kind: found for found in findings}
     assert len(kinds) == len(findings)
     return kinds
 

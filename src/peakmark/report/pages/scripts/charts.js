@@ -2,7 +2,7 @@
 
 const PALETTE = [
   "light-dark(#0068a5, #6bb8ee)", "light-dark(#b85c00, #f5a94f)", "light-dark(#00795a, #3fd0a4)",
-  "light-dark(#a2249b, #f08de9)",
+  "light-dark(#a2249b, #f08de9)", "light-dark(#4a4a4a, #cfcfcf)", "light-dark(#7a6a00, #e8d94c)",
 ];
 const CHART_HEIGHT = 260;
 const LEGEND_HEIGHT = 70;
@@ -45,7 +45,7 @@ function draw(host, title, columns, series, more = {}) {
     series: [{ label: more.label, value: more.x || ((_, value) => (value === null ? "–" : String(value))) }, ...series],
     bands: more.bands,
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, ...more.cursor },
-    legend: { live: true },
+    legend: { live: true, ...more.legend },
     hooks: more.hooks || {},
   }, columns, host);
   chart.root.setAttribute("role", "img");

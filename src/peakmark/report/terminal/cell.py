@@ -63,7 +63,7 @@ class _Cell(io.TextIOBase):
         shown = ("\n".join([*self._html, html]).rstrip("\n"), "\n".join([*self._plain, plain]).rstrip("\n"))
         if shown != self._shown:
             self._shown = shown
-            cell = render("report/pages/templates/cell.html.j2", lines_html=shown[0])
+            cell = render("report/terminal/templates/cell.html.j2", lines_html=shown[0])
             self._box.draw({"text/html": cell, "text/plain": shown[1]})
 
 
