@@ -29,7 +29,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]
         fitness = float(asked.get("lr0", 0.001)) + int(asked.get("seed", 0)) / 1000
         metrics = dict.fromkeys(("map50_95", "map50", "precision", "recall"), fitness)
         return SimpleNamespace(
-            outcome="finished", fitness=fitness, metrics=metrics, summary={}, save_dir=self.folder / name
+            outcome="finished",
+            fitness=fitness,
+            metrics=metrics,
+            summary={"train_s": 1.0, "validation_s": 0.5},
+            save_dir=self.folder / name,
         )
 
     monkeypatch.setattr(Group, "train", train)

@@ -60,10 +60,10 @@ def read_dataset(
 
 
 def _did_you_mean(file: Path) -> str:
-    """Names yaml files nearby that are called nearly the same; looks two folders deep at most."""
-    nearby = {
-        path for base in {file.parent, Path.cwd()} for depth in ("*", "*/*") for path in base.glob(f"{depth}.y*ml")
-    }
-    close = difflib.get_close_matches(file.name, sorted({path.name for path in nearby}), n=3, cutoff=0.6)
-    found = sorted(str(path) for path in nearby if path.name in close)[:3]
-    return f" Did you mean {' or '.join(found)}?" if found else ""
+    """Names yaml files that are called nearly the same, beside it or else here; looks two folders deep at most."""
+    for base in (file.parent, Path.cwd()):
+        nearby = {path for depth in ("*", "*/*") for path in base.glob(f"{depth}.y*ml")}
+        close = difflib.get_close_matches(file.name, sorted({path.name for path in nearby}), n=3, cutoff=0.6)
+        if found := sorted(str(path) for path in nearby if path.name in close)[:3]:
+            return f" Did you mean {' or '.join(found)}?"
+    return ""
