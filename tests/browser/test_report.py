@@ -37,6 +37,8 @@ def test_all_is_drawn_and_names_are_shown_as_they_are(open_page, made_run):
     assert FILE in page.locator("#gallery").text_content()
     assert page.locator("#gallery img[src=x]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # A rate of 0.0005 is no 0.001.
+    assert page.evaluate("[0, 0.0005, 0.1 + 0.2, 15000, null].map(tick)") == ["0", "0.0005", "0.3", "15000", ""]
 
 
 def test_the_confidence_that_is_dragged_changes_the_numbers(open_page, made_run):

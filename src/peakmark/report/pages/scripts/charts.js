@@ -35,13 +35,18 @@ function axis(more = {}) {
   return { stroke, font, labelFont: font, labelSize: 18, grid, ticks: { ...grid, stroke: colour("var(--line)") }, ...more };
 }
 
+// All digits of a tick: by itself uPlot writes three decimals, and 0.0005 as 0.001.
+function tick(value) {
+  return value === null ? "" : String(Number(value.toPrecision(6)));
+}
+
 function draw(host, title, columns, series, more = {}) {
   const chart = new uPlot({
     title,
     width: Math.max(200, host.clientWidth - 18),
     height: CHART_HEIGHT,
     scales: { x: { time: false, min: more.between?.[0], max: more.between?.[1] } },
-    axes: [axis({ label: more.label, incrs: more.steps }), axis({ size: 58 })],
+    axes: [axis({ label: more.label, incrs: more.steps }), axis({ size: 58, values: (_, ticks) => ticks.map(tick) })],
     series: [{ label: more.label, value: more.x || ((_, value) => (value === null ? "–" : String(value))) }, ...series],
     bands: more.bands,
     cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, ...more.cursor },
