@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -24,7 +25,8 @@ _UNTIL_PREPARED = timedelta(days=7)
 """How long a process waits while another prepares the run: images are indexed, a person may be asked."""
 _LAST_WORDS_S = 3.0
 """How long words of a process that is ending are waited for: its connections close before its agent says a word."""
-_OF_STORE = timedelta(seconds=5)
+_STORE_ANSWERS_S = 2.0
+"""In which a store that answers at all has answered."""
 
 
 class LostProcessError(MachineError):
@@ -69,6 +71,8 @@ class ProcessGroup:
         self._on_device: Any = None
         self._limit_s: float | None = None
         self._waits = 0
+        self._store_answers = True
+        """Else whoever asks it anything waits for ever."""
 
     @property
     def rank(self) -> int:
@@ -125,6 +129,8 @@ class ProcessGroup:
 
     def last_words(self, error: BaseException) -> None:
         """Leaves word that this process is ending, and why, for those that will wait for it in vain."""
+        if not self._store_answers:
+            return
         with contextlib.suppress(RuntimeError):  # the store may be gone, with the process that kept it
             self._store.set(f"ended {self._rank}", _first_line(error))
             self._store.set(f"heard {self._rank}", "")
@@ -141,7 +147,7 @@ class ProcessGroup:
 
     def leave(self) -> None:
         """Ends the connections; whoever waits for this process from here on waits in vain."""
-        if distributed.is_initialized():
+        if distributed.is_initialized() and self._store_answers:
             with contextlib.suppress(RuntimeError):
                 distributed.destroy_process_group()
 
@@ -193,16 +199,23 @@ class ProcessGroup:
     def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str] | None]:
         """Gives the last words of those that ended, by rank, and how far the others have come; None without a store."""
         ended: dict[int, str] = {}
-        places: dict[int, str] | None = None
-        deadline = time.monotonic() + _LAST_WORDS_S
-        with contextlib.suppress(RuntimeError):
-            self._store.set_timeout(_OF_STORE)
-            while not ended and time.monotonic() < deadline:
-                ended = {rank: text for rank in others if (text := self._word(f"ended {rank}"))}
-                time.sleep(0.05)
-            places = {rank: text for rank in others if (text := self._word(f"at {rank}"))}
-            self._store.set(f"heard {self._rank}", "")
-        return ended, places
+        places: dict[int, str] = {}
+        is_read = threading.Event()
+
+        def read() -> None:
+            deadline = time.monotonic() + _LAST_WORDS_S
+            with contextlib.suppress(RuntimeError):
+                while not ended and time.monotonic() < deadline:
+                    ended.update({rank: text for rank in others if (text := self._word(f"ended {rank}"))})
+                    time.sleep(0.05)
+                places.update({rank: text for rank in others if (text := self._word(f"at {rank}"))})
+                self._store.set(f"heard {self._rank}", "")
+                is_read.set()
+
+        # Apart: a process that is stopped keeps its connections, and where the store is its own an answer never comes.
+        threading.Thread(target=read, name="peakmark-last-words", daemon=True).start()
+        self._store_answers = is_read.wait(_LAST_WORDS_S + _STORE_ANSWERS_S)
+        return dict(ended), dict(places) if is_read.is_set() else None
 
     def _word(self, name: str) -> str:
         return self._store.get(name).decode() if self._store.check([name]) else ""
