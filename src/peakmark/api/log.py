@@ -53,8 +53,10 @@ def log(
         for messenger in messengers:
             messenger.end()
             until_s = time.monotonic() + LONGEST_WAIT_S
-            while messenger.is_at_work(_LOOK_S) and time.monotonic() < until_s:
-                for said in messenger.said():
+            is_at_work = True
+            while is_at_work and time.monotonic() < until_s:
+                is_at_work = messenger.is_at_work(_LOOK_S)
+                for said in messenger.said():  # once more after its end: what it said last
                     observe(said)
     finally:
         for messenger in messengers:

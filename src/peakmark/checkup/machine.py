@@ -20,13 +20,20 @@ from peakmark.machine.cores import default_threads
 from peakmark.machine.devices import Arithmetic
 from peakmark.machine.memory import available_bytes_on
 from peakmark.nouns.checkup import Finding, Verdict
+from peakmark.settings.commands.log import LOGGERS
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _GIB = 2**30
 _LITTLE_MEMORY_GIB = 2
 _LITTLE_DISK_GIB = 5
 _NO_DISK_GIB = 1
-_OTHER_EXTRAS: Mapping[str, tuple[str, ...]] = {"track": ("scipy",), "tables": ("pandas", "polars")}
+_OTHER_EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "track": ("scipy",),
+    "tables": ("pandas", "polars"),
+    "watch": ("starlette", "uvicorn"),
+    "tune": ("optuna",),
+    **{name: (name,) for name in LOGGERS},
+}
 """Packages by the extra that installs them, beside those of the formats."""
 
 

@@ -5,9 +5,11 @@ It must not compute anything.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol
 
 import typer
+from rich.console import Console
 
 import peakmark
 from peakmark.cli.answering import help_wanted, out, say, told_plainly
@@ -26,36 +28,39 @@ def tune(context: typer.Context, json: Json = False) -> None:
     example = 'peakmark tune data=data.yaml trials=20 epochs=30 space="lr0=1e-4..1e-2 log, mosaic=0..1"'
     if help_wanted(context, TuneSettings, example, _TUNE):
         return
-    with told_plainly():
-        pairs = read_pairs(context.args, flags_of(Settings))
-        with ConsoleObserver(out()) as observer:
-            tuned = peakmark.tune(observer=observer, **pairs)
-        say(tuned.to_json()) if json else show_tuned(out(), tuned)
-        raise typer.Exit(0 if tuned.done else EXIT_INTERRUPTED)
+    _carry_out("tune", context, show_tuned, json)
 
 
 def seeds(context: typer.Context, json: Json = False) -> None:
     """Train with several seeds, and say what the seed does: peakmark seeds data=data.yaml n=5"""
     if help_wanted(context, SeedsSettings, "peakmark seeds data=data.yaml n=5 epochs=50", _SEEDS):
         return
-    with told_plainly():
-        pairs = read_pairs(context.args, flags_of(Settings))
-        with ConsoleObserver(out()) as observer:
-            repeated = peakmark.seeds(observer=observer, **pairs)
-        say(repeated.to_json()) if json else show_repeated(out(), repeated)
-        raise typer.Exit(0 if repeated.done else EXIT_INTERRUPTED)
+    _carry_out("seeds", context, show_repeated, json)
 
 
 def folds(context: typer.Context, json: Json = False) -> None:
     """Cross-validate, and find labels that held-out models contradict: peakmark folds data=data.yaml k=5"""
     if help_wanted(context, FoldsSettings, "peakmark folds data=data.yaml k=5 epochs=50", _FOLDS):
         return
+    _carry_out("folds", context, show_repeated, json)
+
+
+class _Done(Protocol):
+    """What came of many trainings."""
+
+    @property
+    def done(self) -> bool: ...
+    def to_json(self) -> str: ...
+
+
+def _carry_out(verb: str, context: typer.Context, show: Callable[[Console, Any], None], json: bool) -> None:
+    """Has the facade train, shows what came of it, and ends with the exit code of one that was stopped if it was."""
     with told_plainly():
         pairs = read_pairs(context.args, flags_of(Settings))
         with ConsoleObserver(out()) as observer:
-            repeated = peakmark.folds(observer=observer, **pairs)
-        say(repeated.to_json()) if json else show_repeated(out(), repeated)
-        raise typer.Exit(0 if repeated.done else EXIT_INTERRUPTED)
+            found: _Done = getattr(peakmark, verb)(observer=observer, **pairs)
+        say(found.to_json()) if json else show(out(), found)
+        raise typer.Exit(0 if found.done else EXIT_INTERRUPTED)
 
 
 _TUNE = """

@@ -23,11 +23,6 @@ def is_one_of_several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
-def rank_here() -> int:
-    """The rank that the launcher gave this process; 0 where there is none."""
-    return int(os.environ["RANK"]) if is_one_of_several() else 0
-
-
 def local_rank_here() -> int:
     """The number of this process among those on this machine: which of its GPUs is its own."""
     return int(os.environ.get("LOCAL_RANK", "0")) if is_one_of_several() else 0

@@ -199,23 +199,24 @@ class ProcessGroup:
     def _words_of(self, others: Sequence[int]) -> tuple[dict[int, str], dict[int, str] | None]:
         """Gives the last words of those that ended, by rank, and how far the others have come; None without a store."""
         ended: dict[int, str] = {}
-        places: dict[int, str] = {}
-        is_read = threading.Event()
+        places: dict[int, str] | None = None
+        has_answered = threading.Event()
 
         def read() -> None:
+            nonlocal places
             deadline = time.monotonic() + _LAST_WORDS_S
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # it is gone, which is an answer as well
                 while not ended and time.monotonic() < deadline:
                     ended.update({rank: text for rank in others if (text := self._word(f"ended {rank}"))})
                     time.sleep(0.05)
-                places.update({rank: text for rank in others if (text := self._word(f"at {rank}"))})
+                places = {rank: text for rank in others if (text := self._word(f"at {rank}"))}
                 self._store.set(f"heard {self._rank}", "")
-                is_read.set()
+            has_answered.set()
 
         # Apart: a process that is stopped keeps its connections, and where the store is its own an answer never comes.
         threading.Thread(target=read, name="peakmark-last-words", daemon=True).start()
-        self._store_answers = is_read.wait(_LAST_WORDS_S + _STORE_ANSWERS_S)
-        return dict(ended), dict(places) if is_read.is_set() else None
+        self._store_answers = has_answered.wait(_LAST_WORDS_S + _STORE_ANSWERS_S)
+        return dict(ended), places
 
     def _word(self, name: str) -> str:
         return self._store.get(name).decode() if self._store.check([name]) else ""

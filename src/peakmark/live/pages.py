@@ -84,7 +84,7 @@ class RunList:
         version, known = version_of(run.path), self._at_rest.get(run.path)
         if known is not None and known[0] == version:
             return known[1]
-        state = state_of(run)
+        state = state_of(run, read_journal(run.journal))
         if state.state in ("ended", "waiting", "broken"):
             self._at_rest[run.path] = (version, state)
         return state
@@ -127,14 +127,15 @@ def _part(template: str, page: RunPage) -> str:
 
 
 def _live(run: RunFolder) -> LiveRun:
-    story = story_of(run)
-    data = mapping(summary_of(run, read_journal(run.journal)).get("settings")).get("data")
+    journal = read_journal(run.journal)
+    story = story_of(journal)
+    data = mapping(summary_of(run, journal).get("settings")).get("data")
     return LiveRun(
-        state=state_of(run),
-        decisions=decisions_of(run)[:_MOST_TOLD],
+        state=state_of(run, journal),
+        decisions=decisions_of(journal)[:_MOST_TOLD],
         story=story[:_MOST_TOLD],
         more_told=max(0, len(story) - _MOST_TOLD),
-        at_start=said_at_start(run),
+        at_start=said_at_start(journal),
         disk=disk_use(run),
         audit=audit_of(run.path, data),
     )

@@ -16,11 +16,10 @@ from typing import Any, Final, Literal
 from peakmark.files.lock import is_alive
 from peakmark.nouns.outcome import OVER
 from peakmark.record.folder import RunFolder
-from peakmark.record.journal import read as read_journal
 from peakmark.report.numbers import finite, four_digits
 from peakmark.report.pages.page import duration
 from peakmark.report.pages.run_files import mapping, read_epochs
-from peakmark.report.pages.so_far import epochs_in, summary_of
+from peakmark.report.pages.so_far import Journal, epochs_in, summary_of
 from peakmark.report.terminal.pace import as_clock
 
 StateWord = Literal["running", "elsewhere", "stopped", "waiting", "broken", "ended"]
@@ -66,10 +65,9 @@ class LiveState:
     """The newest decision, and why"""
 
 
-def state_of(run: RunFolder, now: datetime | None = None) -> LiveState:
-    """Gives the state of a run. Raises `MachineError` where a file of it can't be read."""
+def state_of(run: RunFolder, journal: Journal, now: datetime | None = None) -> LiveState:
+    """Gives the state of a run with this journal. Raises `MachineError` where a file of it can't be read."""
     moment = now or datetime.now(UTC)
-    journal = read_journal(run.journal)
     summary, rows = summary_of(run, journal), read_epochs(run.results_csv)
     state = _state(run, journal)
     done, epochs = len(rows), int(finite(mapping(summary.get("settings")).get("epochs")) or 0)
@@ -99,23 +97,23 @@ def state_of(run: RunFolder, now: datetime | None = None) -> LiveState:
     )
 
 
-def story_of(run: RunFolder) -> Sequence[Told]:
+def story_of(journal: Journal) -> Sequence[Told]:
     """Gives what the run told beside its epochs, the newest first: notices, skipped updates, verdicts."""
-    told = [each for each in read_journal(run.journal) if each.get("event") in _TOLD_OF and not each.get("superseded")]
+    told = [each for each in journal if each.get("event") in _TOLD_OF and not each.get("superseded")]
     return [_told(each) for each in reversed(told)]
 
 
-def decisions_of(run: RunFolder) -> Sequence[Told]:
+def decisions_of(journal: Journal) -> Sequence[Told]:
     """Gives what was decided after each epoch and why, the newest first."""
     return [
         Told(_local(each.get("at")), str(each.get("epoch")), str(each.get("reason") or ""), bool(each.get("is_best")))
-        for each in reversed(epochs_in(read_journal(run.journal)))
+        for each in reversed(epochs_in(journal))
     ]
 
 
-def said_at_start(run: RunFolder) -> Sequence[str]:
+def said_at_start(journal: Journal) -> Sequence[str]:
     """Gives what the run's start said of its data, settings and machine, of its newest start."""
-    starts = [each for each in read_journal(run.journal) if each.get("event") == "RunStarted"]
+    starts = [each for each in journal if each.get("event") == "RunStarted"]
     notes = starts[-1].get("notes") if starts else None
     return [str(note) for note in notes] if isinstance(notes, list) else []
 

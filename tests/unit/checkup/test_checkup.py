@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,13 @@ def test_the_drivers_version_is_read_off_its_module(tmp_path: Path):
 def by_name(folder: Path, **changes: Any) -> dict[str, Finding]:
     arithmetic = replace(settle(device="cpu", amp=True, deterministic=True), **changes)
     return {finding.name: finding for finding in look_at_machine(arithmetic, folder)}
+
+
+def test_every_extra_is_looked_for(tmp_path: Path):
+    """But those that no run uses."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = by_name(tmp_path)["extras"].says.replace(",", " ").replace(".", " ").split()
+    assert set(project["optional-dependencies"]) - {"dev", "docs", "jupyter"} <= set(said)
 
 
 def test_what_is_short_or_missing_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,13 +194,9 @@ def _repeated(tuned: Tuned, group: Group[TuneSettings], observe: Observer) -> Tu
             results = group.train(f"{name}-seed{seed}", observe, **{**settings, "seed": seed})
             if not is_over(results):
                 text = f"{tuned.text} Its repetitions are open. Go on with: peakmark tune resume={group.folder}"
-                return _with(tuned, done=False, lead=None, text=text)
+                return replace(tuned, done=False, text=text)
             values.append(math.nan if results.fitness is None else results.fitness)
     if not ones:
-        return _with(tuned, done=True, lead=None, text=f"{tuned.text} It wasn't repeated (repeat=0). {use}")
+        return replace(tuned, text=f"{tuned.text} It wasn't repeated (repeat=0). {use}")
     lead = paired(ones, others)
-    return _with(tuned, done=True, lead=lead, text=f"{tuned.text} {verdict_in_words(lead, len(ones))} {use}")
-
-
-def _with(tuned: Tuned, *, done: bool, lead: Estimate | None, text: str) -> Tuned:
-    return Tuned(tuned.folder, tuned.space, tuned.trials, done, lead, text)
+    return replace(tuned, lead=lead, text=f"{tuned.text} {verdict_in_words(lead, len(ones))} {use}")
