@@ -2,12 +2,14 @@
 
 Run as a program, with the words of the command line. PEAKMARK_TEST_FAULT says what is planted:
 `sum`, `statistics`, `stream`: what other trainers do, which must give another run;
+`nan`: the loss of a microbatch with a certain image is not finite;
 `SIGNAL RANK NUMBER WAIT`: this process sends itself a signal as it begins to wait for WAIT for the n-th time;
 `error RANK NUMBER WAIT`: there it meets an error.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ from peakmark.data.augment.plan import draw_plan
 from peakmark.distributed.ordered_sum import OrderedSum
 from peakmark.distributed.process_group import ProcessGroup
 from peakmark.errors import DataError
+from peakmark.loss.detection import detection_loss
 from peakmark.model.norm_statistics import StatisticsByWindow
+from peakmark.train import step
 
 RANK = int(os.environ.get("RANK", "0"))
 
@@ -46,6 +50,12 @@ def of_the_first_alone(self: Any, microbatches: int) -> Iterator[torch.Tensor]:
 
 def own_draws(settings: Any, sizes: Any, *, epoch: int, **rest: Any) -> Any:
     return draw_plan(settings, sizes, epoch=epoch + 1000 * RANK, **rest)
+
+
+def not_finite(output: Any, batch: Any, **rules: Any) -> Any:
+    sums = detection_loss(output, batch, **rules)
+    is_spoilt = any(file.endswith("03.png") for file in batch.files)
+    return dataclasses.replace(sums, box=sums.box * float("nan")) if is_spoilt else sums
 
 
 def at_a_wait(kind: str, number: int, wait: str) -> None:
@@ -78,6 +88,8 @@ def plant(fault: str) -> None:
             StatisticsByWindow._rows_of_all = of_the_first_alone  # type: ignore[method-assign]
         case ["stream"]:
             loader.draw_plan = own_draws  # type: ignore[assignment, attr-defined]
+        case ["nan"]:
+            step.detection_loss = not_finite  # type: ignore[attr-defined]
         case [kind, rank, number, wait]:
             if int(rank) == RANK:
                 at_a_wait(kind, int(number), wait)

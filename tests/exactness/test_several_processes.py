@@ -85,7 +85,9 @@ def begin(start: Started, tiny_data: Path, runs: Path) -> Callable[..., tuple[Gr
 
     def begun(size: int, *, fault: str = "", **settings: Any) -> tuple[Group, Path]:
         wishes = {**CHEAP, "data": tiny_data, "project": runs, **WISHES, **settings}
-        return start(size, "train", *(f"{key}={value}" for key, value in wishes.items()), fault=fault), runs / "train"
+        return start(
+            size, "train", *(f"{key}={value}" for key, value in wishes.items()), fault=fault
+        ), runs / settings.get("name", "train")
 
     return begun
 
@@ -120,6 +122,15 @@ def test_any_number_of_processes_gives_the_run_of_one(train_by, facts, of_one, s
 def test_whatever_the_run_crosses(train_by, train_in, facts, runs, changes):
     alone = train_in(runs / "alone", **{**WISHES, **changes}).save_dir
     assert facts(train_by(3, **changes)) == facts(alone)
+
+
+def test_a_loss_that_is_not_finite_skips_the_window_everywhere(train_by, facts):
+    alone, together = (train_by(size, fault="nan", name=f"by{size}", epochs=1) for size in (1, 3))
+    assert facts(together) == facts(alone)
+    (record,) = read(together / "weights/last.pt").history.records
+    assert record.skipped_steps == 1
+    told = [(run / "journal.jsonl").read_text().count('"StepSkipped"') for run in (alone, together)]
+    assert told == [1, 1]
 
 
 @pytest.mark.parametrize("fault", ["sum", "statistics", "stream"])
