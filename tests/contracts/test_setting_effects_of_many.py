@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 import peakmark
 from peakmark.api.many.group import Group
+from peakmark.events import Notice
 from peakmark.settings.description import describe
 from peakmark.settings.fields import FoldsSettings, LogSettings, SeedsSettings, Settings, TuneSettings
 
@@ -189,6 +190,9 @@ def messengers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
         def is_at_work(self, wait_s: float) -> bool:
             return False
+
+        def said(self) -> Iterator[Notice]:
+            return iter(())
 
         def end(self) -> None:
             pass
